@@ -1,0 +1,127 @@
+// Runs `bun test` in every workspace through Turborepo and counts what happened from the JUnit files, so that
+// a file that failed to load or a run that broke off half way is a failure and not a smaller number.
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseJunit } from './junit.ts'
+import { root, turbo, turboEnv } from './static-checks.ts'
+import { listFiles, readWorkspaces, type Workspace } from './workspaces.ts'
+
+/** Counts, and one line for each failure. */
+export interface Totals {
+  passed: number
+  skipped: number
+  failures: string[]
+}
+
+const reportFile = '.turbo/junit.xml'
+const summaries = join(root, '.turbo', 'runs')
+
+/** `bunfig.toml` holds only for the folder it lies in, so the time-out is passed on here as well. */
+const bunTestArguments = [
+  '--pass-with-no-tests',
+  '--timeout=30000',
+  '--reporter=junit',
+  `--reporter-outfile=${reportFile}`,
+]
+
+interface Suite {
+  workspace: Workspace
+  testFiles: string[]
+}
+
+/** Runs the tests of all workspaces, or of those named. */
+export async function runWorkspaceTests(
+  env: Record<string, string>,
+  signal: AbortSignal,
+  names: string[] = [],
+): Promise<Totals> {
+  const suites = (await findSuites()).filter(({ workspace }) => isAsked(workspace, names))
+  const runnable = suites.filter(({ workspace }) => workspace.scripts.test)
+  await rm(summaries, { recursive: true, force: true })
+  for (const { workspace } of runnable) await prepareReport(workspace)
+  const exitCode = runnable.length === 0 ? 0 : await runTurbo(runnable, env, signal)
+  const exitCodes = await readExitCodes()
+  const totals: Totals = { passed: 0, skipped: 0, failures: [] }
+  for (const suite of suites) await addSuite(totals, suite, exitCodes.get(suite.workspace.name))
+  if (exitCode !== 0 && totals.failures.length === 0) totals.failures.push(`turbo run test ended with ${exitCode}`)
+  return totals
+}
+
+function isAsked({ name, folder }: Workspace, names: string[]): boolean {
+  return names.length === 0 || names.includes(name) || names.includes(folder)
+}
+
+async function findSuites(): Promise<Suite[]> {
+  const workspaces = await readWorkspaces(root)
+  const suites = await Promise.all(
+    workspaces.map(async (workspace) => ({
+      workspace,
+      testFiles: await listFiles(root, workspace, '**/*.{test,spec}.{ts,tsx,js,jsx,mjs}'),
+    })),
+  )
+  return suites.filter(({ testFiles }) => testFiles.length > 0)
+}
+
+async function prepareReport(workspace: Workspace): Promise<void> {
+  const file = join(root, workspace.folder, reportFile)
+  await mkdir(join(file, '..'), { recursive: true })
+  await rm(file, { force: true })
+}
+
+async function runTurbo(suites: Suite[], env: Record<string, string>, signal: AbortSignal): Promise<number> {
+  const child = Bun.spawn(
+    [
+      ...turbo,
+      'test',
+      ...suites.map(({ workspace }) => `--filter=${workspace.name}`),
+      '--concurrency=2',
+      '--continue=always',
+      '--env-mode=strict',
+      '--summarize',
+      '--',
+      ...bunTestArguments,
+    ],
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...turboEnv, ...env } },
+  )
+  const stop = () => child.kill('SIGINT')
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  const code = await child.exited
+  signal.removeEventListener('abort', stop)
+  return code
+}
+
+/** Each workspace's exit code, from the summary that Turborepo wrote. */
+async function readExitCodes(): Promise<Map<string, number>> {
+  const codes = new Map<string, number>()
+  for (const file of await readdir(summaries).catch(() => [])) {
+    const { tasks } = await Bun.file(join(summaries, file)).json()
+    for (const task of tasks) if (task.execution) codes.set(task.package, task.execution.exitCode)
+  }
+  return codes
+}
+
+async function addSuite(totals: Totals, suite: Suite, exitCode: number | undefined): Promise<void> {
+  const { workspace, testFiles } = suite
+  const before = totals.failures.length
+  const fail = (what: string) => totals.failures.push(`${workspace.folder}: ${what}`)
+  if (!workspace.scripts.test) {
+    fail('has tests but no "test" script')
+    return
+  }
+  const report = Bun.file(join(root, workspace.folder, reportFile))
+  if (!(await report.exists())) {
+    fail(`its test run broke off without a report (exit code ${exitCode ?? 'unknown'})`)
+    return
+  }
+  const seen = new Set<string>()
+  for (const test of parseJunit(await report.text())) {
+    seen.add(test.file)
+    if (test.outcome === 'failed') fail(`${test.file}: ${test.name}: ${test.message.split('\n')[0]}`)
+    else totals[test.outcome] += 1
+  }
+  for (const file of testFiles) if (!seen.has(file)) fail(`${file}: failed to load, or holds no test`)
+  if (exitCode !== 0 && totals.failures.length === before) {
+    fail(`its tests passed, but the run ended with ${exitCode ?? 'no exit code'}`)
+  }
+}

@@ -1,0 +1,94 @@
+// The whole test run: static checks, then the tests of every workspace against stores that are started once.
+// With arguments, only the tests of the workspaces named: bun tools/test.ts packages/kernel
+import { killLeftovers } from './lib/leftovers.ts'
+import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
+import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
+
+/** What `@conntext/testing/shared` answers: stores that all tests share, and how to reach them. */
+interface SharedStores {
+  env: Record<string, string>
+  stop(): Promise<void>
+}
+
+const limitMinutes = Number(process.env.CONNTEXT_TEST_LIMIT_MINUTES ?? 45)
+const marker = `CONNTEXT_TEST_RUN=${crypto.randomUUID()}`
+const run = new AbortController()
+const totals: Totals = { passed: 0, skipped: 0, failures: [] }
+
+const say = (line: string) => console.log(`\n— ${line}`)
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+function count(name: string, held: boolean): void {
+  if (held) totals.passed += 1
+  else totals.failures.push(name)
+}
+
+async function checkStatically(): Promise<void> {
+  for (const name of staticChecks) {
+    if (run.signal.aborted) return
+    say(name)
+    count(`static check: ${name}`, await runStaticCheck(name, run.signal))
+  }
+}
+
+async function startSharedStores(): Promise<SharedStores> {
+  say('starting the stores that tests share')
+  try {
+    // A variable, since the type checker of this workspace need not know the module.
+    const module: string = '@conntext/testing/shared'
+    const testing: { startSharedStores(): Promise<SharedStores> } = await import(module)
+    return await testing.startSharedStores()
+  } catch (error) {
+    totals.failures.push(`the stores that tests share did not start: ${messageOf(error)}`)
+    return { env: {}, stop: async () => {} }
+  }
+}
+
+async function testWorkspaces(names: string[]): Promise<void> {
+  const shared = await startSharedStores()
+  try {
+    if (run.signal.aborted) return
+    say('tests')
+    const [key = '', value = ''] = marker.split('=')
+    // CI=true lets a forgotten `.only` fail instead of hiding every other test.
+    const found = await runWorkspaceTests({ CI: 'true', ...shared.env, [key]: value }, run.signal, names)
+    totals.passed += found.passed
+    totals.skipped += found.skipped
+    totals.failures.push(...found.failures)
+    if (found.passed + found.failures.length === 0) totals.failures.push('no workspace ran any test')
+  } finally {
+    await Promise.race([shared.stop(), Bun.sleep(20_000)])
+  }
+}
+
+function stopAt(reason: string): void {
+  if (run.signal.aborted) return
+  totals.failures.push(reason)
+  run.abort()
+}
+
+function report(): void {
+  if (totals.failures.length > 0) {
+    say('failed')
+    for (const failure of totals.failures) console.log(`✗ ${failure}`)
+  }
+  const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''
+  console.log(`\n${totals.passed} passed, ${totals.failures.length} failed${skipped}`)
+}
+
+const names = process.argv.slice(2)
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => stopAt(`interrupted by ${signal}`))
+}
+const limit = setTimeout(() => stopAt(`not done after ${limitMinutes} minutes`), limitMinutes * 60_000)
+
+try {
+  if (names.length === 0) await checkStatically()
+  if (!run.signal.aborted) await testWorkspaces(names)
+} catch (error) {
+  totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
+}
+clearTimeout(limit)
+for (const { pid, command } of await killLeftovers(marker)) say(`ended a process left behind: ${pid} ${command}`)
+report()
+process.exit(totals.failures.length > 0 ? 1 : 0)
