@@ -1,0 +1,6 @@
+export type { ProcessExit } from './bound-process.ts'
+export { type DataDirectory, openDataDirectory } from './data-directory.ts'
+export * from './errors.ts'
+export { freePort } from './free-port.ts'
+export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres/start.ts'
+export { readOrCreateSecret } from './secrets.ts'

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { ObjectTooLarge } from '../errors.ts'
+import type { PutOptions } from '../object-store.ts'
+import { errorCode, makeDirectories, storageError, syncDirectory } from './paths.ts'
+
+export interface TemporaryFile {
+  path: string
+  size: number
+  sha256: string
+}
+
+/**
+ * Writes a body to a new file in `directory` and syncs it. On any failure the file is removed, the source is cancelled,
+ * and the failure is thrown (`ObjectTooLarge`, `ObjectStoreFull`, the abort's reason, or the source's own error).
+ */
+export async function writeTemporary(
+  directory: string,
+  body: ReadableStream<Uint8Array> | Uint8Array,
+  { maxBytes = Number.POSITIVE_INFINITY, signal }: PutOptions,
+): Promise<TemporaryFile> {
+  signal?.throwIfAborted()
+  if (body instanceof Uint8Array && body.byteLength > maxBytes) throw new ObjectTooLarge(maxBytes)
+  const path = join(directory, crypto.randomUUID())
+  const file = await open(path, 'wx', 0o600).catch((error) => {
+    throw storageError(error)
+  })
+  const hash = createHash('sha256')
+  let size = 0
+  try {
+    for await (const chunk of chunksOf(body, signal)) {
+      size += chunk.byteLength
+      if (size > maxBytes) throw new ObjectTooLarge(maxBytes)
+      hash.update(chunk)
+      await writeAll(file, chunk)
+    }
+    await file.sync()
+    await file.close()
+    return { path, size, sha256: hash.digest('hex') }
+  } catch (error) {
+    await file.close().catch(() => {})
+    await unlink(path).catch(() => {})
+    throw storageError(error)
+  }
+}
+
+/** A write may store less than it was given, for one just before the disk is full. */
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < chunk.byteLength; ) {
+    const { bytesWritten } = await file.write(chunk, offset, chunk.byteLength - offset)
+    offset += bytesWritten
+  }
+}
+
+/** The body's chunks; ends with the signal's reason when it aborts, even while the source is silent. */
+async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: AbortSignal | undefined) {
+  if (body instanceof Uint8Array) {
+    yield body
+    return
+  }
+  const reader = body.getReader()
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => {})
+  const onAbort = () => aborted.reject(signal!.reason)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  let finished = false
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), aborted.promise])
+      if (done) break
+      yield value
+    }
+    finished = true
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+    // Not awaited: a source that is stuck must not keep us from cleaning up.
+    if (!finished) reader.cancel().catch(() => {})
+  }
+}
+
+/** Moves a finished file to its place, durably. Creates the directories, also when a `delete` prunes them meanwhile. */
+export async function moveIntoPlace(from: string, to: string, root: string): Promise<void> {
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await makeDirectories(dirname(to), root)
+        await rename(from, to)
+        await syncDirectory(dirname(to))
+        return
+      } catch (error) {
+        if (errorCode(error) !== 'ENOENT' || attempt === 20) throw error
+      }
+    }
+  } catch (error) {
+    await unlink(from).catch(() => {})
+    throw storageError(error)
+  }
+}
