@@ -1,0 +1,17 @@
+/** Ends a subscription; nothing is delivered to it afterwards. */
+export type Unsubscribe = () => Promise<void>
+
+/**
+ * Publish and subscribe between services and gateway instances. Lossy by contract (at most once): what must not be
+ * lost is in a database first, and whoever listens can fetch what it missed.
+ */
+export type Bus = {
+  /** Resolves when the bus has taken it; that nobody listens is no error. Fails when the bus is away. */
+  publish(subject: string, payload: string): Promise<void>
+  subscribe(subject: string, listener: (payload: string) => void): Promise<Unsubscribe>
+  /** Calls back after an interruption: messages may have been missed, so caches are to be dropped. */
+  onGap(listener: () => void): Unsubscribe
+  /** Whether messages go through now; throws when they don't. */
+  check(): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,6 @@
+export * from './audit.ts'
+export * from './common.ts'
+export * from './identity.ts'
+export * from './messaging.ts'
+export * from './server.ts'
+export * from './system.ts'

@@ -1,0 +1,68 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
+
+export const Media = Shape('Media', {
+  id: Id,
+  ownerId: Id,
+  filename: Type.String(),
+  contentType: Type.String({ description: 'From the bytes where they tell, not from the name' }),
+  size: Type.Integer({ minimum: 0, description: 'Bytes' }),
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  createdAt: Timestamp,
+})
+export type Media = Static<typeof Media>
+
+export const Message = Shape('Message', {
+  id: Id,
+  channelId: Id,
+  authorId: Id,
+  content: Type.String(),
+  nonce: Nullable(Type.String()),
+  seq: Type.Integer({ minimum: 1, description: "The channel stream's number of the message's creation" }),
+  replyTo: Nullable(Id),
+  media: Type.Array(Media),
+  createdAt: Timestamp,
+  editedAt: Nullable(Timestamp),
+})
+export type Message = Static<typeof Message>
+
+// The server's own limit is a setting and may be lower; this is the largest that any server allows.
+const Content = Type.String({ maxLength: 32_000 })
+
+export const NewMessage = Shape('NewMessage', {
+  content: Content,
+  nonce: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 64, description: 'A repeat answers what the first did' }),
+  ),
+  replyTo: Type.Optional(Nullable(Id)),
+  mediaIds: Type.Optional(Type.Array(Id, { maxItems: 32, uniqueItems: true })),
+})
+export type NewMessage = Static<typeof NewMessage>
+
+export const MessagePatch = Shape('MessagePatch', { content: Content })
+export type MessagePatch = Static<typeof MessagePatch>
+
+/** Messages in ascending `seq`, whichever way they page. */
+export const MessagePage = Shape('MessagePage', {
+  items: Type.Array(Message),
+  hasMoreBefore: Type.Boolean(),
+  hasMoreAfter: Type.Boolean(),
+})
+export type MessagePage = Static<typeof MessagePage>
+
+const Position = Type.String({
+  pattern: '^([0-9]{1,15}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$',
+  description: "A message's seq or id",
+})
+
+/** At most one of the three; none means the newest. */
+export const HistoryQuery = Fields({
+  limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]?|100)$' })),
+  before: Type.Optional(Position),
+  after: Type.Optional(Position),
+  around: Type.Optional(Position),
+})
+export type HistoryQuery = Static<typeof HistoryQuery>
+
+export const ChannelParams = Fields({ channelId: Id })
+export const MessageParams = Fields({ channelId: Id, messageId: Id })

@@ -1,0 +1,88 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
+
+export const RegistrationMode = Type.Union([Type.Literal('open'), Type.Literal('invite'), Type.Literal('closed')], {
+  title: 'RegistrationMode',
+})
+
+const Limits = {
+  maxMessageLength: Type.Integer({ minimum: 1, maximum: 32_000, description: 'Characters in a message' }),
+  maxFileBytes: Type.Integer({ minimum: 1, maximum: 10_737_418_240, description: 'Bytes in one file' }),
+  maxMediaPerMessage: Type.Integer({ minimum: 0, maximum: 32 }),
+}
+export const ServerLimits = Shape('ServerLimits', Limits)
+export type ServerLimits = Static<typeof ServerLimits>
+
+const Name = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
+const Description = Nullable(Type.String({ maxLength: 1000 }))
+
+export const ServerInfo = Shape('Server', {
+  name: Type.String(),
+  description: Nullable(Type.String()),
+  registrationMode: RegistrationMode,
+  limits: ServerLimits,
+  createdAt: Timestamp,
+})
+export type ServerInfo = Static<typeof ServerInfo>
+
+export const ServerPatch = Shape('ServerPatch', {
+  name: Type.Optional(Name),
+  description: Type.Optional(Description),
+  registrationMode: Type.Optional(RegistrationMode),
+  limits: Type.Optional(Type.Partial(Fields(Limits), { additionalProperties: false })),
+})
+export type ServerPatch = Static<typeof ServerPatch>
+
+export const ChannelType = Type.Union([Type.Literal('text'), Type.Literal('voice'), Type.Literal('category')], {
+  title: 'ChannelType',
+})
+const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
+const Topic = Nullable(Type.String({ maxLength: 1024 }))
+
+export const Channel = Shape('Channel', {
+  id: Id,
+  name: Type.String(),
+  type: ChannelType,
+  parentId: Nullable(Id),
+  topic: Nullable(Type.String()),
+  position: Type.Integer({ minimum: 0 }),
+  createdAt: Timestamp,
+})
+export type Channel = Static<typeof Channel>
+export const ChannelPage = Page('ChannelPage', Channel)
+
+export const NewChannel = Shape('NewChannel', {
+  name: ChannelName,
+  type: ChannelType,
+  parentId: Type.Optional(Nullable(Id)),
+  topic: Type.Optional(Topic),
+})
+export type NewChannel = Static<typeof NewChannel>
+
+export const ChannelPatch = Shape('ChannelPatch', {
+  name: Type.Optional(ChannelName),
+  topic: Type.Optional(Topic),
+  parentId: Type.Optional(Nullable(Id)),
+  position: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
+})
+export type ChannelPatch = Static<typeof ChannelPatch>
+
+export const Invite = Shape('Invite', {
+  id: Id,
+  code: Type.String(),
+  creatorId: Id,
+  roleId: Nullable(Id),
+  maxUses: Nullable(Type.Integer()),
+  uses: Type.Integer(),
+  expiresAt: Nullable(Timestamp),
+  createdAt: Timestamp,
+})
+export type Invite = Static<typeof Invite>
+export const InvitePage = Page('InvitePage', Invite)
+
+export const NewInvite = Shape('NewInvite', {
+  maxUses: Type.Optional(Nullable(Type.Integer({ minimum: 1, maximum: 10_000 }))),
+  expiresInSeconds: Type.Optional(Nullable(Type.Integer({ minimum: 60, maximum: 31_536_000 }))),
+  roleId: Type.Optional(Nullable(Id)),
+})
+export type NewInvite = Static<typeof NewInvite>

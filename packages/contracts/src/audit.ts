@@ -1,0 +1,162 @@
+import { newId } from '@conntext/kernel'
+import type { Static, TObject } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
+import type { AuditEvent, ServiceName } from './api/audit.ts'
+import { Fields } from './api/common.ts'
+
+type Severity = AuditEvent['severity']
+type Outcome = AuditEvent['outcome']
+type Declaration = { target: string; data: TObject; severity?: Severity; outcome?: Outcome; title: string }
+
+/** On whose behalf something happens, as the audit keeps it. */
+export type AuditActor = AuditEvent['actor'] & { requestId: string | null; reason: string | null }
+
+/** For what the server does by itself. */
+export const systemActor: AuditActor = {
+  kind: 'system',
+  id: null,
+  sessionId: null,
+  address: null,
+  userAgent: null,
+  requestId: null,
+  reason: null,
+}
+
+const None = Fields({})
+const text = Type.String()
+const nullableText = Type.Union([text, Type.Null()])
+const names = Type.Array(text)
+const changes = Fields({ changes: Type.Record(text, Fields({ from: Type.Unknown(), to: Type.Unknown() })) })
+
+// Each service records for itself what it refuses.
+const accessRefused = {
+  title: 'Something was asked for without permission',
+  target: 'route',
+  data: Fields({ permission: text }),
+  severity: 'notice',
+  outcome: 'refused',
+} as const
+
+function declare<const S extends Record<string, Declaration>>(service: ServiceName, declarations: S) {
+  return { service, declarations }
+}
+
+/**
+ * Every action that is audited, by the service that records it. Data holds ids and changed fields; never bodies,
+ * secrets or tokens.
+ */
+export const auditCatalogue = {
+  auth: declare('auth', {
+    'user.registered': { title: 'An account was made', target: 'user', data: Fields({ username: text, via: text }) },
+    'user.updated': { title: 'An account was changed', target: 'user', data: Fields({ fields: names }) },
+    'registration.refused': {
+      title: 'A registration was refused',
+      target: 'server',
+      data: Fields({ code: text }),
+      severity: 'notice',
+      outcome: 'refused',
+    },
+    'session.created': { title: 'Somebody logged in', target: 'session', data: None },
+    'session.revoked': { title: 'A session was ended', target: 'session', data: Fields({ userId: text, by: text }) },
+    'session.refreshReused': {
+      title: 'A refresh token was used twice: the session was ended',
+      target: 'session',
+      data: Fields({ userId: text }),
+      severity: 'warning',
+      outcome: 'refused',
+    },
+    'login.failed': {
+      title: 'A login failed',
+      target: 'user',
+      data: Fields({ code: text }),
+      severity: 'notice',
+      outcome: 'failed',
+    },
+    'role.created': { title: 'A role was made', target: 'role', data: Fields({ name: text, permissions: names }) },
+    'role.updated': { title: 'A role was changed', target: 'role', data: changes },
+    'role.deleted': { title: 'A role was deleted', target: 'role', data: Fields({ name: text }) },
+    'member.rolesChanged': {
+      title: "A member's roles were changed",
+      target: 'user',
+      data: Fields({ added: names, removed: names }),
+    },
+    'server.claimed': { title: 'The server got its owner', target: 'user', data: None, severity: 'notice' },
+    'access.refused': accessRefused,
+  }),
+  system: declare('system', {
+    'server.updated': { title: 'The server settings were changed', target: 'server', data: changes },
+    'channel.created': { title: 'A channel was made', target: 'channel', data: Fields({ name: text, type: text }) },
+    'channel.updated': { title: 'A channel was changed', target: 'channel', data: changes },
+    'channel.deleted': { title: 'A channel was deleted', target: 'channel', data: Fields({ name: text }) },
+    'invite.created': {
+      title: 'An invite was made',
+      target: 'invite',
+      data: Fields({
+        maxUses: Type.Union([Type.Integer(), Type.Null()]),
+        expiresAt: nullableText,
+        roleId: nullableText,
+      }),
+    },
+    'invite.revoked': { title: 'An invite was revoked', target: 'invite', data: None },
+    'invite.redeemed': { title: 'An invite was used', target: 'invite', data: Fields({ userId: text }) },
+    'audit.queried': { title: 'The audit trail was read', target: 'audit', data: Fields({ filters: names }) },
+    'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
+    'access.refused': accessRefused,
+  }),
+  messaging: declare('messaging', {
+    'message.deletedByModerator': {
+      title: "Somebody else's message was deleted",
+      target: 'message',
+      data: Fields({ channelId: text, authorId: text }),
+    },
+    'media.uploaded': {
+      title: 'A file was uploaded',
+      target: 'media',
+      data: Fields({ size: Type.Integer(), contentType: text, sha256: text }),
+    },
+    'access.refused': accessRefused,
+  }),
+  realtime: declare('realtime', {
+    'access.refused': accessRefused,
+  }),
+} as const
+
+type Catalogue = typeof auditCatalogue
+type Declarations<S extends keyof Catalogue> = Catalogue[S]['declarations']
+
+/** Makes audit events of one service: typed by the catalogue, ready for its outbox. */
+export function auditFor<S extends keyof Catalogue>(service: S) {
+  return <A extends keyof Declarations<S> & string>(
+    action: A,
+    actor: AuditActor,
+    targetId: string | null,
+    data: Declarations<S>[A] extends { data: infer D extends TObject } ? Static<D> : never,
+  ): AuditEvent => {
+    const declaration = (auditCatalogue[service].declarations as Record<string, Declaration>)[action]!
+    const { requestId, reason, ...who } = actor
+    return {
+      id: newId(),
+      occurredAt: new Date().toISOString(),
+      service,
+      action,
+      severity: declaration.severity ?? 'info',
+      outcome: declaration.outcome ?? 'done',
+      actor: who,
+      target: { kind: declaration.target, id: targetId },
+      data,
+      reason,
+      requestId,
+    }
+  }
+}
+
+/** The changed fields of a patch, before and after; undefined when nothing changed. */
+export function changedFields<T extends object>(before: T, patch: Partial<T>) {
+  const changed = Object.entries(patch).flatMap(([key, to]) => {
+    const from = before[key as keyof T]
+    return to === undefined || Bun.deepEquals(from, to)
+      ? []
+      : [[key, { from: from as unknown, to: to as unknown }] as const]
+  })
+  return changed.length > 0 ? { changes: Object.fromEntries(changed) } : undefined
+}

@@ -1,0 +1,156 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Fields, Id, Nullable, Timestamp } from './api/common.ts'
+import { PermissionName, Role } from './api/identity.ts'
+import { Channel, ServerInfo } from './api/server.ts'
+import { type Permission, permissionNames } from './permissions.ts'
+
+export const Override = Fields({
+  channelId: Id,
+  targetKind: Type.Union([Type.Literal('role'), Type.Literal('member')]),
+  targetId: Id,
+  allow: Type.Array(PermissionName),
+  deny: Type.Array(PermissionName),
+})
+export type Override = Static<typeof Override>
+
+/** Everything that decides who may do what, but for the members themselves. `version` rises with every change. */
+export const AuthoritySnapshot = Fields({
+  version: Type.Integer({ minimum: 0 }),
+  ownerId: Nullable(Id),
+  server: ServerInfo,
+  roles: Type.Array(Role),
+  channels: Type.Array(Channel),
+  overrides: Type.Array(Override),
+})
+export type AuthoritySnapshot = Static<typeof AuthoritySnapshot>
+
+/** What a member brings: their roles (without @everyone, which all have) and their standing. */
+export const Grant = Fields({
+  userId: Id,
+  kind: Type.Union([Type.Literal('user'), Type.Literal('bot')]),
+  standing: Type.Union([Type.Literal('active'), Type.Literal('banned'), Type.Literal('left'), Type.Literal('deleted')]),
+  timedOutUntil: Nullable(Timestamp),
+  roleIds: Type.Array(Id),
+})
+export type Grant = Static<typeof Grant>
+
+const bit = new Map<string, bigint>(permissionNames.map((name, index) => [name, 1n << BigInt(index)]))
+const ALL = (1n << BigInt(permissionNames.length)) - 1n
+const ADMINISTRATOR = bit.get('administrator')!
+const VIEW = bit.get('channel.view')!
+// What a timed-out member keeps: looking, not acting.
+const READING = VIEW | bit.get('message.history')!
+
+const mask = (names: readonly string[]): bigint => names.reduce((all, name) => all | (bit.get(name) ?? 0n), 0n)
+
+type Indexed = {
+  base: Map<string, bigint>
+  everyoneId: string
+  overrides: Map<string, { role: Map<string, Bits>; member: Map<string, Bits> }>
+  parents: Map<string, string | null>
+}
+type Bits = { allow: bigint; deny: bigint }
+
+function index(snapshot: AuthoritySnapshot): Indexed {
+  const overrides: Indexed['overrides'] = new Map()
+  for (const override of snapshot.overrides) {
+    const entry = overrides.get(override.channelId) ?? { role: new Map(), member: new Map() }
+    entry[override.targetKind].set(override.targetId, { allow: mask(override.allow), deny: mask(override.deny) })
+    overrides.set(override.channelId, entry)
+  }
+  return {
+    base: new Map(snapshot.roles.map((role) => [role.id, mask(role.permissions)])),
+    everyoneId: snapshot.roles.find((role) => role.isEveryone)?.id ?? '',
+    overrides,
+    parents: new Map(snapshot.channels.map((channel) => [channel.id, channel.parentId])),
+  }
+}
+
+/**
+ * The permission evaluator over one snapshot: a pure function of snapshot, grant and time. The order is Discord's
+ * (https://discord.com/developers/docs/topics/permissions): the owner has everything; the roles' permissions are OR'd
+ * with @everyone's; ADMINISTRATOR ends it; then, for a channel, the overrides of its category and then its own, each in
+ * the order @everyone, roles (all denies, then all allows), member. Who cannot see a channel can do nothing in it.
+ */
+export class Authority {
+  readonly #indexed: Indexed
+
+  constructor(readonly snapshot: AuthoritySnapshot) {
+    this.#indexed = index(snapshot)
+  }
+
+  /** Whether the member may do it; without a channel, by their roles alone. */
+  allows(grant: Grant, permission: Permission, channelId?: string, now = Date.now()): boolean {
+    return (this.#bits(grant, channelId, now) & bit.get(permission)!) !== 0n
+  }
+
+  /** All that the member may do, in the catalogue's order. */
+  effective(grant: Grant, channelId?: string, now = Date.now()): Permission[] {
+    const bits = this.#bits(grant, channelId, now)
+    return permissionNames.filter((name) => (bits & bit.get(name)!) !== 0n)
+  }
+
+  hasChannel(channelId: string): boolean {
+    return this.#indexed.parents.has(channelId)
+  }
+
+  /**
+   * Which people may see a channel, as a key: channels with the same key are seen by the same members, whoever those
+   * are. It is made of exactly what can change the `channel.view` bit, so 500 channels without overrides share one.
+   */
+  audience(channelId: string): string {
+    const levels = this.#chain(channelId).map((id) => {
+      const entry = this.#indexed.overrides.get(id)
+      if (!entry) return ''
+      const list = (kind: 'role' | 'member') =>
+        [...entry[kind]]
+          .filter(([, bits]) => ((bits.allow | bits.deny) & VIEW) !== 0n)
+          .map(([id, bits]) => `${kind[0]}${id}${(bits.allow & VIEW) !== 0n ? '+' : '-'}`)
+      return [...list('role'), ...list('member')].sort().join(',')
+    })
+    return levels.filter((level) => level !== '').join('>')
+  }
+
+  /** Whether every active member may see the channel: then news of it may go into the server stream. */
+  isPublic(channelId: string): boolean {
+    const everyone = (this.#indexed.base.get(this.#indexed.everyoneId) ?? 0n) & VIEW
+    return everyone !== 0n && this.audience(channelId) === ''
+  }
+
+  #bits(grant: Grant, channelId: string | undefined, now: number): bigint {
+    if (grant.standing !== 'active') return 0n
+    if (channelId !== undefined && !this.hasChannel(channelId)) return 0n
+    if (grant.userId === this.snapshot.ownerId) return ALL
+    const { base, everyoneId } = this.#indexed
+    let bits = grant.roleIds.reduce((all, id) => all | (base.get(id) ?? 0n), base.get(everyoneId) ?? 0n)
+    if ((bits & ADMINISTRATOR) !== 0n) return ALL
+    if (channelId !== undefined) {
+      for (const level of this.#chain(channelId)) bits = this.#override(bits, grant, level)
+      if ((bits & VIEW) === 0n) return 0n
+    }
+    const silenced = grant.timedOutUntil !== null && Date.parse(grant.timedOutUntil) > now
+    return silenced ? bits & READING : bits
+  }
+
+  #override(bits: bigint, grant: Grant, channelId: string): bigint {
+    const entry = this.#indexed.overrides.get(channelId)
+    if (!entry) return bits
+    const apply = (current: bigint, { allow, deny }: Bits) => (current & ~deny) | allow
+    const everyone = entry.role.get(this.#indexed.everyoneId)
+    let result = everyone ? apply(bits, everyone) : bits
+    const roles = grant.roleIds.flatMap((id) => entry.role.get(id) ?? [])
+    const merged = roles.reduce((all, one) => ({ allow: all.allow | one.allow, deny: all.deny | one.deny }), {
+      allow: 0n,
+      deny: 0n,
+    })
+    result = apply(result, merged)
+    const member = entry.member.get(grant.userId)
+    return member ? apply(result, member) : result
+  }
+
+  /** The channel's category, where it has one, then the channel. */
+  #chain(channelId: string): string[] {
+    const parent = this.#indexed.parents.get(channelId)
+    return parent ? [parent, channelId] : [channelId]
+  }
+}

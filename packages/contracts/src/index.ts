@@ -1,0 +1,7 @@
+export * from './api/index.ts'
+export * from './audit.ts'
+export * from './authority.ts'
+export * from './events.ts'
+export * from './gateway.ts'
+export * from './permissions.ts'
+export * from './ports/index.ts'

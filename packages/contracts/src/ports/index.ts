@@ -1,0 +1,6 @@
+export * from './auth.ts'
+export * from './messaging.ts'
+export * from './port.ts'
+export * from './realtime.ts'
+export * from './streams.ts'
+export * from './system.ts'

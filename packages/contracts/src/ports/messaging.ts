@@ -1,0 +1,34 @@
+import { Type } from '@sinclair/typebox'
+import { Fields, Id, Nullable } from '../api/common.ts'
+import { Message, NewMessage } from '../api/messaging.ts'
+import { ServiceHealth } from '../api/system.ts'
+import { definePort, type PortOf } from './port.ts'
+import { StreamAppend, streamOperations } from './streams.ts'
+
+/** Who is behind a call that a gateway passes on. The gateway has verified the token; permissions are checked here. */
+export const OnBehalf = Fields({
+  userId: Id,
+  sessionId: Id,
+  kind: Type.Union([Type.Literal('user'), Type.Literal('bot')]),
+  address: Nullable(Type.String()),
+  userAgent: Nullable(Type.String()),
+  requestId: Type.String(),
+})
+
+export const messagingPort = definePort({
+  service: 'messaging',
+  operations: {
+    ...streamOperations,
+    /** The same as `POST /v1/channels/{id}/messages`, for `message.send` over the WebSocket. */
+    sendMessage: { request: Fields({ channelId: Id, message: NewMessage, caller: OnBehalf }), response: Message },
+    /** News of a channel that not everyone may see, for the channel's own stream. */
+    appendEvents: {
+      request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
+      response: Fields({}),
+    },
+    /** Removes what a deleted channel held: messages, events, and media that nothing else uses. */
+    channelDeleted: { request: Fields({ channelId: Id }), response: Fields({}) },
+    health: { request: Fields({}), response: ServiceHealth },
+  },
+})
+export type MessagingPort = PortOf<typeof messagingPort>

@@ -1,0 +1,36 @@
+import { Type } from '@sinclair/typebox'
+import { AuditEvent } from '../api/audit.ts'
+import { Fields, Id, Nullable } from '../api/common.ts'
+import { RegistrationMode } from '../api/server.ts'
+import { ServiceHealth } from '../api/system.ts'
+import { definePort, type PortOf } from './port.ts'
+import { StreamAppend, streamOperations } from './streams.ts'
+
+const Acknowledged = Fields({})
+
+export const systemPort = definePort({
+  service: 'system',
+  operations: {
+    ...streamOperations,
+    /** Appends to the server's and the users' streams. Repeats are ignored, by event id. */
+    appendEvents: {
+      request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
+      response: Acknowledged,
+    },
+    /** Stores audit events for good before it answers. Repeats are ignored, by event id. */
+    ingestAudit: { request: Fields({ events: Type.Array(AuditEvent, { maxItems: 1000 }) }), response: Acknowledged },
+    /**
+     * Takes one use of an invite for an account that is about to be made; a repeat for the same user takes no other.
+     * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
+     */
+    reserveInvite: {
+      request: Fields({ code: Type.String({ maxLength: 512 }), userId: Id }),
+      response: Fields({ inviteId: Id, roleId: Nullable(Id) }),
+    },
+    /** Gives the use back: the account was not made. */
+    releaseInvite: { request: Fields({ userId: Id }), response: Acknowledged },
+    registrationMode: { request: Fields({}), response: Fields({ mode: RegistrationMode }) },
+    health: { request: Fields({}), response: ServiceHealth },
+  },
+})
+export type SystemPort = PortOf<typeof systemPort>

@@ -1,0 +1,22 @@
+type PostgresError = { code?: string; constraint_name?: string }
+
+// drizzle wraps what the driver threw; SQLSTATE codes are in PostgreSQL's appendix A.
+function postgresError(error: unknown): PostgresError {
+  const wrapped = error as { cause?: unknown }
+  return (wrapped?.cause ?? error ?? {}) as PostgresError
+}
+
+/** Whether a unique constraint refused it; with a name, that one. */
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  const { code, constraint_name } = postgresError(error)
+  return code === '23505' && (constraint === undefined || constraint_name === constraint)
+}
+
+/** Whether a foreign key refused it. */
+export const isForeignKeyViolation = (error: unknown): boolean => postgresError(error).code === '23503'
+
+// Class 08: connection exceptions; 53: out of resources; 57P0x: shutting down; the rest are the driver's and the OS's.
+const AWAY = /^(08\w{3}|53\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND)$/
+
+/** Whether the database is away, rather than the query wrong. */
+export const isDatabaseAway = (error: unknown): boolean => AWAY.test(postgresError(error).code ?? '')

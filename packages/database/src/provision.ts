@@ -1,0 +1,67 @@
+import postgres, { type Sql, type TransactionSql } from 'postgres'
+
+/** A service's user: it writes its own tables alone and reads what the others let be read. */
+export type ServiceUser = { name: string; password: string; owns: string[] }
+
+export type Provisioning = {
+  /** A superuser's or owner's URL of the database. */
+  url: string
+  users: ServiceUser[]
+  /** Tables that only their writer may read: credentials, tokens, keys. */
+  secret: string[]
+}
+
+/** Creates the database unless it is there. `url` names a superuser and any other database. */
+export async function createDatabase(url: string, name: string): Promise<void> {
+  await withClient(url, async (client) => {
+    const [found] = await client`select 1 from pg_database where datname = ${name}`
+    if (!found) await client`create database ${client(name)} encoding 'UTF8' template template0`
+  })
+}
+
+/** Makes the services' users and grants each the least it needs. Safe to repeat, after every migration. */
+export async function provisionUsers({ url, users, secret }: Provisioning): Promise<void> {
+  await withClient(url, (client) =>
+    client.begin(async (tx) => {
+      // Users belong to the whole engine: two databases provisioned at once would trip over each other.
+      await tx`select pg_advisory_xact_lock(7261002)`
+      const [here] = await tx`select current_database() as name`
+      await tx`revoke all on schema public from public`
+      await tx`revoke all on database ${tx(here!.name)} from public`
+      for (const user of users) {
+        await ensureUser(tx, user)
+        await grantLeast(tx, user, secret, here!.name)
+      }
+    }),
+  )
+}
+
+async function ensureUser(tx: TransactionSql, user: ServiceUser): Promise<void> {
+  const [found] = await tx`select 1 from pg_roles where rolname = ${user.name}`
+  const statement = found ? 'alter' : 'create'
+  // Utility statements take no parameters: the server quotes the values for us.
+  const [quoted] = await tx`select format('%I login password %L', ${user.name}::text, ${user.password}::text) as rest`
+  await tx.unsafe(`${statement} role ${quoted!.rest}`)
+}
+
+async function grantLeast(tx: TransactionSql, user: ServiceUser, secret: string[], database: string): Promise<void> {
+  const who = tx(user.name)
+  await tx`grant connect on database ${tx(database)} to ${who}`
+  await tx`grant usage on schema public to ${who}`
+  await tx`revoke all on all tables in schema public from ${who}`
+  const tables = await tx`select tablename as name from pg_tables where schemaname = 'public'`
+  for (const { name } of tables) {
+    if (user.owns.includes(name)) await tx`grant select, insert, update, delete on ${tx(name)} to ${who}`
+    else if (!secret.includes(name)) await tx`grant select on ${tx(name)} to ${who}`
+  }
+  await tx`grant usage on all sequences in schema public to ${who}`
+}
+
+async function withClient<T>(url: string, use: (client: Sql) => Promise<T>): Promise<T> {
+  const client = postgres(url, { max: 1, onnotice: () => {} })
+  try {
+    return await use(client)
+  } finally {
+    await client.end({ timeout: 5 })
+  }
+}

@@ -1,0 +1,35 @@
+import { fileURLToPath } from 'node:url'
+import { type Database, type DatabaseOptions, migrateDatabase, openDatabase, provisionUsers } from '@conntext/database'
+import * as schema from './schema.ts'
+
+export * from './schema.ts'
+
+export const COMMUNICATIONS = 'communications'
+export type Communications = Database<typeof schema>
+/** The pool, or the transaction that is open: queries take either. */
+export type CommunicationsExecutor = Pick<
+  Communications,
+  'select' | 'insert' | 'update' | 'delete' | 'execute' | 'transaction'
+>
+
+export const openCommunications = (options: DatabaseOptions): Communications => openDatabase(schema, options)
+
+export const migrateCommunications = (url: string): Promise<void> =>
+  migrateDatabase({ url, folder: fileURLToPath(new URL('../migrations', import.meta.url)) })
+
+export const provisionCommunications = (
+  url: string,
+  passwords: { messaging: string; realtime: string },
+): Promise<void> =>
+  provisionUsers({
+    url,
+    secret: ['messaging_outbox'],
+    users: [
+      {
+        name: 'conntext_messaging',
+        password: passwords.messaging,
+        owns: ['streams', 'stream_events', 'messages', 'media', 'message_media', 'messaging_outbox'],
+      },
+      { name: 'conntext_realtime', password: passwords.realtime, owns: [] },
+    ],
+  })

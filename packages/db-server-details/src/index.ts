@@ -1,0 +1,67 @@
+import { fileURLToPath } from 'node:url'
+import { type Database, type DatabaseOptions, migrateDatabase, openDatabase, provisionUsers } from '@conntext/database'
+import * as schema from './schema.ts'
+
+export * from './schema.ts'
+
+export const SERVER_DETAILS = 'server_details'
+export type ServerDetails = Database<typeof schema>
+/** The pool, or the transaction that is open: queries take either. */
+export type ServerDetailsExecutor = Pick<
+  ServerDetails,
+  'select' | 'insert' | 'update' | 'delete' | 'execute' | 'transaction'
+>
+
+export const openServerDetails = (options: DatabaseOptions): ServerDetails => openDatabase(schema, options)
+
+export const migrateServerDetails = (url: string): Promise<void> =>
+  migrateDatabase({ url, folder: fileURLToPath(new URL('../migrations', import.meta.url)) })
+
+/** Each table has one writing service; the other service of this database reads what is not secret. */
+export const provisionServerDetails = (url: string, passwords: { auth: string; system: string }): Promise<void> =>
+  provisionUsers({
+    url,
+    secret: [
+      'credentials',
+      'refresh_tokens',
+      'data_keys',
+      'signing_keys',
+      'login_failures',
+      'invites',
+      'auth_outbox',
+      'system_outbox',
+    ],
+    users: [
+      {
+        name: 'conntext_auth',
+        password: passwords.auth,
+        owns: [
+          'users',
+          'credentials',
+          'sessions',
+          'refresh_tokens',
+          'data_keys',
+          'signing_keys',
+          'login_failures',
+          'roles',
+          'member_roles',
+          'authority_state',
+          'auth_outbox',
+        ],
+      },
+      {
+        name: 'conntext_system',
+        password: passwords.system,
+        owns: [
+          'server_settings',
+          'channels',
+          'channel_overrides',
+          'invites',
+          'invite_redemptions',
+          'streams',
+          'stream_events',
+          'system_outbox',
+        ],
+      },
+    ],
+  })

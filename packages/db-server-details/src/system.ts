@@ -1,0 +1,96 @@
+import { outboxTable } from '@conntext/outbox'
+import { streamTables } from '@conntext/streams'
+import { sql } from 'drizzle-orm'
+import {
+  type AnyPgColumn,
+  bigint,
+  customType,
+  index,
+  integer,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
+
+const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' })
+const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
+
+/** One row. */
+export const serverSettings = pgTable('server_settings', {
+  id: integer().primaryKey(),
+  name: text().notNull(),
+  description: text(),
+  registrationMode: text('registration_mode', { enum: ['open', 'invite', 'closed'] }).notNull(),
+  maxMessageLength: integer('max_message_length').notNull(),
+  maxFileBytes: bigint('max_file_bytes', { mode: 'number' }).notNull(),
+  maxMediaPerMessage: integer('max_media_per_message').notNull(),
+  createdAt: time('created_at').notNull().defaultNow(),
+  // Rises with every change of settings, channels and overrides.
+  version: bigint({ mode: 'number' }).notNull().default(0),
+})
+
+export const channels = pgTable(
+  'channels',
+  {
+    id: uuid().primaryKey(),
+    name: text().notNull(),
+    nameKey: text('name_key').notNull(),
+    type: text({ enum: ['text', 'voice', 'category'] }).notNull(),
+    parentId: uuid('parent_id').references((): AnyPgColumn => channels.id, { onDelete: 'set null' }),
+    topic: text(),
+    position: integer().notNull(),
+    createdAt: time('created_at').notNull().defaultNow(),
+  },
+  (t) => [uniqueIndex('channels_name_key').on(t.type, t.nameKey), index('channels_parent').on(t.parentId)],
+)
+
+export const channelOverrides = pgTable(
+  'channel_overrides',
+  {
+    channelId: uuid('channel_id')
+      .notNull()
+      .references(() => channels.id, { onDelete: 'cascade' }),
+    targetKind: text('target_kind', { enum: ['role', 'member'] }).notNull(),
+    targetId: uuid('target_id').notNull(),
+    allow: text().array().notNull(),
+    deny: text().array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.channelId, t.targetId] })],
+)
+
+export const invites = pgTable(
+  'invites',
+  {
+    id: uuid().primaryKey(),
+    // The code is found by its keyed hash, and can be shown again from its sealed form.
+    codeHash: bytea('code_hash').notNull().unique(),
+    codeSealed: bytea('code_sealed').notNull(),
+    creatorId: uuid('creator_id').notNull(),
+    roleId: uuid('role_id'),
+    maxUses: integer('max_uses'),
+    uses: integer().notNull().default(0),
+    expiresAt: time('expires_at'),
+    revokedAt: time('revoked_at'),
+    createdAt: time('created_at').notNull().defaultNow(),
+  },
+  (t) => [index('invites_created').on(t.createdAt).where(sql`${t.revokedAt} is null`)],
+)
+
+/** Who used which invite; the row is there before the account is, so that a use can't be taken twice. */
+export const inviteRedemptions = pgTable(
+  'invite_redemptions',
+  {
+    userId: uuid('user_id').primaryKey(),
+    inviteId: uuid('invite_id')
+      .notNull()
+      .references(() => invites.id, { onDelete: 'cascade' }),
+    createdAt: time('created_at').notNull().defaultNow(),
+  },
+  (t) => [index('invite_redemptions_invite').on(t.inviteId)],
+)
+
+export const { streams, streamEvents } = streamTables()
+export const systemOutbox = outboxTable('system_outbox')

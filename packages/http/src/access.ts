@@ -1,0 +1,56 @@
+import type { Permission } from '@conntext/contracts'
+import { Elysia } from 'elysia'
+import { type Caller, type Visitor, visitorOf } from './caller.ts'
+import { accessErrors, channelNotFound } from './errors.ts'
+import type { Guard } from './guard.ts'
+
+export type AccessOptions = {
+  guard: Guard
+  /** Records that somebody was refused; never fails. */
+  refused(caller: Caller, permission: Permission, route: string): void
+}
+
+/** A permission of the catalogue, or `member`: whoever is logged in and in good standing. */
+export type Requirement = Permission | 'member'
+
+// What was found out before the body was validated, for the handler.
+const callers = new WeakMap<Request, Caller>()
+
+const bearer = (headers: Headers): string | undefined =>
+  /^Bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
+
+/**
+ * What stands on every route: `can` with a permission, or `public`. A route under `:channelId` asks for the permission
+ * in that channel: without `channel.view` in it the answer is the same 404 as for a channel that isn't there.
+ */
+export const access = (options: AccessOptions) =>
+  new Elysia().macro({
+    can: (requirement: Requirement) => ({
+      detail: { security: [{ bearer: [] }], 'x-permission': requirement } as object,
+      // Before validation: who may not come in doesn't learn what a valid body looks like.
+      async transform({ request, params, route }: { request: Request; params: unknown; route: string }) {
+        const channelId = (params as Record<string, string> | undefined)?.channelId
+        callers.set(request, await admit(options, { request, requirement, channelId, route }))
+      },
+      resolve: ({ request }: { request: Request }) => ({ caller: callers.get(request)! }),
+    }),
+    public: (_: true) => ({
+      detail: { security: [], 'x-permission': 'public' } as object,
+      resolve: ({ request }: { request: Request }): { visitor: Visitor } => ({ visitor: visitorOf(request.headers) }),
+    }),
+  })
+
+type Admission = { request: Request; requirement: Requirement; channelId: string | undefined; route: string }
+
+async function admit({ guard, refused }: AccessOptions, admission: Admission): Promise<Caller> {
+  const { request, requirement, channelId, route } = admission
+  const token = bearer(request.headers)
+  const identity = token === undefined ? undefined : await guard.identify(token)
+  if (!identity) throw accessErrors.unauthenticated()
+  const { userId, sessionId, kind } = identity
+  const caller: Caller = { ...visitorOf(request.headers), userId, sessionId, kind }
+  if (channelId !== undefined && !(await guard.allows(userId, 'channel.view', channelId))) throw channelNotFound()
+  if (requirement === 'member' || (await guard.allows(userId, requirement, channelId))) return caller
+  refused(caller, requirement, `${request.method} ${route}`)
+  throw accessErrors.forbidden(`This needs the permission ${requirement}.`)
+}

@@ -1,0 +1,56 @@
+import { isDatabaseAway } from '@conntext/database'
+import { AppError, type InputFault, type Logger } from '@conntext/kernel'
+import { Elysia, ValidationError } from 'elysia'
+import { requestId } from './caller.ts'
+import { dependencyErrors, requestErrors } from './errors.ts'
+import { internalError, problemResponse } from './problem.ts'
+
+/** Turns whatever was thrown into what may be told; what is our own fault is logged with its cause. */
+export function toAppError(code: string | number, error: unknown, log: Logger, about: object): AppError {
+  if (error instanceof AppError && error.status < 500) return error
+  // A response that breaks its own schema is our bug, never the caller's 422.
+  if (error instanceof ValidationError && error.type !== 'response') {
+    return requestErrors.invalid({ errors: faultsOf(error) })
+  }
+  if (code === 'PARSE') return requestErrors.unparsable('The body is not valid JSON.')
+  if (code === 'NOT_FOUND') return requestErrors.noSuchRoute()
+  if (error instanceof AppError || isDatabaseAway(error)) {
+    log.warn({ ...about, err: error }, 'a dependency is away')
+    return error instanceof AppError ? error : dependencyErrors.away({ retryAfter: 1, cause: error })
+  }
+  // A validation error carries the whole answer, other people's words included: only where it broke is logged.
+  const logged = error instanceof ValidationError ? { outOfContract: faultsOf(error) } : { err: error }
+  log.error({ ...about, ...logged }, 'a request failed')
+  return internalError(error)
+}
+
+function faultsOf(error: ValidationError): InputFault[] {
+  const faults = error.all.map((fault) => ({
+    path: 'path' in fault && typeof fault.path === 'string' ? `/${error.type}${fault.path}` : `/${error.type}`,
+    message: 'message' in fault && typeof fault.message === 'string' ? fault.message : 'is not valid',
+  }))
+  return faults.slice(0, 20)
+}
+
+/**
+ * The root of every Elysia app here: problems for errors, unknown fields refused instead of dropped, JSON bodies only
+ * where a route doesn't read its body itself (`rawBodies`: path prefixes).
+ */
+export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
+  new Elysia({ normalize: false })
+    .onError({ as: 'global' }, ({ code, error, request }) => {
+      const id = requestId(request.headers)
+      const about = { requestId: id, method: request.method, path: new URL(request.url).pathname }
+      return problemResponse(toAppError(code, error, options.log, about), id)
+    })
+    .onRequest(({ request }) => {
+      if (request.body === null || isJson(request.headers)) return
+      const { pathname } = new URL(request.url)
+      if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
+      throw requestErrors.wrongContentType('Send application/json.')
+    })
+
+const isJson = (headers: Headers): boolean => {
+  const [type = ''] = (headers.get('content-type') ?? '').split(';')
+  return type.trim().toLowerCase() === 'application/json'
+}

@@ -1,0 +1,53 @@
+import type { AuditActor } from '@conntext/contracts'
+import { newId } from '@conntext/kernel'
+
+/** Set by the gateway on every request that it passes on; never taken from a client. */
+export const ADDRESS_HEADER = 'x-conntext-address'
+export const REQUEST_ID_HEADER = 'x-request-id'
+
+const MAX_HEADER = 512
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
+
+/** Whoever makes a request, as far as it says so itself. */
+export type Visitor = {
+  requestId: string
+  address: string | null
+  userAgent: string | null
+  reason: string | null
+}
+
+/** Whoever makes a request, once the token has been verified. */
+export type Caller = Visitor & { kind: 'user' | 'bot'; userId: string; sessionId: string }
+
+/** The client's id of the request where it is a sane one, else a new one. */
+export function requestId(headers: Headers): string {
+  const given = headers.get(REQUEST_ID_HEADER)
+  return given !== null && REQUEST_ID.test(given) ? given : newId()
+}
+
+export const visitorOf = (headers: Headers): Visitor => ({
+  requestId: requestId(headers),
+  address: headers.get(ADDRESS_HEADER),
+  userAgent: headers.get('user-agent')?.slice(0, MAX_HEADER) ?? null,
+  reason: decodeReason(headers.get('x-audit-reason')),
+})
+
+// Header values are Latin-1 on the wire: a reason in any other script comes percent-encoded.
+function decodeReason(raw: string | null): string | null {
+  if (raw === null || raw === '') return null
+  try {
+    return decodeURIComponent(raw).slice(0, MAX_HEADER)
+  } catch {
+    return raw.slice(0, MAX_HEADER)
+  }
+}
+
+export const actorOf = (who: Visitor | Caller): AuditActor => ({
+  kind: 'kind' in who ? who.kind : 'anonymous',
+  id: 'userId' in who ? who.userId : null,
+  sessionId: 'sessionId' in who ? who.sessionId : null,
+  address: who.address,
+  userAgent: who.userAgent,
+  requestId: who.requestId,
+  reason: who.reason,
+})

@@ -1,0 +1,67 @@
+import type { DependencyHealth, HealthState, ServiceHealth } from '@conntext/contracts'
+import { type Clock, systemClock } from '@conntext/kernel'
+
+const PROBE_TIMEOUT_MS = 3_000
+
+/** Something is not quite right, though the dependency answers. */
+export type ProbeResult = { state: HealthState; detail?: string; remedy?: string }
+
+/** How one dependency is tried. */
+export type Probe = {
+  name: string
+  /** Uses the dependency for real; throws when it doesn't work. May answer a detail for a state that is not `up`. */
+  run(): Promise<undefined | ProbeResult>
+  /** Whether the service can't do its job without it; otherwise it is degraded. */
+  critical: boolean
+  /** What an administrator should do when it is away. */
+  remedy: string
+}
+
+/** Tries every dependency at once, each in bounded time, and remembers since when it has been as it is. */
+export function createHealth(
+  service: string,
+  probes: Probe[],
+  clock: Clock = systemClock,
+): () => Promise<ServiceHealth> {
+  const since = new Map<string, { state: HealthState; at: string }>()
+
+  const examine = async (probe: Probe): Promise<DependencyHealth> => {
+    const started = performance.now()
+    const found = await bounded(probe).catch((error: unknown) => ({
+      state: 'down' as const,
+      detail: error instanceof Error ? error.message : String(error),
+      remedy: probe.remedy,
+    }))
+    const state = found?.state ?? 'up'
+    const known = since.get(probe.name)
+    const at = known?.state === state ? known.at : clock.now().toISOString()
+    since.set(probe.name, { state, at })
+    return {
+      name: probe.name,
+      state,
+      latencyMs: state === 'down' ? null : Math.round((performance.now() - started) * 10) / 10,
+      since: at,
+      detail: found?.detail ?? null,
+      remedy: found?.remedy ?? null,
+    }
+  }
+
+  return async () => {
+    const dependencies = await Promise.all(probes.map(examine))
+    const failing = dependencies.filter((one) => one.state !== 'up')
+    const down = failing.some((one) => one.state === 'down' && probes.find((p) => p.name === one.name)?.critical)
+    return { service, state: down ? 'down' : failing.length > 0 ? 'degraded' : 'up', dependencies }
+  }
+}
+
+async function bounded(probe: Probe): ReturnType<Probe['run']> {
+  let timer: Timer | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)), PROBE_TIMEOUT_MS)
+  })
+  try {
+    return await Promise.race([probe.run(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

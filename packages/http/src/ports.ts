@@ -1,0 +1,90 @@
+import type { PortOf, PortTable, Problem } from '@conntext/contracts'
+import { AppError, defineErrors, equalSecrets, type Logger } from '@conntext/kernel'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { Elysia } from 'elysia'
+import { baseApp } from './app.ts'
+import { dependencyErrors } from './errors.ts'
+
+const CREDENTIAL_HEADER = 'x-conntext-service'
+
+const portErrors = defineErrors('port', { unauthorised: { status: 401, title: 'Services only' } })
+
+/** How a request reaches an app: its `handle` in one process, `fetch` across a network. */
+export type Transport = (request: Request) => Promise<Response> | Response
+
+const path = (service: string, operation: string) => `/internal/${service}/${operation}`
+
+/**
+ * A service's port as an app of its own, never exposed by the gateway: one POST for each operation of the table,
+ * checked in both directions, for whoever knows the service credential.
+ */
+export function servePort<P extends PortTable>(
+  table: P,
+  implementation: PortOf<P>,
+  options: { credential: string; log: Logger },
+) {
+  const app = baseApp({ log: options.log }).onRequest(({ request }) => {
+    if (!equalSecrets(request.headers.get(CREDENTIAL_HEADER) ?? '', options.credential)) throw portErrors.unauthorised()
+  })
+  for (const [name, operation] of Object.entries(table.operations)) {
+    const run = (implementation as Record<string, (request: unknown) => Promise<unknown>>)[name]!
+    app.use(
+      new Elysia({ normalize: false }).post(
+        path(table.service, name),
+        async ({ body }) => Response.json(await run(body)),
+        {
+          parse: 'json',
+          body: operation.request,
+        },
+      ),
+    )
+  }
+  return app
+}
+
+/**
+ * The other end: a port to call like functions. A problem that the service answers is thrown here as the same
+ * `AppError`; one that can't be reached is `dependency.away` (503).
+ */
+export function callPort<P extends PortTable>(
+  table: P,
+  options: { transport: Transport; credential: string; base?: string },
+): PortOf<P> {
+  const base = options.base ?? 'http://localhost'
+  const entries = Object.entries(table.operations).map(([name, operation]) => {
+    const answers = TypeCompiler.Compile(operation.response)
+    const call = async (input: unknown) => {
+      const response = await send(table.service, options, base + path(table.service, name), input)
+      const output = await response.json()
+      if (!response.ok) throw revive(output as Problem)
+      if (!answers.Check(output)) throw new Error(`${table.service}.${name} answered out of contract`)
+      return output
+    }
+    return [name, call] as const
+  })
+  return Object.fromEntries(entries) as PortOf<P>
+}
+
+async function send(
+  service: string,
+  options: { transport: Transport; credential: string },
+  url: string,
+  input: unknown,
+): Promise<Response> {
+  const request = new Request(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: options.credential },
+    body: JSON.stringify(input),
+  })
+  try {
+    return await options.transport(request)
+  } catch (cause) {
+    throw dependencyErrors.away({ detail: `The ${service} service can't be reached.`, retryAfter: 1, cause })
+  }
+}
+
+const revive = (problem: Problem): AppError =>
+  new AppError(problem.code, problem.status, problem.title, {
+    ...(problem.detail === undefined ? {} : { detail: problem.detail }),
+    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+  })

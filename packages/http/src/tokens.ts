@@ -1,0 +1,70 @@
+import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER, type AccessClaims, type JsonWebKeySet } from '@conntext/contracts'
+import type { Clock } from '@conntext/kernel'
+import { createLocalJWKSet, errors, jwtVerify } from 'jose'
+
+const REMEMBERED = 10_000
+
+type LocalKeys = ReturnType<typeof createLocalJWKSet>
+
+/**
+ * Verifies access tokens (JWT, Ed25519) without asking anybody: the keys are fetched once, and again when a token
+ * names one that isn't known. A token that was good is remembered until it expires.
+ */
+export class TokenVerifier {
+  readonly #remembered = new Map<string, AccessClaims>()
+  #keys: LocalKeys | undefined
+  #fetching: Promise<LocalKeys> | undefined
+
+  constructor(
+    private readonly fetchKeys: () => Promise<JsonWebKeySet>,
+    private readonly clock: Clock,
+  ) {}
+
+  /** The claims; undefined for a token that is wrong or has expired. Fails only when the keys can't be had. */
+  async verify(token: string): Promise<AccessClaims | undefined> {
+    const known = this.#remembered.get(token)
+    if (known) {
+      if (known.exp * 1000 > this.clock.now().getTime()) return known
+      this.#remembered.delete(token)
+      return undefined
+    }
+    const claims = await this.#check(token)
+    if (claims) this.#remember(token, claims)
+    return claims
+  }
+
+  async #check(token: string, again = false): Promise<AccessClaims | undefined> {
+    this.#keys ??= await this.#load()
+    try {
+      const { payload } = await jwtVerify<AccessClaims>(token, this.#keys, {
+        algorithms: ['EdDSA'],
+        issuer: ACCESS_TOKEN_ISSUER,
+        audience: ACCESS_TOKEN_AUDIENCE,
+        currentDate: this.clock.now(),
+        requiredClaims: ['sub', 'sid', 'exp'],
+      })
+      return payload
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || again) return undefined
+      this.#keys = await this.#load()
+      return this.#check(token, true)
+    }
+  }
+
+  #load(): Promise<LocalKeys> {
+    this.#fetching ??= this.fetchKeys()
+      .then((keys) => createLocalJWKSet(keys))
+      .finally(() => {
+        this.#fetching = undefined
+      })
+    return this.#fetching
+  }
+
+  #remember(token: string, claims: AccessClaims): void {
+    if (this.#remembered.size >= REMEMBERED) {
+      const oldest = this.#remembered.keys().next().value
+      if (oldest !== undefined) this.#remembered.delete(oldest)
+    }
+    this.#remembered.set(token, claims)
+  }
+}

@@ -1,0 +1,46 @@
+import type { Static, TObject, TProperties, TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+
+export type Environment = Record<string, string | undefined>
+
+/** All faults of a configuration at once. Names settings, never their values. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+
+  constructor(readonly faults: { setting: string; message: string }[]) {
+    super(`Bad configuration\n${faults.map((f) => `  ${f.setting}: ${f.message}`).join('\n')}`)
+  }
+}
+
+/** What to tell about a setting that does not fit: its own words where the schema has them. */
+function explain(schema: TSchema, missing: boolean): string {
+  if (missing) return 'is required'
+  if (typeof schema.expects === 'string') return `expected ${schema.expects}`
+  if (schema.type === 'integer' || schema.type === 'number') {
+    const { minimum = '-∞', maximum = '∞' } = schema
+    return `expected a whole number from ${minimum} to ${maximum}`
+  }
+  if (schema.type === 'boolean') return 'expected true or false'
+  return 'is not valid'
+}
+
+/**
+ * Reads settings from the environment: one schema, defaults filled in, text converted to the declared type.
+ * An empty variable counts as absent. A property's `expects` says in words what it takes.
+ * @throws ConfigError with every fault, before anything has started.
+ */
+export function parseConfig<P extends TProperties>(schema: TObject<P>, env: Environment): Readonly<Static<TObject<P>>> {
+  const properties = Object.entries(schema.properties as Record<string, TSchema>)
+  const given = Object.fromEntries(properties.flatMap(([key]) => (env[key] ? [[key, env[key]]] : [])))
+  const value = Value.Convert(schema, Value.Default(schema, given)) as Record<string, unknown>
+  const faulty = new Set([...Value.Errors(schema, value)].map((e) => e.path.split('/')[1] ?? ''))
+  if (faulty.size > 0) {
+    throw new ConfigError(
+      [...faulty].map((setting) => {
+        const property = (schema.properties as Record<string, TSchema>)[setting]
+        return { setting, message: property ? explain(property, value[setting] === undefined) : 'is not known' }
+      }),
+    )
+  }
+  return Object.freeze(value as Static<TObject<P>>)
+}

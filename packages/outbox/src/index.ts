@@ -1,0 +1,3 @@
+export * from './enqueue.ts'
+export * from './relay.ts'
+export * from './tables.ts'

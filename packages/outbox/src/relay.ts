@@ -1,0 +1,179 @@
+import { AppError, type Logger } from '@conntext/kernel'
+import { and, asc, count, eq, inArray, isNull, lt, min, sql } from 'drizzle-orm'
+import { Alarm } from './alarm.ts'
+import type { Executor } from './enqueue.ts'
+import type { OutboxTable } from './tables.ts'
+
+/** Delivers a batch, all or nothing; resolves only when the receiver keeps it for good. Must bear repeats. */
+export type Deliver = (batch: { id: string; payload: unknown }[]) => Promise<void>
+
+export type RelayOptions = {
+  db: Executor
+  table: OutboxTable
+  /** Where each topic goes. Topics are independent: one that is stuck does not hold up the others. */
+  topics: Record<string, Deliver>
+  log: Logger
+  batchSize?: number
+  /** How long delivered rows are kept, in ms. */
+  keepMs?: number
+  /** The longest pause between looks at the table, in ms: what another instance wrote is found by then. */
+  idleMs?: number
+}
+
+export type OutboxLag = { topic: string; due: number; oldest: string | null }
+
+const RETRY_MS = { first: 100, longest: 30_000 }
+const PRUNE_EVERY_MS = 60_000
+
+/**
+ * Ships outbox rows to their receivers, in order per topic, at least once. A receiver that is away is tried again
+ * with growing pauses, for ever. A row that the receiver refuses for what it is (a 4xx) is set aside, counted and
+ * logged, so that it cannot block the rest; it stays in the table.
+ */
+export class OutboxRelay {
+  readonly #options: Required<RelayOptions>
+  readonly #loops: Promise<void>[] = []
+  readonly #alarms = new Map<string, Alarm>()
+  readonly #pruning = new Alarm()
+  #running = false
+
+  constructor(options: RelayOptions) {
+    this.#options = { batchSize: 500, keepMs: 3_600_000, idleMs: 2_000, ...options }
+  }
+
+  start(): void {
+    if (this.#running) return
+    this.#running = true
+    for (const topic of Object.keys(this.#options.topics)) {
+      const alarm = new Alarm()
+      this.#alarms.set(topic, alarm)
+      this.#loops.push(this.#loop(topic, alarm))
+    }
+    this.#loops.push(this.#pruneLoop())
+  }
+
+  /** Says that there may be something to ship; call it after the commit. */
+  nudge(): void {
+    for (const alarm of this.#alarms.values()) alarm.ring()
+  }
+
+  /** What is still owed, by topic. */
+  async lag(): Promise<OutboxLag[]> {
+    const { db, table } = this.#options
+    const rows = await db
+      .select({ topic: table.topic, due: count(), oldest: min(table.createdAt) })
+      .from(table)
+      .where(isNull(table.deliveredAt))
+      .groupBy(table.topic)
+    return rows
+  }
+
+  /** Ends the loops; with `flush`, after one last try to ship what is there. */
+  async stop(options: { flush?: boolean } = {}): Promise<void> {
+    this.#running = false
+    for (const alarm of [...this.#alarms.values(), this.#pruning]) alarm.end()
+    await Promise.all(this.#loops.splice(0))
+    if (options.flush) {
+      await Promise.all(
+        Object.keys(this.#options.topics).map((topic) =>
+          this.#drain(topic).catch((error) =>
+            this.#options.log.warn(
+              { err: error, topic },
+              'the outbox could not be flushed; it goes on at the next start',
+            ),
+          ),
+        ),
+      )
+    }
+  }
+
+  async #loop(topic: string, alarm: Alarm): Promise<void> {
+    let failures = 0
+    while (this.#running) {
+      try {
+        await this.#drain(topic)
+        failures = 0
+        await alarm.sleep(this.#options.idleMs)
+      } catch (error) {
+        failures += 1
+        this.#options.log.warn({ err: error, topic, failures }, 'outbox delivery failed; it will be tried again')
+        const pause = Math.min(RETRY_MS.longest, RETRY_MS.first * 2 ** Math.min(failures, 10))
+        // A nudge does not cut this pause short: the receiver is given its time.
+        await alarm.sleep(pause * (0.5 + Math.random() / 2), { deaf: true })
+      }
+    }
+  }
+
+  async #drain(topic: string): Promise<void> {
+    while (await this.#shipBatch(topic)) if (!this.#running) return
+  }
+
+  /** Ships one batch in a transaction that holds the topic's lock, so that two instances never overtake each other. */
+  #shipBatch(topic: string): Promise<boolean> {
+    const { db, table, batchSize } = this.#options
+    return db.transaction(async (tx) => {
+      const lock = sql`select pg_try_advisory_xact_lock(hashtextextended(${`${tableName(table)}:${topic}`}, 0)) as held`
+      const [{ held } = { held: false }] = (await tx.execute(lock)) as unknown as { held: boolean }[]
+      if (!held) return false
+      const rows = await tx
+        .select({ position: table.position, id: table.id, payload: table.payload })
+        .from(table)
+        .where(and(eq(table.topic, topic), isNull(table.deliveredAt), eq(table.refusals, 0)))
+        .orderBy(asc(table.position))
+        .limit(batchSize)
+      if (rows.length === 0) return false
+      const refused = await this.#deliver(topic, rows)
+      const delivered = rows.filter((row) => !refused.has(row.position)).map((row) => row.position)
+      if (delivered.length > 0) {
+        await tx.update(table).set({ deliveredAt: sql`now()` }).where(inArray(table.position, delivered))
+      }
+      for (const [position, reason] of refused) {
+        await tx.update(table).set({ refusals: 1, refusedWith: reason }).where(eq(table.position, position))
+      }
+      return rows.length === batchSize
+    })
+  }
+
+  /** Delivers the rows; where the receiver refuses the batch for what it is, one by one. Answers what was refused. */
+  async #deliver(
+    topic: string,
+    rows: { position: number; id: string; payload: unknown }[],
+  ): Promise<Map<number, string>> {
+    const deliver = this.#options.topics[topic]!
+    const refused = new Map<number, string>()
+    try {
+      await deliver(rows)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      for (const row of rows) {
+        try {
+          await deliver([row])
+        } catch (one) {
+          if (!isRefusal(one)) throw one
+          this.#options.log.error({ err: one, topic, id: row.id }, 'an outbox row was refused and is set aside')
+          refused.set(row.position, one.code)
+        }
+      }
+    }
+    return refused
+  }
+
+  async #pruneLoop(): Promise<void> {
+    const { db, table, keepMs, log } = this.#options
+    while (this.#running) {
+      await this.#pruning.sleep(PRUNE_EVERY_MS)
+      if (!this.#running) return
+      const before = new Date(Date.now() - keepMs).toISOString()
+      await db
+        .delete(table)
+        .where(lt(table.deliveredAt, before))
+        .catch((error) => log.warn({ err: error }, 'delivered outbox rows could not be pruned'))
+    }
+  }
+}
+
+const isRefusal = (error: unknown): error is AppError =>
+  error instanceof AppError && error.status >= 400 && error.status < 500 && error.status !== 429
+
+const tableName = (table: OutboxTable): string =>
+  (table as unknown as Record<symbol, string>)[Symbol.for('drizzle:Name')]!

@@ -1,0 +1,134 @@
+import type { Bus } from '@conntext/bus'
+import {
+  ACCESS_TOKEN_AUDIENCE,
+  ACCESS_TOKEN_ISSUER,
+  type AuthorityChange,
+  type AuthoritySnapshot,
+  type AuthPort,
+  type Channel,
+  everyoneDefaults,
+  type Grant,
+  type JsonWebKeySet,
+  type Permission,
+  subjects,
+} from '@conntext/contracts'
+import { newId } from '@conntext/kernel'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+
+const NOW = '2026-01-01T00:00:00.000Z'
+
+/**
+ * The auth service's port for the tests of another service, which may not import it: real tokens signed with a real
+ * key, and a snapshot that the test shapes. Changes go out on the bus, as the real ones do.
+ */
+export async function testAuthority(bus: Bus) {
+  const { publicKey, privateKey } = await generateKeyPair('Ed25519', { extractable: true })
+  const { x } = await exportJWK(publicKey)
+  const keys = {
+    keys: [{ kty: 'OKP', crv: 'Ed25519', x: x!, kid: 'test', alg: 'EdDSA', use: 'sig' }],
+  } satisfies JsonWebKeySet
+  const everyone = newRole('everyone', everyoneDefaults, 0)
+  const grants = new Map<string, Grant>()
+  const snapshot: AuthoritySnapshot = {
+    version: 1,
+    ownerId: null,
+    server: {
+      name: 'Test',
+      description: null,
+      registrationMode: 'open',
+      limits: { maxMessageLength: 4000, maxFileBytes: 500_000_000, maxMediaPerMessage: 10 },
+      createdAt: NOW,
+    },
+    roles: [{ ...everyone, isEveryone: true }],
+    channels: [],
+    overrides: [],
+  }
+  const announce = (change: AuthorityChange) => bus.publish(subjects.authority, JSON.stringify(change))
+  const port: Pick<AuthPort, 'authority' | 'grant' | 'grants' | 'keys' | 'revokedSessions' | 'ownUser'> = {
+    authority: async () => structuredClone(snapshot),
+    grant: async ({ userId }) => grants.get(userId) ?? null,
+    grants: async ({ userIds }) => userIds.flatMap((id) => grants.get(id) ?? []),
+    keys: async () => keys,
+    revokedSessions: async () => ({ sessions: [] }),
+    ownUser: async ({ userId }) =>
+      grants.has(userId)
+        ? {
+            id: userId,
+            username: `user-${userId.slice(-6)}`,
+            displayName: null,
+            createdAt: NOW,
+            email: null,
+            isOwner: snapshot.ownerId === userId,
+          }
+        : null,
+  }
+
+  return {
+    port,
+    snapshot,
+    /** Says that the test has changed `snapshot`. */
+    async changed() {
+      snapshot.version += 1
+      await announce({})
+    },
+    /** A member with a token of their own; `permissions` come by a role made for them. */
+    async member(options: { permissions?: Permission[]; owner?: boolean; expiresIn?: number } = {}) {
+      const userId = newId()
+      const sessionId = newId()
+      const role = options.permissions && newRole(`role of ${userId}`, options.permissions, snapshot.roles.length)
+      if (role) snapshot.roles.push(role)
+      if (options.owner) snapshot.ownerId = userId
+      grants.set(userId, {
+        userId,
+        kind: 'user',
+        standing: 'active',
+        timedOutUntil: null,
+        roleIds: role ? [role.id] : [],
+      })
+      await this.changed()
+      await announce({ userId })
+      const expires = Math.floor(Date.now() / 1000) + (options.expiresIn ?? 300)
+      const token = await new SignJWT({ sid: sessionId })
+        .setProtectedHeader({ alg: 'EdDSA', kid: 'test' })
+        .setSubject(userId)
+        .setIssuer(ACCESS_TOKEN_ISSUER)
+        .setAudience(ACCESS_TOKEN_AUDIENCE)
+        .setIssuedAt()
+        .setExpirationTime(expires)
+        .sign(privateKey)
+      return { userId, sessionId, token }
+    },
+    async setGrant(userId: string, change: Partial<Grant>) {
+      grants.set(userId, { ...grants.get(userId)!, ...change })
+      await announce({ userId })
+    },
+    async channel(fields: Partial<Channel> = {}): Promise<Channel> {
+      const channel: Channel = {
+        id: newId(),
+        name: 'general',
+        type: 'text',
+        parentId: null,
+        topic: null,
+        position: snapshot.channels.length,
+        createdAt: NOW,
+        ...fields,
+      }
+      snapshot.channels.push(channel)
+      await this.changed()
+      return channel
+    },
+    async revoke(sessionId: string, userId: string) {
+      await bus.publish(subjects.sessionRevoked, JSON.stringify({ sessionId, userId }))
+    },
+  }
+}
+
+const newRole = (name: string, permissions: Permission[], position: number) => ({
+  id: newId(),
+  name,
+  colour: null,
+  position,
+  permissions,
+  isEveryone: false,
+  createdAt: NOW,
+})

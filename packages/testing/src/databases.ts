@@ -1,0 +1,80 @@
+import { COMMUNICATIONS, openCommunications } from '@conntext/db-communications'
+import { openServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
+import postgres from 'postgres'
+import { TEMPLATES, TEST_PASSWORD } from './shared.ts'
+import { storeEnvironment } from './stores.ts'
+
+const POOL = 5
+
+function at(server: string, database: string, user?: string): string {
+  const url = new URL(server)
+  url.pathname = `/${database}`
+  if (user) {
+    url.username = user
+    url.password = TEST_PASSWORD
+  }
+  return url.href
+}
+
+async function clone(template: string) {
+  const server = (await storeEnvironment()).CONNTEXT_TEST_POSTGRES!
+  const name = `t_${crypto.randomUUID().replaceAll('-', '')}`
+  const admin = postgres(server, { max: 1, onnotice: () => {} })
+  await cloneWhenFree(admin, name, template)
+  return {
+    url: (user?: string) => at(server, name, user),
+    async drop() {
+      await admin`drop database ${admin(name)} with (force)`
+      await admin.end()
+    },
+  }
+}
+
+// A template can't be copied by two at a time: whoever comes second asks again.
+async function cloneWhenFree(admin: postgres.Sql, name: string, template: string): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await admin`create database ${admin(name)} template ${admin(template)}`
+      return
+    } catch (error) {
+      if ((error as { code?: string }).code !== '55006' || attempt > 200) throw error
+      await Bun.sleep(25)
+    }
+  }
+}
+
+/** A migrated, empty Server Details database of the test's own, opened as each of its services. */
+export async function testServerDetails() {
+  const database = await clone(TEMPLATES.serverDetails)
+  const open = (user: string) =>
+    openServerDetails({ url: database.url(user), poolSize: POOL, applicationName: `${SERVER_DETAILS} test` })
+  const auth = open('conntext_auth')
+  const system = open('conntext_system')
+  return {
+    auth,
+    system,
+    adminUrl: database.url(),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([auth.close(), system.close()])
+      await database.drop()
+    },
+  }
+}
+
+/** A migrated, empty Communication database of the test's own, opened as the messaging service. */
+export async function testCommunications() {
+  const database = await clone(TEMPLATES.communications)
+  const messaging = openCommunications({
+    url: database.url('conntext_messaging'),
+    poolSize: POOL,
+    applicationName: `${COMMUNICATIONS} test`,
+  })
+  return {
+    messaging,
+    adminUrl: database.url(),
+    async [Symbol.asyncDispose]() {
+      await messaging.close()
+      await database.drop()
+    },
+  }
+}

@@ -1,0 +1,4 @@
+export * from './authority.ts'
+export * from './databases.ts'
+export * from './poll.ts'
+export * from './stores.ts'

@@ -1,0 +1,59 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDatabase } from '@conntext/database'
+import { migrateCommunications, provisionCommunications } from '@conntext/db-communications'
+import { migrateServerDetails, provisionServerDetails } from '@conntext/db-server-details'
+import { startClickHouse, startPostgres } from '@conntext/embedded'
+import { randomToken } from '@conntext/kernel'
+
+/** Where the stores of a test run are; what tests clone and share. */
+export type SharedStores = {
+  /** Named `CONNTEXT_TEST_…`, for the environment of the tests' processes. */
+  env: Record<string, string>
+  stop(): Promise<void>
+}
+
+export const TEMPLATES = { serverDetails: 'template_server_details', communications: 'template_communications' }
+
+/** One password for all the services' users: these databases live as long as the run, on loopback. */
+export const TEST_PASSWORD = 'test'
+
+/**
+ * Starts one real Postgres and one real ClickHouse engine for a whole test run, in a directory that is thrown away,
+ * with the migrated databases that each test clones.
+ */
+export async function startSharedStores(): Promise<SharedStores> {
+  const directory = await mkdtemp(join(tmpdir(), 'conntext-test-'))
+  const password = randomToken()
+  const postgres = await startPostgres({
+    directory: join(directory, 'postgres'),
+    superuserPassword: password,
+    durability: 'none',
+    settings: { max_connections: '300' },
+  })
+  const clickhouse = await startClickHouse({ directory: join(directory, 'clickhouse'), user: 'conntext', password })
+  await makeTemplates(postgres.url)
+  return {
+    env: {
+      CONNTEXT_TEST_POSTGRES: postgres.url('postgres'),
+      CONNTEXT_TEST_CLICKHOUSE: clickhouse.url,
+      CONNTEXT_TEST_CLICKHOUSE_USER: 'conntext',
+      CONNTEXT_TEST_CLICKHOUSE_PASSWORD: password,
+    },
+    async stop() {
+      await Promise.all([postgres.stop(), clickhouse.stop()])
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function makeTemplates(url: (database: string) => string): Promise<void> {
+  await createDatabase(url('postgres'), TEMPLATES.serverDetails)
+  await createDatabase(url('postgres'), TEMPLATES.communications)
+  const serverDetails = url(TEMPLATES.serverDetails)
+  const communications = url(TEMPLATES.communications)
+  await Promise.all([migrateServerDetails(serverDetails), migrateCommunications(communications)])
+  await provisionServerDetails(serverDetails, { auth: TEST_PASSWORD, system: TEST_PASSWORD })
+  await provisionCommunications(communications, { messaging: TEST_PASSWORD, realtime: TEST_PASSWORD })
+}
