@@ -1,4 +1,5 @@
 export type { ProcessExit } from './bound-process.ts'
+export { type ClickHouseOptions, type RunningClickHouse, startClickHouse } from './clickhouse/start.ts'
 export { type DataDirectory, openDataDirectory } from './data-directory.ts'
 export * from './errors.ts'
 export { freePort } from './free-port.ts'
