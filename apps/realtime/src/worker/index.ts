@@ -1,0 +1,4 @@
+// What tools/mediasoup-worker needs to know about where the worker belongs.
+export * from './locate.ts'
+export * from './probe.ts'
+export * from './recipe.ts'
