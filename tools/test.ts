@@ -3,6 +3,7 @@
 import { killLeftovers } from './lib/leftovers.ts'
 import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
 import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
+import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
 
 /** What `@conntext/testing/shared` answers: stores that all tests share, and how to reach them. */
 interface SharedStores {
@@ -14,6 +15,8 @@ const limitMinutes = Number(process.env.CONNTEXT_TEST_LIMIT_MINUTES ?? 45)
 const marker = `CONNTEXT_TEST_RUN=${crypto.randomUUID()}`
 const run = new AbortController()
 const totals: Totals = { passed: 0, skipped: 0, failures: [] }
+/** What whoever reads the result should know although nothing failed. */
+const notes: string[] = []
 
 const say = (line: string) => console.log(`\n— ${line}`)
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
@@ -28,6 +31,17 @@ async function checkStatically(): Promise<void> {
     if (run.signal.aborted) return
     say(name)
     count(`static check: ${name}`, await runStaticCheck(name, run.signal))
+  }
+}
+
+/** Voice is tested with the real worker. Where none can be had, its tests are skipped, and the result says so. */
+async function provideWorker(): Promise<void> {
+  say('mediasoup-worker')
+  try {
+    console.log(await getWorker((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof WorkerUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`tests of voice were skipped: ${error.message}`)
   }
 }
 
@@ -72,6 +86,7 @@ function report(): void {
     say('failed')
     for (const failure of totals.failures) console.log(`✗ ${failure}`)
   }
+  for (const note of notes) say(note)
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''
   console.log(`\n${totals.passed} passed, ${totals.failures.length} failed${skipped}`)
 }
@@ -84,6 +99,7 @@ const limit = setTimeout(() => stopAt(`not done after ${limitMinutes} minutes`),
 
 try {
   if (names.length === 0) await checkStatically()
+  if (!run.signal.aborted) await provideWorker()
   if (!run.signal.aborted) await testWorkspaces(names)
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
