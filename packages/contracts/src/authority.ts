@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Fields, Id, Nullable, Timestamp } from './api/common.ts'
+import { Enumeration, Fields, Id, Nullable, Timestamp } from './api/common.ts'
 import { PermissionName, Role } from './api/identity.ts'
 import { Channel, ServerInfo } from './api/server.ts'
 import { type Permission, permissionNames } from './permissions.ts'
 
 export const Override = Fields({
   channelId: Id,
-  targetKind: Type.Union([Type.Literal('role'), Type.Literal('member')]),
+  targetKind: Enumeration(['role', 'member']),
   targetId: Id,
   allow: Type.Array(PermissionName),
   deny: Type.Array(PermissionName),
@@ -27,8 +27,8 @@ export type AuthoritySnapshot = Static<typeof AuthoritySnapshot>
 /** What a member brings: their roles (without @everyone, which all have) and their standing. */
 export const Grant = Fields({
   userId: Id,
-  kind: Type.Union([Type.Literal('user'), Type.Literal('bot')]),
-  standing: Type.Union([Type.Literal('active'), Type.Literal('banned'), Type.Literal('left'), Type.Literal('deleted')]),
+  kind: Enumeration(['user', 'bot']),
+  standing: Enumeration(['active', 'banned', 'left', 'deleted']),
   timedOutUntil: Nullable(Timestamp),
   roleIds: Type.Array(Id),
 })

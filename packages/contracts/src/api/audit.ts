@@ -1,11 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Cursor, Fields, Id, Limit, Nullable, Page, Shape, Timestamp } from './common.ts'
+import { Cursor, Enumeration, Fields, Id, Limit, Nullable, Page, Shape, Timestamp } from './common.ts'
 
-export const AuditSeverity = Type.Union([Type.Literal('info'), Type.Literal('notice'), Type.Literal('warning')])
-export const AuditOutcome = Type.Union([Type.Literal('done'), Type.Literal('refused'), Type.Literal('failed')])
-export const ServiceName = Type.Union(
-  (['gateway', 'auth', 'system', 'messaging', 'realtime'] as const).map((name) => Type.Literal(name)),
-)
+export const AuditSeverity = Enumeration(['info', 'notice', 'warning'])
+export const AuditOutcome = Enumeration(['done', 'refused', 'failed'])
+export const ServiceName = Enumeration(['gateway', 'auth', 'system', 'messaging', 'realtime'], { title: 'ServiceName' })
 export type ServiceName = Static<typeof ServiceName>
 
 export const AuditEvent = Shape('AuditEvent', {
@@ -16,7 +14,7 @@ export const AuditEvent = Shape('AuditEvent', {
   severity: AuditSeverity,
   outcome: AuditOutcome,
   actor: Fields({
-    kind: Type.Union([Type.Literal('user'), Type.Literal('bot'), Type.Literal('system'), Type.Literal('anonymous')]),
+    kind: Enumeration(['user', 'bot', 'system', 'anonymous']),
     id: Nullable(Id),
     sessionId: Nullable(Id),
     address: Nullable(Type.String()),

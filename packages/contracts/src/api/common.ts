@@ -13,6 +13,15 @@ export const Fields = <P extends TProperties>(properties: P): TObject<P> =>
 
 export const Nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()])
 
+/** One of some words; with a title it is a component of its own. */
+export const Enumeration = <const T extends string>(values: readonly T[], options: { title?: string } = {}) =>
+  Type.Unsafe<T>(
+    Type.Union(
+      values.map((value) => Type.Literal(value)),
+      options,
+    ),
+  )
+
 export const Id = Type.String({
   format: 'uuid',
   pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',

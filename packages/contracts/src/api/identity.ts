@@ -1,11 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { permissionNames } from '../permissions.ts'
-import { Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
 
-export const PermissionName = Type.Union(
-  permissionNames.map((name) => Type.Literal(name)),
-  { title: 'Permission' },
-)
+export const PermissionName = Enumeration(permissionNames, { title: 'Permission' })
 
 /** Letters, digits, `.`, `_` and `-`; unique without regard to case. */
 export const Username = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{1,31}$', description: '2 to 32 characters' })
@@ -124,7 +121,7 @@ export const PermissionCatalogue = Shape('PermissionCatalogue', {
   items: Type.Array(
     Shape('PermissionDescription', {
       name: PermissionName,
-      scope: Type.Union([Type.Literal('server'), Type.Literal('channel')]),
+      scope: Enumeration(['server', 'channel']),
       title: Type.String(),
     }),
   ),

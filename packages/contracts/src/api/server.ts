@@ -1,9 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
 
-export const RegistrationMode = Type.Union([Type.Literal('open'), Type.Literal('invite'), Type.Literal('closed')], {
-  title: 'RegistrationMode',
-})
+export const RegistrationMode = Enumeration(['open', 'invite', 'closed'], { title: 'RegistrationMode' })
 
 const Limits = {
   maxMessageLength: Type.Integer({ minimum: 1, maximum: 32_000, description: 'Characters in a message' }),
@@ -33,9 +31,7 @@ export const ServerPatch = Shape('ServerPatch', {
 })
 export type ServerPatch = Static<typeof ServerPatch>
 
-export const ChannelType = Type.Union([Type.Literal('text'), Type.Literal('voice'), Type.Literal('category')], {
-  title: 'ChannelType',
-})
+export const ChannelType = Enumeration(['text', 'voice', 'category'], { title: 'ChannelType' })
 const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 const Topic = Nullable(Type.String({ maxLength: 1024 }))
 

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Shape, Timestamp } from './common.ts'
+import { Enumeration, Nullable, Shape, Timestamp } from './common.ts'
 
-export const HealthState = Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')])
+export const HealthState = Enumeration(['up', 'degraded', 'down'], { title: 'HealthState' })
 export type HealthState = Static<typeof HealthState>
 
 export const DependencyHealth = Shape('DependencyHealth', {
@@ -25,7 +25,7 @@ export const SystemHealth = Shape('SystemHealth', { state: HealthState, services
 export type SystemHealth = Static<typeof SystemHealth>
 
 export const VoiceStatus = Shape('VoiceStatus', {
-  state: Type.Union((['off', 'starting', 'on', 'degraded'] as const).map((state) => Type.Literal(state))),
+  state: Enumeration(['off', 'starting', 'on', 'degraded']),
   reason: Nullable(Type.String()),
   remedy: Nullable(Type.String()),
   workers: Type.Integer({ minimum: 0 }),

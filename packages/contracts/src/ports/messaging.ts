@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Fields, Id, Nullable } from '../api/common.ts'
+import { Enumeration, Fields, Id, Nullable } from '../api/common.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -9,7 +9,7 @@ import { StreamAppend, streamOperations } from './streams.ts'
 export const OnBehalf = Fields({
   userId: Id,
   sessionId: Id,
-  kind: Type.Union([Type.Literal('user'), Type.Literal('bot')]),
+  kind: Enumeration(['user', 'bot']),
   address: Nullable(Type.String()),
   userAgent: Nullable(Type.String()),
   requestId: Type.String(),
