@@ -1,6 +1,6 @@
-import { dirname, join } from 'node:path'
-
-export const root = dirname(dirname(import.meta.dir))
+import { join } from 'node:path'
+import { runGroup } from './process-group.ts'
+import { root } from './root.ts'
 
 const bin = (name: string) => join(root, 'node_modules', '.bin', name)
 
@@ -25,11 +25,6 @@ export const staticChecks = Object.keys(checks) as StaticCheck[]
 
 /** Runs one check, its output going to stderr, and says whether it holds. */
 export async function runStaticCheck(name: StaticCheck, signal?: AbortSignal): Promise<boolean> {
-  const child = Bun.spawn(checks[name], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-    env: { ...process.env, ...turboEnv },
-    ...(signal && { signal }),
-  })
-  return (await child.exited) === 0
+  const env = { ...process.env, ...turboEnv }
+  return (await runGroup(checks[name], { env, stdio: ['ignore', 2, 2], signal })) === 0
 }

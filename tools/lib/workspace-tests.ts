@@ -3,7 +3,9 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseJunit } from './junit.ts'
-import { root, turbo, turboEnv } from './static-checks.ts'
+import { runGroup } from './process-group.ts'
+import { root } from './root.ts'
+import { turbo, turboEnv } from './static-checks.ts'
 import { listFiles, readWorkspaces, type Workspace } from './workspaces.ts'
 
 /** Counts, and one line for each failure. */
@@ -68,27 +70,20 @@ async function prepareReport(workspace: Workspace): Promise<void> {
   await rm(file, { force: true })
 }
 
-async function runTurbo(suites: Suite[], env: Record<string, string>, signal: AbortSignal): Promise<number> {
-  const child = Bun.spawn(
-    [
-      ...turbo,
-      'test',
-      ...suites.map(({ workspace }) => `--filter=${workspace.name}`),
-      '--concurrency=2',
-      '--continue=always',
-      '--env-mode=strict',
-      '--summarize',
-      '--',
-      ...bunTestArguments,
-    ],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...turboEnv, ...env } },
-  )
-  const stop = () => child.kill('SIGINT')
-  signal.addEventListener('abort', stop)
-  if (signal.aborted) stop()
-  const code = await child.exited
-  signal.removeEventListener('abort', stop)
-  return code
+function runTurbo(suites: Suite[], env: Record<string, string>, signal: AbortSignal): Promise<number> {
+  const command = [
+    ...turbo,
+    'test',
+    ...suites.map(({ workspace }) => `--filter=${workspace.name}`),
+    '--concurrency=2',
+    '--continue=always',
+    '--env-mode=strict',
+    '--summarize',
+    '--',
+    ...bunTestArguments,
+  ]
+  const stdio: ['ignore', 'inherit', 'inherit'] = ['ignore', 'inherit', 'inherit']
+  return runGroup(command, { env: { ...process.env, ...turboEnv, ...env }, stdio, signal })
 }
 
 /** Each workspace's exit code, from the summary that Turborepo wrote. */

@@ -11,6 +11,7 @@ import {
   packagedWorkerPath,
 } from '@conntext/realtime/worker'
 import { acquireLock } from '../lib/lock.ts'
+import { runGroup } from '../lib/process-group.ts'
 
 type Say = (line: string) => void
 
@@ -79,18 +80,13 @@ async function build(target: string, say: Say, signal?: AbortSignal): Promise<vo
     say(`building mediasoup-worker from source, ${jobs} jobs: some minutes, once`)
     const started = Date.now()
     const built = join(folder, 'built')
-    const child = Bun.spawn(['nice', '-n', '10', join(here, 'build.sh'), mediasoupFolder(), built], {
+    const progress = setInterval(() => void tellProgress(folder, started, say), 20_000)
+    const code = await runGroup(['nice', '-n', '10', join(here, 'build.sh'), mediasoupFolder(), built], {
       stdio: ['ignore', 2, 2],
       env: { ...process.env, JOBS: String(jobs), BUILD_DIR: folder },
-      // A group of its own, so that an interrupted build takes its compilers along.
-      detached: true,
+      signal,
     })
-    const stop = () => process.kill(-child.pid, 'SIGTERM')
-    signal?.addEventListener('abort', stop)
-    const progress = setInterval(() => void tellProgress(folder, started, say), 20_000)
-    const code = await child.exited
     clearInterval(progress)
-    signal?.removeEventListener('abort', stop)
     if (code !== 0) throw new WorkerUnavailable(`building mediasoup-worker failed (build.sh ended with ${code})`)
     if (!(await isRunnableWorker(built)))
       throw new WorkerUnavailable('the mediasoup-worker that was built does not run')
