@@ -75,8 +75,12 @@ export function spawnBound(options: BoundProcessOptions): BoundProcess {
     exited,
     recentLines: () => recent.join('\n'),
     write(line) {
-      child.stdin.write(`${line}\n`)
-      child.stdin.flush()
+      try {
+        child.stdin.write(`${line}\n`)
+        Promise.resolve(child.stdin.flush()).catch(() => {})
+      } catch {
+        // It has ended; `exited` says so.
+      }
     },
     kill: (signal) => child.kill(signal),
     async end(steps) {

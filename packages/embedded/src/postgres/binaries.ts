@@ -46,7 +46,7 @@ function nativeDirectory(): string {
  * The package lists links between its libraries that its post-install script would make; package managers skip that
  * script. Making one that is there already, also by another process just now, is no error.
  */
-function linkLibraries(native: string, linksDirectory: string): Record<string, string> {
+export function linkLibraries(native: string, linksDirectory: string): Record<string, string> {
   const list = join(native, 'pg-symlinks.json')
   if (!existsSync(list)) return {}
   const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]
