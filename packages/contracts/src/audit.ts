@@ -28,11 +28,14 @@ const nullableText = Type.Union([text, Type.Null()])
 const names = Type.Array(text)
 const changes = Fields({ changes: Type.Record(text, Fields({ from: Type.Unknown(), to: Type.Unknown() })) })
 
+// A refusal that is repeated is not recorded each time: the next record says how many there were meanwhile.
+const repeats = Type.Optional(Type.Integer({ minimum: 1 }))
+
 // Each service records for itself what it refuses.
 const accessRefused = {
   title: 'Something was asked for without permission',
   target: 'route',
-  data: Fields({ permission: text }),
+  data: Fields({ permission: text, repeats }),
   severity: 'notice',
   outcome: 'refused',
 } as const
@@ -52,7 +55,7 @@ export const auditCatalogue = {
     'registration.refused': {
       title: 'A registration was refused',
       target: 'server',
-      data: Fields({ code: text }),
+      data: Fields({ code: text, repeats }),
       severity: 'notice',
       outcome: 'refused',
     },
@@ -68,7 +71,7 @@ export const auditCatalogue = {
     'login.failed': {
       title: 'A login failed',
       target: 'user',
-      data: Fields({ code: text }),
+      data: Fields({ code: text, repeats }),
       severity: 'notice',
       outcome: 'failed',
     },
