@@ -117,6 +117,7 @@ export const auditCatalogue = {
       target: 'media',
       data: Fields({ size: Type.Integer(), contentType: text, sha256: text }),
     },
+    'media.deleted': { title: 'A file was deleted', target: 'media', data: Fields({ ownerId: text }) },
     'access.refused': accessRefused,
   }),
   realtime: declare('realtime', {

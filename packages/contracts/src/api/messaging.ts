@@ -26,8 +26,9 @@ export const Message = Shape('Message', {
 })
 export type Message = Static<typeof Message>
 
-// The server's own limit is a setting and may be lower; this is the largest that any server allows.
-const Content = Type.String({ maxLength: 32_000 })
+// Validators count UTF-16 units, of which a character takes up to two: the limit proper, a server setting of at most
+// 32,000 characters, is for the messaging service to hold.
+const Content = Type.String({ maxLength: 64_000, description: "At most the server's limit of Unicode code points" })
 
 export const NewMessage = Shape('NewMessage', {
   content: Content,
@@ -66,3 +67,8 @@ export type HistoryQuery = Static<typeof HistoryQuery>
 
 export const ChannelParams = Fields({ channelId: Id })
 export const MessageParams = Fields({ channelId: Id, messageId: Id })
+export const MediaParams = Fields({ mediaId: Id })
+
+export const UploadQuery = Fields({
+  filename: Type.Optional(Type.String({ maxLength: 1024, description: 'Path parts and control characters are dropped' })),
+})
