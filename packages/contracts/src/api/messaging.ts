@@ -70,5 +70,7 @@ export const MessageParams = Fields({ channelId: Id, messageId: Id })
 export const MediaParams = Fields({ mediaId: Id })
 
 export const UploadQuery = Fields({
-  filename: Type.Optional(Type.String({ maxLength: 1024, description: 'Path parts and control characters are dropped' })),
+  filename: Type.Optional(
+    Type.String({ maxLength: 1024, description: 'Path parts and control characters are dropped' }),
+  ),
 })
