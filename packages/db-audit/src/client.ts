@@ -1,0 +1,104 @@
+import { ClickHouseError, ClickHouseLogLevel, type Logger as ClientLogger, createClient } from '@clickhouse/client'
+import type { Logger } from '@conntext/kernel'
+
+export type AuditConnection = {
+  url: string
+  username: string
+  password: string
+  database: string
+  log: Logger
+}
+
+/** A statement with its values bound as parameters (`{name:Type}`); text from outside never becomes part of `sql`. */
+export type Query = { sql: string; params: Record<string, unknown> }
+
+/** The Audit database. Nothing is connected until the first query. */
+export type Audit = {
+  /** Rows of a read-only query, times as RFC 3339 text. */
+  rows<T>(query: Query): Promise<T[]>
+  /**
+   * Stores the rows in one insert and resolves when the engine has them. Repeating an insert with the same `token`
+   * within a partition stores nothing again.
+   */
+  insert(table: string, rows: object[], token: string): Promise<void>
+  /** An aggregate over the latest events; throws when the engine or the table isn't there. */
+  check(): Promise<void>
+  close(): Promise<void>
+}
+
+const REQUEST_TIMEOUT_MS = 15_000
+const READ_LIMITS = { readonly: '2', max_execution_time: 10, date_time_output_format: 'iso' } as const
+
+export function openAudit(connection: AuditConnection): Audit {
+  const client = connect(connection)
+  const rows = async <T>({ sql, params }: Query): Promise<T[]> => {
+    const result = await client.query({
+      query: sql,
+      query_params: params,
+      format: 'JSONEachRow',
+      clickhouse_settings: READ_LIMITS,
+    })
+    return result.json<T>()
+  }
+  return {
+    rows,
+    async insert(table, values, token) {
+      await client.insert({
+        table,
+        values,
+        format: 'JSONEachRow',
+        clickhouse_settings: {
+          async_insert: 0,
+          date_time_input_format: 'best_effort',
+          insert_deduplication_token: token,
+        },
+      })
+    },
+    async check() {
+      await rows({
+        sql: 'SELECT count() AS events FROM events WHERE occurred_at >= now() - INTERVAL 1 DAY',
+        params: {},
+      })
+    },
+    close: () => client.close(),
+  }
+}
+
+/** The client itself, for `database`, or for none when it may not exist yet. */
+export function connect({
+  url,
+  username,
+  password,
+  database,
+  log,
+}: Omit<AuditConnection, 'database'> & { database?: string }) {
+  return createClient({
+    url,
+    username,
+    password,
+    ...(database === undefined ? {} : { database }),
+    application: 'conntext',
+    request_timeout: REQUEST_TIMEOUT_MS,
+    // A batch's worth of ids does not fit into a URL.
+    use_multipart_params_auto: true,
+    log: { level: ClickHouseLogLevel.WARN, LoggerClass: loggerFor(log) },
+  })
+}
+
+/** The client logs what it also throws, with whole queries: its words go to debug, without those. */
+function loggerFor(log: Logger): new () => ClientLogger {
+  return class {
+    trace() {}
+    debug() {}
+    info() {}
+    warn = ({ module, message }: { module: string; message: string }) => log.debug({ module }, message)
+    error = ({ module, message }: { module: string; message: string }) => log.debug({ module }, message)
+  }
+}
+
+// Of ClickHouse's ErrorCodes.cpp: overloaded, out of memory or time, shutting down, read-only, not yet migrated.
+const AWAY = new Set('60 81 159 202 203 209 210 236 241 242 243 252 279 319 394 439 516 994 999'.split(' '))
+
+/** Whether the engine is away, overloaded or not set up yet, rather than the query wrong. */
+export const isAuditAway = (error: unknown): boolean =>
+  error instanceof ClickHouseError ? AWAY.has(error.code) : error instanceof Error && !(error instanceof TypeError)

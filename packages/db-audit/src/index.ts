@@ -1,0 +1,3 @@
+export { type Audit, type AuditConnection, isAuditAway, openAudit, type Query } from './client.ts'
+export * from './events.ts'
+export { type Migration, migrateAudit } from './migrate.ts'

@@ -1,0 +1,210 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { createClient } from '@clickhouse/client'
+import { newId } from '@conntext/kernel'
+import {
+  type Audit,
+  type AuditConnection,
+  type EventRow,
+  insertEvents,
+  isAuditAway,
+  migrateAudit,
+  openAudit,
+  selectEvents,
+  storedIds,
+} from '../src/index.ts'
+import { newDatabase, startEngine } from './support/engine.ts'
+
+let engine: Awaited<ReturnType<typeof startEngine>>
+let connection: AuditConnection
+let audit: Audit
+
+beforeAll(async () => {
+  engine = await startEngine()
+  connection = newDatabase(engine.server)
+  await migrateAudit(connection)
+  audit = openAudit(connection)
+})
+
+afterAll(async () => {
+  await audit.close()
+  await engine.stop()
+})
+
+const NOON = '2026-03-01T12:00:00.000Z'
+const everything = { from: new Date('2020-01-01T00:00:00Z'), to: new Date('2030-01-01T00:00:00Z') }
+
+const row = (fields: Partial<EventRow> = {}): EventRow => ({
+  id: newId(),
+  occurred_at: NOON,
+  received_at: NOON,
+  service: 'auth',
+  action: 'role.created',
+  severity: 'info',
+  outcome: 'done',
+  actor_kind: 'user',
+  actor_id: newId(),
+  session_id: newId(),
+  address: '192.0.2.1',
+  user_agent: 'test',
+  target_kind: 'role',
+  target_id: newId(),
+  data: JSON.stringify({ name: 'Zoë ☃', nested: { list: [1, 'two', null] } }),
+  reason: null,
+  request_id: null,
+  ...fields,
+})
+
+const find = (filter: Parameters<typeof selectEvents>[1]['filter'], window = everything) =>
+  selectEvents(audit, { window, filter, limit: 1000 })
+
+describe('migrations', () => {
+  test('instances that start at the same time, and again later, end with one schema and one record', async () => {
+    const fresh = newDatabase(engine.server)
+    await Promise.all([migrateAudit(fresh), migrateAudit(fresh), migrateAudit(fresh)])
+    await migrateAudit(fresh)
+    const client = createClient({ ...engine.server, database: fresh.database })
+    const result = await client.query({ query: 'SELECT version, name FROM migrations FINAL', format: 'JSONEachRow' })
+    expect(await result.json<unknown>()).toEqual([{ version: 1, name: 'events' }])
+    await client.close()
+  })
+
+  test('only what has not been applied yet runs, in order', async () => {
+    const fresh = newDatabase(engine.server)
+    await migrateAudit(fresh)
+    const second = {
+      version: 2,
+      name: 'extra',
+      statements: ['CREATE TABLE extra (a UInt8) ENGINE = MergeTree ORDER BY a'],
+    }
+    const first = {
+      version: 1,
+      name: 'events',
+      statements: ['CREATE TABLE never (a UInt8) ENGINE = MergeTree ORDER BY a'],
+    }
+    await migrateAudit(fresh, [first, second])
+    await migrateAudit(fresh, [first, second])
+    const client = createClient({ ...engine.server, database: fresh.database })
+    const result = await client.query({ query: 'SHOW TABLES', format: 'JSONEachRow' })
+    expect((await result.json<{ name: string }>()).map((table) => table.name)).toEqual([
+      'events',
+      'extra',
+      'migrations',
+    ])
+    await client.close()
+  })
+
+  test('a failing migration is not recorded', async () => {
+    const fresh = newDatabase(engine.server)
+    const broken = { version: 1, name: 'broken', statements: ['CREATE TABLE broken (a NoSuchType)'] }
+    await expect(migrateAudit(fresh, [broken])).rejects.toThrow()
+    await migrateAudit(fresh)
+    const opened = openAudit(fresh)
+    await opened.check()
+    await opened.close()
+  })
+})
+
+describe('events', () => {
+  test('a row comes back exactly as it was stored, every column', async () => {
+    const stored = row({ occurred_at: '2026-03-01T12:00:00.123Z', reason: 'tab\there', request_id: 'r-1' })
+    const empty = row({
+      actor_id: null,
+      session_id: null,
+      address: null,
+      user_agent: null,
+      target_id: null,
+      data: '{}',
+    })
+    await insertEvents(audit, [stored, empty])
+    expect(await find({ ids: [stored.id] })).toEqual([stored])
+    expect(await find({ ids: [empty.id] })).toEqual([empty])
+  })
+
+  test('a repeated batch is stored once', async () => {
+    const rows = [row(), row()]
+    await Promise.all([insertEvents(audit, rows), insertEvents(audit, rows)])
+    await insertEvents(audit, rows)
+    expect(await find({ ids: rows.map((one) => one.id) })).toHaveLength(2)
+  })
+
+  test('paging through equal times loses and repeats nothing', async () => {
+    const target = newId()
+    const times = ['2026-04-01T00:00:00.000Z', '2026-04-01T00:00:00.001Z', '2026-05-01T00:00:00.000Z']
+    const rows = Array.from({ length: 90 }, (_, i) =>
+      row({ target_id: target, occurred_at: times[i % 3]!, id: i % 2 ? newId() : crypto.randomUUID() }),
+    )
+    await insertEvents(audit, rows)
+    const seen: EventRow[] = []
+    for (;;) {
+      const last = seen.at(-1)
+      const after = last && { occurredAt: new Date(last.occurred_at), id: last.id }
+      const page = await selectEvents(audit, { window: everything, filter: { targetId: target }, after, limit: 7 })
+      if (page.length === 0) break
+      seen.push(...page)
+    }
+    expect(seen.map((one) => one.id).sort()).toEqual(rows.map((one) => one.id).sort())
+    const order = seen.map((one) => one.occurred_at)
+    expect(order).toEqual([...order].sort().reverse())
+  })
+
+  test('both ends of the window belong to it, and nothing beyond', async () => {
+    const target = newId()
+    const at = (occurred_at: string) => row({ target_id: target, occurred_at })
+    const rows = ['59.999', '60.000', '60.001', '60.002'].map((s) =>
+      at(new Date(Date.parse('2026-06-01T00:00:00Z') + Number(s) * 1000).toISOString()),
+    )
+    await insertEvents(audit, rows)
+    const window = { from: new Date('2026-06-01T00:01:00.000Z'), to: new Date('2026-06-01T00:01:00.001Z') }
+    expect((await find({ targetId: target }, window)).map((one) => one.id)).toEqual([rows[2]!.id, rows[1]!.id])
+  })
+
+  test.each([
+    "' OR 1=1 --",
+    "'; DROP TABLE events; --",
+    '\\',
+    "\\'",
+    'a\tb\nc\rd',
+    '{from:Int64}',
+    '\\N',
+    '‘“$$',
+    '\0',
+    'é☃𝄞',
+  ])('a value is only ever a value: %j', async (hostile) => {
+    const mine = row({ target_id: hostile, action: hostile, service: hostile, outcome: hostile, severity: hostile })
+    await insertEvents(audit, [mine])
+    const fields = ['targetId', 'action', 'service', 'outcome', 'severity'] as const
+    for (const field of fields) expect(await find({ [field]: hostile })).toEqual([mine])
+  })
+
+  test('a thousand ids are looked up at once', async () => {
+    const rows = Array.from({ length: 1000 }, () => row())
+    await insertEvents(audit, rows.slice(0, 10))
+    const stored = await storedIds(
+      audit,
+      rows.map((one) => one.id),
+      everything,
+    )
+    expect(stored).toEqual(new Set(rows.slice(0, 10).map((one) => one.id)))
+  })
+
+  test('reads cannot write', async () => {
+    await expect(audit.rows({ sql: 'TRUNCATE TABLE events', params: {} })).rejects.toThrow()
+  })
+})
+
+test('an engine that is away, or has no schema, is told from a wrong query', async () => {
+  const failure = (opened: Audit, sql?: string) =>
+    (sql ? opened.rows({ sql, params: {} }) : opened.check()).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  const nowhere = openAudit({ ...connection, url: 'http://127.0.0.1:1' })
+  const unmigrated = openAudit({ ...connection, database: 'nowhere' })
+  const refused = openAudit({ ...connection, password: 'wrong' })
+  expect(isAuditAway(await failure(nowhere))).toBe(true)
+  expect(isAuditAway(await failure(unmigrated))).toBe(true)
+  expect(isAuditAway(await failure(refused))).toBe(true)
+  expect(await failure(audit)).toBeUndefined()
+  expect(isAuditAway(await failure(audit, 'SELECT nonsense FROM events'))).toBe(false)
+  await Promise.all([nowhere.close(), unmigrated.close(), refused.close()])
+})
