@@ -100,16 +100,22 @@ function cacheFolders() {
   return [join(base, 'conntext'), join(root, 'node_modules', '.cache', 'conntext')]
 }
 
-function writableCache() {
-  for (const folder of cacheFolders()) {
+function findWritableCache() {
+  return cacheFolders().find((folder) => {
     try {
       mkdirSync(folder, { recursive: true })
       accessSync(folder, constants.W_OK)
-      return folder
+      return true
     } catch {
-      // Not writable (no home folder, a read-only one): the next place.
+      // No home folder, or one that can't be written to: the next place.
+      return false
     }
-  }
+  })
+}
+
+function writableCache() {
+  const found = findWritableCache()
+  if (found) return found
   throw new Fault(`can't write to ${cacheFolders().join(' or ')}; set XDG_CACHE_HOME to a folder that can`)
 }
 
@@ -129,33 +135,29 @@ function packageManager() {
   throw new Fault(`neither npm nor Bun ${bunVersion} was found; install Node.js (18 or later) with npm`)
 }
 
+/**
+ * The binary is used straight from its platform package: npm may refuse to run the install script that would put
+ * it elsewhere. The few retries keep the message about a missing network from taking more than a minute.
+ */
+function npmFlags(folder) {
+  const quiet = ['--loglevel=error', '--no-audit', '--no-fund', '--no-package-lock']
+  const retries = ['--fetch-retries=3', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=4000']
+  // No writable home folder means no cache for npm there either.
+  const cache = folder.startsWith(cacheFolders()[0]) ? [] : ['--cache', join(folder, 'npm-cache')]
+  return ['install', '--prefix', folder, '--global=false', '--ignore-scripts', ...quiet, ...retries, ...cache]
+}
+
 /** Installs the wanted Bun from the npm registry that the user configured, and answers its path. */
 async function installBun() {
   const cache = writableCache()
   const folder = mkdtempSync(join(cache, '.bun-'))
-  const manager = packageManager()
   say(`installing Bun ${bunVersion} from npm into ${cache} (once)`)
   try {
     if (existsSync(join(root, '.npmrc'))) copyFileSync(join(root, '.npmrc'), join(folder, '.npmrc'))
     writeFileSync(join(folder, 'package.json'), '{ "private": true }')
-    // The binary is used straight from its platform package: npm may refuse to run the install script that
-    // would put it elsewhere.
-    const [command, ...args] = manager.npm
-      ? [
-          ...manager.npm,
-          'install',
-          '--prefix',
-          folder,
-          '--global=false',
-          '--loglevel=error',
-          '--no-audit',
-          '--no-fund',
-          '--no-package-lock',
-          '--ignore-scripts',
-          `bun@${bunVersion}`,
-        ]
-      : [...manager.bun, 'add', '--ignore-scripts', `bun@${bunVersion}`]
-    const code = await prepare(command, args, { cwd: folder })
+    const { npm, bun } = packageManager()
+    const [command, ...args] = npm ? [...npm, ...npmFlags(folder)] : [...bun, 'add', '--ignore-scripts']
+    const code = await prepare(command, [...args, `bun@${bunVersion}`], { cwd: folder })
     if (code !== 0) throw new Fault(`Bun could not be installed. ${networkHint}`)
     const binary = platformBinaries(folder).find((file) => versionOf(file) === bunVersion)
     if (!binary) throw new Fault(`the npm package bun@${bunVersion} has no binary that runs on this machine`)
@@ -286,9 +288,15 @@ function isAlive(pid) {
 
 // --- Handing over --------------------------------------------------------------------------------------------
 
-/** The found Bun goes first on PATH: Turborepo and package scripts call `bun` by name. */
+/**
+ * The found Bun goes first on PATH: Turborepo and package scripts call `bun` by name. What the command caches goes
+ * where this file caches.
+ */
 function childEnv(bun, extra = {}) {
-  return { ...process.env, ...extra, PATH: [dirname(bun), process.env.PATH].filter(Boolean).join(delimiter) }
+  const cache = findWritableCache()
+  const moved = cache && cache !== cacheFolders()[0] ? { XDG_CACHE_HOME: dirname(cache) } : {}
+  const path = [dirname(bun), process.env.PATH].filter(Boolean).join(delimiter)
+  return { ...process.env, ...moved, ...extra, PATH: path }
 }
 
 /**
