@@ -5,7 +5,6 @@ import { join } from 'node:path'
 
 /** A server that says what reaches it and takes a moment to end, as a real one does. */
 const server = `
-  console.log('up', process.pid, ...process.argv.slice(2))
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       console.log(signal)
@@ -13,6 +12,7 @@ const server = `
     })
   }
   setInterval(() => {}, 1000)
+  console.log('up', process.pid, ...process.argv.slice(2))
 `
 
 let folder = ''
