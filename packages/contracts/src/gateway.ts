@@ -60,4 +60,7 @@ export const closeCodes = {
   tooManyFrames: 4007,
   tooSlow: 4008,
   heartbeatMissed: 4009,
+  tooManyConnections: 4010,
+  /** A part of the server is away for the moment. */
+  tryAgainLater: 1013,
 } as const

@@ -87,4 +87,5 @@ const revive = (problem: Problem): AppError =>
   new AppError(problem.code, problem.status, problem.title, {
     ...(problem.detail === undefined ? {} : { detail: problem.detail }),
     ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+    ...(problem.retryAfter === undefined ? {} : { retryAfter: problem.retryAfter }),
   })

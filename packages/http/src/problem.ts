@@ -12,13 +12,16 @@ export function toProblem(error: AppError, requestId: string): Problem {
     code: error.code,
     ...(error.detail === undefined ? {} : { detail: error.detail }),
     ...(error.errors === undefined ? {} : { errors: error.errors }),
+    ...(error.retryAfter === undefined ? {} : { retryAfter: wholeSeconds(error.retryAfter) }),
     requestId,
   }
 }
 
+const wholeSeconds = (seconds: number): number => Math.max(1, Math.ceil(seconds))
+
 export function problemResponse(error: AppError, requestId: string): Response {
   const headers = new Headers({ 'content-type': PROBLEM_TYPE, 'x-request-id': requestId })
-  if (error.retryAfter !== undefined) headers.set('retry-after', String(Math.max(1, Math.ceil(error.retryAfter))))
+  if (error.retryAfter !== undefined) headers.set('retry-after', String(wholeSeconds(error.retryAfter)))
   if (error.status === 401) headers.set('www-authenticate', 'Bearer')
   return new Response(JSON.stringify(toProblem(error, requestId)), { status: error.status, headers })
 }

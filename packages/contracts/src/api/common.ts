@@ -65,6 +65,7 @@ export const Problem = Shape('Problem', {
   code: Type.String(),
   detail: Type.Optional(Type.String()),
   errors: Type.Optional(Type.Array(Fields({ path: Type.String(), message: Type.String() }))),
+  retryAfter: Type.Optional(Type.Integer({ minimum: 1, description: 'Seconds after which a repeat may succeed' })),
   requestId: Type.String(),
 })
 export type Problem = Static<typeof Problem>
