@@ -23,12 +23,20 @@ export const provisionCommunications = (
 ): Promise<void> =>
   provisionUsers({
     url,
-    secret: ['messaging_outbox'],
+    secret: ['messaging_outbox', 'messaging_idempotency_keys'],
     users: [
       {
         name: 'conntext_messaging',
         password: passwords.messaging,
-        owns: ['streams', 'stream_events', 'messages', 'media', 'message_media', 'messaging_outbox'],
+        owns: [
+          'streams',
+          'stream_events',
+          'messages',
+          'media',
+          'message_media',
+          'messaging_outbox',
+          'messaging_idempotency_keys',
+        ],
       },
       { name: 'conntext_realtime', password: passwords.realtime, owns: [] },
     ],

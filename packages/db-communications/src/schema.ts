@@ -1,3 +1,4 @@
+import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
 import { sql } from 'drizzle-orm'
@@ -59,3 +60,4 @@ export const messageMedia = pgTable(
 )
 
 export const messagingOutbox = outboxTable('messaging_outbox')
+export const messagingIdempotencyKeys = idempotencyTable('messaging_idempotency_keys')

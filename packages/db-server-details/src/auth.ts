@@ -1,3 +1,4 @@
+import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { sql } from 'drizzle-orm'
 import {
@@ -142,3 +143,4 @@ export const authorityState = pgTable('authority_state', {
 })
 
 export const authOutbox = outboxTable('auth_outbox')
+export const authIdempotencyKeys = idempotencyTable('auth_idempotency_keys')

@@ -30,6 +30,8 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
       'invites',
       'auth_outbox',
       'system_outbox',
+      'auth_idempotency_keys',
+      'system_idempotency_keys',
     ],
     users: [
       {
@@ -47,6 +49,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'member_roles',
           'authority_state',
           'auth_outbox',
+          'auth_idempotency_keys',
         ],
       },
       {
@@ -61,6 +64,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'streams',
           'stream_events',
           'system_outbox',
+          'system_idempotency_keys',
         ],
       },
     ],

@@ -1,3 +1,4 @@
+import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
 import { sql } from 'drizzle-orm'
@@ -94,3 +95,4 @@ export const inviteRedemptions = pgTable(
 
 export const { streams, streamEvents } = streamTables()
 export const systemOutbox = outboxTable('system_outbox')
+export const systemIdempotencyKeys = idempotencyTable('system_idempotency_keys')

@@ -1,0 +1,11 @@
+CREATE TABLE "messaging_idempotency_keys" (
+	"id" "bytea" PRIMARY KEY NOT NULL,
+	"request" "bytea" NOT NULL,
+	"claim" uuid NOT NULL,
+	"claimed_until" timestamp (3) with time zone NOT NULL,
+	"status" integer,
+	"answer" "bytea",
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE INDEX "messaging_idempotency_keys_expires" ON "messaging_idempotency_keys" USING btree ("expires_at");

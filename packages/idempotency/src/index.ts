@@ -1,0 +1,3 @@
+export * from './drizzle-store.ts'
+export * from './store.ts'
+export * from './table.ts'
