@@ -99,7 +99,8 @@ const limit = setTimeout(() => stopAt(`not done after ${limitMinutes} minutes`),
 
 try {
   if (names.length === 0) await checkStatically()
-  if (!run.signal.aborted) await provideWorker()
+  const needsWorker = names.length === 0 || names.some((name) => name.includes('realtime'))
+  if (needsWorker && !run.signal.aborted) await provideWorker()
   if (!run.signal.aborted) await testWorkspaces(names)
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
