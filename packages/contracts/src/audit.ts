@@ -91,6 +91,16 @@ export const auditCatalogue = {
     'channel.created': { title: 'A channel was made', target: 'channel', data: Fields({ name: text, type: text }) },
     'channel.updated': { title: 'A channel was changed', target: 'channel', data: changes },
     'channel.deleted': { title: 'A channel was deleted', target: 'channel', data: Fields({ name: text }) },
+    'override.set': {
+      title: "A channel's permissions were changed for a role or a member",
+      target: 'channel',
+      data: Fields({ targetKind: text, targetId: text, allow: names, deny: names }),
+    },
+    'override.removed': {
+      title: "A channel's permissions are the general ones again for a role or a member",
+      target: 'channel',
+      data: Fields({ targetKind: text, targetId: text }),
+    },
     'invite.created': {
       title: 'An invite was made',
       target: 'invite',
@@ -102,6 +112,11 @@ export const auditCatalogue = {
     },
     'invite.revoked': { title: 'An invite was revoked', target: 'invite', data: None },
     'invite.redeemed': { title: 'An invite was used', target: 'invite', data: Fields({ userId: text }) },
+    'invite.released': {
+      title: 'A use of an invite was given back: the account was not made',
+      target: 'invite',
+      data: Fields({ userId: text }),
+    },
     'audit.queried': { title: 'The audit trail was read', target: 'audit', data: Fields({ filters: names }) },
     'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
     'access.refused': accessRefused,

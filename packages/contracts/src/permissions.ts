@@ -40,3 +40,6 @@ export const permissionNames = Object.keys(permissions) as Permission[]
 export const isPermission = (name: string): name is Permission => Object.hasOwn(permissions, name)
 
 export const everyoneDefaults: Permission[] = permissionNames.filter((name) => permissions[name].everyone)
+
+/** What a channel's overrides can allow or deny. */
+export const channelPermissions: Permission[] = permissionNames.filter((name) => permissions[name].scope === 'channel')

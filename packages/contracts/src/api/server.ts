@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { channelPermissions } from '../permissions.ts'
 import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
 
 export const RegistrationMode = Enumeration(['open', 'invite', 'closed'], { title: 'RegistrationMode' })
@@ -62,6 +63,28 @@ export const ChannelPatch = Shape('ChannelPatch', {
   position: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
 })
 export type ChannelPatch = Static<typeof ChannelPatch>
+
+const ChannelPermissions = Type.Array(Enumeration(channelPermissions, { title: 'ChannelPermission' }), {
+  maxItems: channelPermissions.length,
+  uniqueItems: true,
+})
+
+/** What a channel allows and denies a role or a member, against what they have by their roles. */
+export const ChannelOverride = Shape('ChannelOverride', {
+  channelId: Id,
+  targetKind: Enumeration(['role', 'member']),
+  targetId: Id,
+  allow: ChannelPermissions,
+  deny: ChannelPermissions,
+})
+export type ChannelOverride = Static<typeof ChannelOverride>
+export const ChannelOverridePage = Page('ChannelOverridePage', ChannelOverride)
+
+/** Whether the target is a role or a member follows from its id. No permission may stand on both sides. */
+export const NewChannelOverride = Shape('NewChannelOverride', { allow: ChannelPermissions, deny: ChannelPermissions })
+export type NewChannelOverride = Static<typeof NewChannelOverride>
+
+export const OverrideParams = Fields({ channelId: Id, targetId: Id })
 
 export const Invite = Shape('Invite', {
   id: Id,
