@@ -3,11 +3,14 @@ import { Elysia } from 'elysia'
 import { type Caller, type Visitor, visitorOf } from './caller.ts'
 import { accessErrors, channelNotFound } from './errors.ts'
 import type { Guard } from './guard.ts'
+import { type Idempotency, IdempotencyHeaders } from './idempotency.ts'
 
 export type AccessOptions = {
   guard: Guard
   /** Records that somebody was refused; never fails. */
   refused(caller: Caller, permission: Permission, route: string): void
+  /** For routes with `idempotent: true`; without it there can be none. */
+  idempotency?: Idempotency
 }
 
 /** A permission of the catalogue, or `member`: whoever is logged in and in good standing. */
@@ -38,6 +41,19 @@ export const access = (options: AccessOptions) =>
       detail: { security: [], 'x-permission': 'public' } as object,
       resolve: ({ request }: { request: Request }): { visitor: Visitor } => ({ visitor: visitorOf(request.headers) }),
     }),
+    /** Takes `Idempotency-Key`; stands beside a `can`. */
+    idempotent: (_: true) => {
+      const { idempotency } = options
+      if (!idempotency) throw new Error('a route is idempotent, but access() was given no idempotency')
+      return {
+        headers: IdempotencyHeaders,
+        async beforeHandle({ request, body }: { request: Request; body: unknown }) {
+          const caller = callers.get(request)
+          if (!caller) throw new Error('an idempotent route needs to know its caller: it takes a `can`')
+          return idempotency.begin({ request, userId: caller.userId, body })
+        },
+      }
+    },
   })
 
 type Admission = { request: Request; requirement: Requirement; channelId: string | undefined; route: string }

@@ -3,6 +3,7 @@ import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
 import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
+import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { internalError, problemResponse } from './problem.ts'
 
 /** Turns whatever was thrown into what may be told; what is our own fault is logged with its cause. */
@@ -38,6 +39,7 @@ function faultsOf(error: ValidationError): InputFault[] {
  */
 export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
   new Elysia({ normalize: false })
+    .wrap(settling)
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const id = requestId(request.headers)
       const about = { requestId: id, method: request.method, path: new URL(request.url).pathname }
@@ -49,6 +51,15 @@ export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
       if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
       throw requestErrors.wrongContentType('Send application/json.')
     })
+
+// Around everything, so that it sees the final answer whether a handler or an error made it.
+const settling =
+  (fetch: (...request: unknown[]) => unknown) =>
+  (request: Request, ...rest: unknown[]) => {
+    const answer = fetch(request, ...rest) as Response | Promise<Response>
+    if (!request.headers.has(IDEMPOTENCY_KEY_HEADER)) return answer
+    return Promise.resolve(answer).then((final) => settleIdempotency(request, final))
+  }
 
 const isJson = (headers: Headers): boolean => {
   const [type = ''] = (headers.get('content-type') ?? '').split(';')

@@ -88,13 +88,12 @@ async function take(db: Executor, table: IdempotencyTable, taking: Taking): Prom
 }
 
 async function look(db: Executor, table: IdempotencyTable, key: IdempotencyKey): Promise<Claimed | undefined> {
-  const seconds = sql<number>`extract(epoch from ${table.claimedUntil} - now())`.mapWith(Number)
   const [row] = await db
-    .select({ request: table.request, status: table.status, answer: table.answer, seconds })
+    .select({ request: table.request, status: table.status, answer: table.answer })
     .from(table)
     .where(eq(table.id, key.id))
   if (!row) return undefined
   if (!Buffer.from(row.request).equals(key.request)) return { state: 'mismatch' }
   if (row.status !== null && row.answer !== null) return { state: 'answered', status: row.status, answer: row.answer }
-  return { state: 'underWay', retryAfterSeconds: Math.max(1, row.seconds) }
+  return { state: 'underWay' }
 }

@@ -7,7 +7,7 @@ export type StoredAnswer = { status: number; answer: Uint8Array }
  */
 export type Claimed =
   | { state: 'claimed'; claim: string }
-  | { state: 'underWay'; retryAfterSeconds: number }
+  | { state: 'underWay' }
   | { state: 'mismatch' }
   | ({ state: 'answered' } & StoredAnswer)
 

@@ -58,16 +58,6 @@ describe('a key', () => {
     expect(await it.claim(key('another key', 'another'))).toBeString()
   })
 
-  test('under way tells when to come back', async () => {
-    await using it = await start({ claimSeconds: 40 })
-    await it.claim()
-    const found = await it.store.claim(key())
-    expect(found.state).toBe('underWay')
-    const { retryAfterSeconds } = found as { retryAfterSeconds: number }
-    expect(retryAfterSeconds).toBeGreaterThan(30)
-    expect(retryAfterSeconds).toBeLessThanOrEqual(40)
-  })
-
   test('that was released is free, for any request', async () => {
     await using it = await start()
     await it.store.release(key(), await it.claim())
