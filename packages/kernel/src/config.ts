@@ -18,10 +18,18 @@ function explain(schema: TSchema, missing: boolean): string {
   if (typeof schema.expects === 'string') return `expected ${schema.expects}`
   if (schema.type === 'integer' || schema.type === 'number') {
     const { minimum = '-∞', maximum = '∞' } = schema
-    return `expected a whole number from ${minimum} to ${maximum}`
+    return `expected a ${schema.type === 'integer' ? 'whole number' : 'number'} from ${minimum} to ${maximum}`
   }
   if (schema.type === 'boolean') return 'expected true or false'
   return 'is not valid'
+}
+
+// Numbers only as people write them: a lenient reader makes 12 of 12.5 and 1 of 1e3.
+const NUMBER_TEXT = { integer: /^[+-]?\d+$/, number: /^[+-]?(\d+\.?\d*|\.\d+)$/ }
+
+function convert(schema: TSchema, text: string): unknown {
+  if (schema.type !== 'integer' && schema.type !== 'number') return Value.Convert(schema, text)
+  return NUMBER_TEXT[schema.type as keyof typeof NUMBER_TEXT].test(text) ? Number(text) : text
 }
 
 /**
@@ -31,15 +39,16 @@ function explain(schema: TSchema, missing: boolean): string {
  */
 export function parseConfig<P extends TProperties>(schema: TObject<P>, env: Environment): Readonly<Static<TObject<P>>> {
   const properties = Object.entries(schema.properties as Record<string, TSchema>)
-  const given = Object.fromEntries(properties.flatMap(([key]) => (env[key] ? [[key, env[key]]] : [])))
-  const value = Value.Convert(schema, Value.Default(schema, given)) as Record<string, unknown>
+  const given = Object.fromEntries(
+    properties.flatMap(([key, property]) => (env[key] ? [[key, convert(property, env[key])]] : [])),
+  )
+  const value = Value.Default(schema, given) as Record<string, unknown>
   const faulty = new Set([...Value.Errors(schema, value)].map((e) => e.path.split('/')[1] ?? ''))
   if (faulty.size > 0) {
     throw new ConfigError(
-      [...faulty].map((setting) => {
-        const property = (schema.properties as Record<string, TSchema>)[setting]
-        return { setting, message: property ? explain(property, value[setting] === undefined) : 'is not known' }
-      }),
+      properties
+        .filter(([setting]) => faulty.has(setting))
+        .map(([setting, property]) => ({ setting, message: explain(property, value[setting] === undefined) })),
     )
   }
   return Object.freeze(value as Static<TObject<P>>)
