@@ -1,0 +1,43 @@
+import type { AuditEvent } from '@conntext/contracts'
+import type { EventRow } from '@conntext/db-audit'
+
+export const toRow = (event: AuditEvent, receivedAt: Date): EventRow => ({
+  id: event.id,
+  occurred_at: new Date(event.occurredAt).toISOString(),
+  received_at: receivedAt.toISOString(),
+  service: event.service,
+  action: event.action,
+  severity: event.severity,
+  outcome: event.outcome,
+  actor_kind: event.actor.kind,
+  actor_id: event.actor.id,
+  session_id: event.actor.sessionId,
+  address: event.actor.address,
+  user_agent: event.actor.userAgent,
+  target_kind: event.target.kind,
+  target_id: event.target.id,
+  data: JSON.stringify(event.data),
+  reason: event.reason,
+  request_id: event.requestId,
+})
+
+// The columns of enumerations hold what ingest has checked.
+export const toEvent = (row: EventRow): AuditEvent => ({
+  id: row.id,
+  occurredAt: row.occurred_at,
+  service: row.service as AuditEvent['service'],
+  action: row.action,
+  severity: row.severity as AuditEvent['severity'],
+  outcome: row.outcome as AuditEvent['outcome'],
+  actor: {
+    kind: row.actor_kind as AuditEvent['actor']['kind'],
+    id: row.actor_id,
+    sessionId: row.session_id,
+    address: row.address,
+    userAgent: row.user_agent,
+  },
+  target: { kind: row.target_kind, id: row.target_id },
+  data: JSON.parse(row.data) as AuditEvent['data'],
+  reason: row.reason,
+  requestId: row.request_id,
+})

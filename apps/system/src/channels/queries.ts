@@ -1,0 +1,73 @@
+import type { Override } from '@conntext/contracts'
+import { channelOverrides, channels, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import { and, asc, eq, sql } from 'drizzle-orm'
+
+export type ChannelRow = typeof channels.$inferSelect
+export type OverrideRow = typeof channelOverrides.$inferSelect
+
+// What makes a name taken: without regard to case and to how its letters are encoded.
+const nameKey = (name: string): string => name.normalize('NFKC').toLowerCase()
+
+/** All of them, in their order: their number is bounded. */
+export const selectChannels = (db: ServerDetailsExecutor): Promise<ChannelRow[]> =>
+  db.select().from(channels).orderBy(asc(channels.position), asc(channels.id))
+
+export async function selectChannel(db: ServerDetailsExecutor, id: string): Promise<ChannelRow | undefined> {
+  const [row] = await db.select().from(channels).where(eq(channels.id, id))
+  return row
+}
+
+export async function insertChannel(tx: ServerDetailsExecutor, channel: Omit<ChannelRow, 'nameKey'>): Promise<void> {
+  await tx.insert(channels).values({ ...channel, nameKey: nameKey(channel.name) })
+}
+
+export async function updateChannelFields(
+  tx: ServerDetailsExecutor,
+  id: string,
+  { name, topic, parentId }: Pick<ChannelRow, 'name' | 'topic' | 'parentId'>,
+): Promise<void> {
+  await tx
+    .update(channels)
+    .set({ name, nameKey: nameKey(name), topic, parentId })
+    .where(eq(channels.id, id))
+}
+
+export async function updatePositions(tx: ServerDetailsExecutor, moved: ChannelRow[]): Promise<void> {
+  if (moved.length === 0) return
+  const values = sql.join(
+    moved.map(({ id, position }) => sql`(${id}::uuid, ${position}::integer)`),
+    sql`, `,
+  )
+  await tx.execute(sql`update ${channels} set position = moved.position from (values ${values}) as moved (id, position)
+    where ${channels.id} = moved.id`)
+}
+
+/** What was in a category stays, without a parent. */
+export async function deleteChannelRow(tx: ServerDetailsExecutor, id: string): Promise<void> {
+  await tx.delete(channels).where(eq(channels.id, id))
+}
+
+export async function selectOverrides(db: ServerDetailsExecutor, channelId?: string): Promise<Override[]> {
+  const rows = await db
+    .select()
+    .from(channelOverrides)
+    .where(channelId === undefined ? undefined : eq(channelOverrides.channelId, channelId))
+    .orderBy(asc(channelOverrides.targetKind), asc(channelOverrides.targetId))
+  return rows as Override[]
+}
+
+export async function upsertOverride(tx: ServerDetailsExecutor, override: Override): Promise<void> {
+  const { targetKind, allow, deny } = override
+  await tx
+    .insert(channelOverrides)
+    .values(override)
+    .onConflictDoUpdate({
+      target: [channelOverrides.channelId, channelOverrides.targetId],
+      set: { targetKind, allow, deny },
+    })
+}
+
+export async function deleteOverride(tx: ServerDetailsExecutor, channelId: string, targetId: string): Promise<void> {
+  const isIt = and(eq(channelOverrides.channelId, channelId), eq(channelOverrides.targetId, targetId))
+  await tx.delete(channelOverrides).where(isIt)
+}

@@ -1,0 +1,111 @@
+import { type Channel, type NewChannel, type Page, type PageQuery, pageLimit, SERVER_STREAM } from '@conntext/contracts'
+import { isUniqueViolation } from '@conntext/database'
+import { actorOf, type Caller, type Guard } from '@conntext/http'
+import { type Clock, newId } from '@conntext/kernel'
+import type { Static } from '@sinclair/typebox'
+import { type ChangeDeps, change } from '../change.ts'
+import { CURSOR_ID, CURSOR_NUMBER, decodeCursor, encodeCursor, pageOf } from '../paging.ts'
+import { systemAudit } from '../recorder.ts'
+import { channelErrors } from './errors.ts'
+import { authorityWithin, tellOf, toChannel } from './news.ts'
+import { type ChannelRow, deleteChannelRow, insertChannel, selectChannel, selectChannels } from './queries.ts'
+
+export type ChannelDeps = ChangeDeps & { guard: Guard; clock: Clock }
+
+// Everybody's permission snapshot holds all channels.
+const MAX_CHANNELS = 1000
+
+/** The channels that the caller may see, in their order. */
+export async function listChannels(
+  { db, guard, clock }: ChannelDeps,
+  caller: Caller,
+  query: Static<typeof PageQuery>,
+): Promise<Page<Channel>> {
+  const [rows, authority, grant] = await Promise.all([
+    selectChannels(db),
+    guard.authority(),
+    guard.grant(caller.userId),
+  ])
+  const now = clock.now().getTime()
+  const visible = rows.filter((row) => grant !== null && authority.allows(grant, 'channel.view', row.id, now))
+  const after = query.cursor === undefined ? undefined : decodeCursor(query.cursor, [CURSOR_NUMBER, CURSOR_ID])
+  const rest = after ? visible.filter((row) => isBehind(row, Number(after[0]), after[1]!)) : visible
+  return pageOf(rest, pageLimit(query.limit), toChannel, (row) => encodeCursor([row.position, row.id]))
+}
+
+const isBehind = (row: ChannelRow, position: number, id: string): boolean =>
+  row.position > position || (row.position === position && row.id > id)
+
+/** @throws channel.notFound (404) */
+export async function getChannel({ db }: ChannelDeps, channelId: string): Promise<Channel> {
+  const row = await selectChannel(db, channelId)
+  if (!row) throw channelErrors.notFound()
+  return toChannel(row)
+}
+
+/**
+ * Makes a channel, behind all others.
+ * @throws channel.nameTaken (409), channel.tooMany (409), channel.badParent (422)
+ */
+export async function createChannel(deps: ChannelDeps, caller: Caller, input: NewChannel): Promise<Channel> {
+  const { snapshot } = await deps.guard.authority()
+  const { name, type, parentId = null, topic = null } = input
+  await assertMayPut(deps, caller, parentId)
+  return nameTakenAsConflict(
+    change(deps, async (tx, effects) => {
+      const rows = await selectChannels(tx)
+      if (rows.length >= MAX_CHANNELS) throw channelErrors.tooMany(`A server has at most ${MAX_CHANNELS} channels.`)
+      assertParent(rows, type, parentId)
+      const position = (rows.at(-1)?.position ?? -1) + 1
+      const row = { id: newId(), name: name.trim(), type, parentId, topic, position, createdAt: deps.clock.now() }
+      await insertChannel(tx, row)
+      const channel = toChannel({ ...row, nameKey: '' })
+      effects.audit.push(systemAudit('channel.created', actorOf(caller), row.id, { name: row.name, type }))
+      tellOf(effects, await authorityWithin(tx, snapshot), 'channel.created', [channel])
+      return channel
+    }),
+  )
+}
+
+/** Deletes a channel with what it holds; the channels of a category stay, without one. @throws channel.notFound (404) */
+export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId: string): Promise<void> {
+  const { snapshot } = await deps.guard.authority()
+  await change(deps, async (tx, effects) => {
+    const before = await authorityWithin(tx, snapshot)
+    const rows = await selectChannels(tx)
+    const row = rows.find((one) => one.id === channelId)
+    if (!row) throw channelErrors.notFound()
+    await deleteChannelRow(tx, channelId)
+    effects.audit.push(systemAudit('channel.deleted', actorOf(caller), channelId, { name: row.name }))
+    effects.owed.push({ id: newId(), topic: 'channelDeleted', payload: { channelId } })
+    if (before.isPublic(channelId)) {
+      effects.events.push({ stream: SERVER_STREAM, type: 'channel.deleted', data: { id: channelId } })
+    }
+    const orphans = rows.filter((one) => one.parentId === channelId).map((one) => toChannel({ ...one, parentId: null }))
+    if (orphans.length > 0) tellOf(effects, await authorityWithin(tx, snapshot), 'channel.updated', orphans)
+  })
+}
+
+/** Whoever puts a channel into a category must be able to manage that one as well: its overrides are inherited. */
+export async function assertMayPut({ guard }: ChannelDeps, caller: Caller, parentId: string | null): Promise<void> {
+  if (parentId === null || (await guard.allows(caller.userId, 'channel.manage', parentId))) return
+  throw badParent('There is no such category.')
+}
+
+export function assertParent(rows: ChannelRow[], type: Channel['type'], parentId: string | null): void {
+  if (parentId === null) return
+  if (type === 'category') throw badParent('A category cannot be in another one.')
+  const parent = rows.find((row) => row.id === parentId)
+  if (parent?.type !== 'category') throw badParent('There is no such category.')
+}
+
+const badParent = (message: string) =>
+  channelErrors.badParent({ detail: message, errors: [{ path: '/body/parentId', message }] })
+
+export async function nameTakenAsConflict<T>(changing: Promise<T>): Promise<T> {
+  try {
+    return await changing
+  } catch (error) {
+    throw isUniqueViolation(error, 'channels_name_key') ? channelErrors.nameTaken() : error
+  }
+}

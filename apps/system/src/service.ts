@@ -1,0 +1,114 @@
+import type { Bus } from '@conntext/bus'
+import {
+  type AuditEvent,
+  type AuthPort,
+  type MessagingPort,
+  type RealtimePort,
+  type StreamAppend,
+  type SystemHealth,
+  systemPort,
+} from '@conntext/contracts'
+import type { Audit } from '@conntext/db-audit'
+import { type ServerDetails, systemOutbox } from '@conntext/db-server-details'
+import { type AccessOptions, baseApp, type Guard, type Service, servePort } from '@conntext/http'
+import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { OutboxRelay } from '@conntext/outbox'
+import { createIngest, type Ingest } from './audit/ingest.ts'
+import { auditRoutes } from './audit/routes.ts'
+import { channelRoutes } from './channels/routes.ts'
+import { healthRoutes } from './health/routes.ts'
+import { createOwnHealth, systemHealth } from './health/service.ts'
+import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
+import { inviteRoutes } from './invites/routes.ts'
+import { inviteKeys } from './invites/service.ts'
+import { startJob } from './jobs.ts'
+import { implementPort } from './port.ts'
+import { Recorder } from './recorder.ts'
+import { serverRoutes } from './server/routes.ts'
+import { setUp } from './server/service.ts'
+import { appendForeign } from './streams/service.ts'
+
+export type SystemDeps = {
+  /** As `conntext_system`; at least five connections: the outbox holds one for each of its topics while it delivers. */
+  db: ServerDetails
+  audit: Audit
+  bus: Bus
+  log: Logger
+  clock?: Clock
+  guard: Guard
+  /** 32 bytes that this service's keys are derived from. */
+  key: Uint8Array
+  auth: Pick<AuthPort, 'health'>
+  messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'health'>
+  realtime: Pick<RealtimePort, 'health'>
+  credential: string
+  version: string
+}
+
+export type SystemService = Service & {
+  /** The health of all services and of what they need: ready unless `down`. */
+  readiness(): Promise<SystemHealth>
+}
+
+const GIVE_BACK_EVERY_MS = 60_000
+
+/** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
+export function createSystemService(given: SystemDeps): SystemService {
+  const deps = { clock: systemClock, ...given }
+  const ingest = createIngest(deps)
+  const relay = createRelay(deps, ingest)
+  const nudge = () => relay.nudge()
+  const recorder = new Recorder({ ...deps, nudge })
+  const keys = inviteKeys(deps.key)
+  const own = createOwnHealth(deps)
+  const { auth, messaging, realtime, clock, log } = deps
+  const readiness = () => systemHealth(own, { auth, messaging, realtime }, clock)
+  const options: AccessOptions = {
+    guard: deps.guard,
+    refused: (caller, permission, route) => recorder.refused(caller, permission, route),
+  }
+  const redeem: RedeemDeps = { ...deps, keys, nudge }
+  const jobs: { stop(): Promise<void> }[] = []
+
+  return {
+    name: 'system',
+    app: baseApp({ log })
+      .use(serverRoutes({ ...deps, nudge }, options))
+      .use(channelRoutes({ ...deps, nudge }, options))
+      .use(inviteRoutes({ ...deps, keys, recorder, nudge }, options))
+      .use(auditRoutes({ ...deps, recorder }, options))
+      .use(healthRoutes(readiness, options)),
+    port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, ingest, health: own }), {
+      credential: deps.credential,
+      log,
+    }),
+    readiness,
+    async start() {
+      await setUp(deps)
+      relay.start()
+      jobs.push(startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log))
+    },
+    async stop() {
+      await Promise.all(jobs.splice(0).map((job) => job.stop()))
+      await recorder.settle()
+      await relay.stop({ flush: true })
+    },
+  }
+}
+
+function createRelay({ db, bus, log, messaging }: SystemDeps, ingest: Ingest): OutboxRelay {
+  const payloads = <T>(batch: { payload: unknown }[]) => batch.map((row) => row.payload as T)
+  return new OutboxRelay({
+    db,
+    table: systemOutbox,
+    log,
+    topics: {
+      audit: (batch) => ingest({ events: payloads<AuditEvent>(batch) }),
+      stream: (batch) => appendForeign({ db, bus, log }, payloads<StreamAppend>(batch)),
+      channelStream: async (batch) => void (await messaging.appendEvents({ events: payloads<StreamAppend>(batch) })),
+      async channelDeleted(batch) {
+        for (const deleted of payloads<{ channelId: string }>(batch)) await messaging.channelDeleted(deleted)
+      },
+    },
+  })
+}

@@ -1,0 +1,25 @@
+import type { Bus } from '@conntext/bus'
+import { type StreamAppend, streamChannel } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
+import { isId, type Logger } from '@conntext/kernel'
+import { appendEvents, publishEvents } from '@conntext/streams'
+import { serverStreams } from '../change.ts'
+import { streamErrors } from './errors.ts'
+
+/**
+ * Appends to the server's and the users' streams what another service has to tell, and publishes it. An event whose id
+ * is known is left out.
+ * @throws stream.notHere, stream.badEventId (422): the sender sets such an event aside
+ */
+export async function appendForeign(
+  { db, bus, log }: { db: ServerDetails; bus: Bus; log: Logger },
+  events: StreamAppend[],
+): Promise<void> {
+  for (const { id, stream } of events) {
+    if (!isId(id)) throw streamErrors.badEventId()
+    if (streamChannel(stream) !== undefined) throw streamErrors.notHere(`${stream} is the messaging service's.`)
+  }
+  const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
+  const appended = await db.transaction((tx) => appendEvents(tx, serverStreams, distinct))
+  await publishEvents(bus, log, appended)
+}
