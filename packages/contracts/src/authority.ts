@@ -96,9 +96,11 @@ export class Authority {
 
   /**
    * Which people may see a channel, as a key: channels with the same key are seen by the same members, whoever those
-   * are. It is made of exactly what can change the `channel.view` bit, so 500 channels without overrides share one.
+   * are. It is made of exactly what can change the `channel.view` bit, so 500 channels without overrides share one. A
+   * channel that isn't there has a key of its own: nobody may see it.
    */
   audience(channelId: string): string {
+    if (!this.hasChannel(channelId)) return `nobody:${channelId}`
     const levels = this.#chain(channelId).map((id) => {
       const entry = this.#indexed.overrides.get(id)
       if (!entry) return ''

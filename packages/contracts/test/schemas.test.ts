@@ -1,0 +1,94 @@
+import { describe, expect, test } from 'bun:test'
+import { KindGuard, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import * as contracts from '../src/index.ts'
+import { everyoneDefaults, isPermission, pageLimit, permissionNames, permissions } from '../src/index.ts'
+import './support/formats.ts'
+
+const exported = Object.entries(contracts as Record<string, unknown>)
+const schemas = exported.filter((entry): entry is [string, TSchema] => KindGuard.IsSchema(entry[1]))
+const ports = Object.values(contracts).filter(
+  (value): value is typeof contracts.authPort => typeof value === 'object' && value !== null && 'operations' in value,
+)
+
+/** Every object schema within one, with where it stands. */
+function objectsIn(schema: TSchema, path: string): [string, TSchema][] {
+  const children = [
+    ...Object.entries((schema.properties ?? {}) as Record<string, TSchema>),
+    ...Object.entries((schema.anyOf ?? []) as TSchema[]),
+    ...(schema.items ? [['[]', schema.items as TSchema] as const] : []),
+  ]
+  const own: [string, TSchema][] = schema.type === 'object' && schema.properties ? [[path, schema]] : []
+  return [...own, ...children.flatMap(([key, child]) => objectsIn(child, `${path}/${key}`))]
+}
+
+describe('every object of the contracts', () => {
+  const all = [
+    ...schemas.flatMap(([name, schema]) => objectsIn(schema, name)),
+    ...Object.entries(contracts.clientFrames).flatMap(([op, schema]) => objectsIn(schema, `frame ${op}`)),
+    ...ports.flatMap(({ service, operations }) =>
+      Object.entries(operations).flatMap(([name, { request, response }]) => [
+        ...objectsIn(request, `${service}.${name} request`),
+        ...objectsIn(response, `${service}.${name} response`),
+      ]),
+    ),
+  ]
+
+  test('is closed', () => {
+    expect(all.length).toBeGreaterThan(80)
+    expect(all.filter(([, schema]) => schema.additionalProperties !== false).map(([path]) => path)).toEqual([])
+  })
+
+  test('with a title is the only one of that title, so that it can be a component', () => {
+    const titled = new Map<string, Set<string>>()
+    for (const [, schema] of all) {
+      if (!schema.title) continue
+      titled.set(schema.title, (titled.get(schema.title) ?? new Set()).add(JSON.stringify(schema)))
+    }
+    expect([...titled].filter(([, forms]) => forms.size > 1).map(([title]) => title)).toEqual([])
+  })
+})
+
+describe('permissions', () => {
+  test.each(permissionNames)('%s is well-formed', (name) => {
+    expect(name).toMatch(/^[a-z]+(\.[a-z][a-zA-Z]*)?$/)
+    expect(permissions[name].title).toMatch(/^[A-Z].*[^.]$/)
+  })
+
+  test('given to everyone let nobody manage anything', () => {
+    expect(everyoneDefaults).toContain('channel.view')
+    expect(everyoneDefaults.filter((name) => /administrator|manage|ban|kick|moderate|audit|system/.test(name))).toEqual(
+      [],
+    )
+  })
+
+  test('are known by their names alone', () => {
+    expect(isPermission('channel.view')).toBe(true)
+    expect(['toString', '__proto__', 'constructor', '', 'channel'].some(isPermission)).toBe(false)
+  })
+})
+
+describe('lists', () => {
+  test('take a limit from 1 to 100, and 50 stands in for none', () => {
+    const takes = (limit: string) => Value.Check(contracts.PageQuery, { limit })
+    expect(['1', '9', '50', '99', '100'].every(takes)).toBe(true)
+    expect(['0', '101', '-1', '1.5', '1e1', '', ' 1', '1000', '007'].some(takes)).toBe(false)
+    expect([pageLimit(undefined), pageLimit('7'), pageLimit('100')]).toEqual([50, 7, 100])
+  })
+})
+
+describe('ids and names', () => {
+  test('an id is a lower-case UUID and nothing more', () => {
+    const id = '01a20675-c9c6-7677-b1e0-5d965a0ce64c'
+    expect(Value.Check(contracts.Id, id)).toBe(true)
+    expect([id.toUpperCase(), `${id}\n`, ` ${id}`, `${id}0`].some((one) => Value.Check(contracts.Id, one))).toBe(false)
+  })
+
+  test.each(['ab', 'A.b-c_d', '0x', 'a'.repeat(32)])('%p is a user name', (name) => {
+    expect(Value.Check(contracts.Username, name)).toBe(true)
+  })
+
+  test.each(['', 'a', '.ab', '-ab', 'a b', 'a@b', 'ä1', 'ab\n', 'a'.repeat(33)])('%p is not', (name) => {
+    expect(Value.Check(contracts.Username, name)).toBe(false)
+  })
+})

@@ -1,0 +1,120 @@
+import fc from 'fast-check'
+import {
+  type AuthoritySnapshot,
+  type Channel,
+  channelPermissions,
+  type Grant,
+  type Override,
+  type Permission,
+  permissionNames,
+  type Role,
+} from '../../src/index.ts'
+
+/** The time at which the generated worlds are looked at. */
+export const NOW = Date.parse('2026-06-01T12:00:00.000Z')
+const LATER = '2026-06-01T12:00:01.000Z'
+const EARLIER = '2026-06-01T11:59:59.000Z'
+const MADE = '2026-01-01T00:00:00.000Z'
+
+// Few of each, so that roles, overrides and members meet; readable, so that a counterexample is.
+const ROLES = ['role-a', 'role-b', 'role-c']
+const CATEGORIES = ['category-1', 'category-2']
+const CHANNELS = ['channel-1', 'channel-2', 'channel-3', 'channel-4']
+const MEMBERS = ['member-1', 'member-2', 'member-3', 'member-4']
+export const EVERYONE = 'role-everyone'
+
+// The permissions that decide most come up most.
+const anyOf = (names: readonly Permission[], heavy: readonly Permission[]) =>
+  fc.oneof(
+    fc.subarray([...names], { maxLength: 6 }),
+    fc.subarray([...heavy]),
+    fc
+      .tuple(fc.subarray([...names], { maxLength: 4 }), fc.subarray([...heavy]))
+      .map(([a, b]) => [...new Set([...a, ...b])]),
+  )
+const inChannel = anyOf(channelPermissions, ['channel.view', 'message.send', 'message.history'])
+
+// An administrator ends every question at once: rare enough to leave something to ask.
+const rolePermissions = fc
+  .tuple(
+    anyOf(
+      permissionNames.filter((name) => name !== 'administrator'),
+      ['channel.view', 'message.send', 'role.manage'],
+    ),
+    fc.integer({ min: 0, max: 9 }),
+  )
+  .map(([names, dice]): Permission[] => (dice === 0 ? ['administrator', ...names] : names))
+
+const role = (id: string, permissions: Permission[], position: number): Role => ({
+  id,
+  name: id,
+  colour: null,
+  position,
+  permissions,
+  isEveryone: id === EVERYONE,
+  createdAt: MADE,
+})
+
+const channel = (id: string, type: Channel['type'], parentId: string | null, position: number): Channel => ({
+  id,
+  name: id,
+  type,
+  parentId,
+  topic: null,
+  position,
+  createdAt: MADE,
+})
+
+const override = fc.record({
+  channelId: fc.constantFrom(...CATEGORIES, ...CHANNELS),
+  target: fc.constantFrom(
+    ...[EVERYONE, ...ROLES].map((targetId) => ({ targetKind: 'role' as const, targetId })),
+    ...MEMBERS.map((targetId) => ({ targetKind: 'member' as const, targetId })),
+  ),
+  allow: inChannel,
+  deny: inChannel,
+})
+
+/** A server: roles, categories, channels and overrides; sometimes with an owner. */
+export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
+  .record({
+    everyone: rolePermissions,
+    roles: fc.tuple(rolePermissions, rolePermissions, rolePermissions),
+    parents: fc.array(fc.constantFrom(null, ...CATEGORIES), { minLength: CHANNELS.length, maxLength: CHANNELS.length }),
+    overrides: fc.uniqueArray(override, {
+      maxLength: 12,
+      selector: ({ channelId, target }) => `${channelId} ${target.targetId}`,
+    }),
+    ownerId: fc.option(fc.constantFrom(...MEMBERS), { freq: 3 }),
+  })
+  .map(({ everyone, roles, parents, overrides, ownerId }) => ({
+    version: 1,
+    ownerId,
+    server: {
+      name: 'A',
+      description: null,
+      registrationMode: 'open',
+      limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
+      createdAt: MADE,
+    },
+    roles: [role(EVERYONE, everyone, 0), ...roles.map((permissions, i) => role(ROLES[i]!, permissions, i + 1))],
+    channels: [
+      ...CATEGORIES.map((id, i) => channel(id, 'category', null, i)),
+      ...CHANNELS.map((id, i) => channel(id, 'text', parents[i]!, i)),
+    ],
+    overrides: overrides.map(({ target, ...rest }): Override => ({ ...rest, ...target })),
+  }))
+
+/** A member of it; also with a role that is gone, banned, or timed out until now, before or after. */
+export const grants: fc.Arbitrary<Grant> = fc.record({
+  userId: fc.constantFrom(...MEMBERS),
+  kind: fc.constantFrom('user', 'bot'),
+  standing: fc.constantFrom('active', 'active', 'active', 'active', 'active', 'active', 'banned', 'left', 'deleted'),
+  timedOutUntil: fc.constantFrom(null, null, null, EARLIER, LATER),
+  roleIds: fc.subarray([...ROLES, 'role-gone']),
+})
+
+/** Where something is asked: nowhere in particular, somewhere, or in a channel that isn't there. */
+export const places = fc.constantFrom(undefined, ...CATEGORIES, ...CHANNELS, ...CHANNELS, 'channel-gone')
+
+export const channelIds = [...CATEGORIES, ...CHANNELS]
