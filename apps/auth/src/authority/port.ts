@@ -1,0 +1,119 @@
+import {
+  type AuthoritySnapshot,
+  type AuthPort,
+  type Channel,
+  type Grant,
+  isPermission,
+  type Override,
+  type ServerInfo,
+} from '@conntext/contracts'
+import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
+import { createHealth } from '@conntext/http'
+import type { Clock } from '@conntext/kernel'
+import { jsonWebKeySet } from '../keys/access-tokens.ts'
+import { toRole } from '../roles/roles.ts'
+import { listRevokedSessions } from '../sessions/queries.ts'
+import { findOwnUser } from '../users/queries.ts'
+import { toOwnUser } from '../users/users.ts'
+import { findSettings, findState, listAllChannels, listAllRoles, listGrants, listOverrides } from './queries.ts'
+
+type Dependencies = { db: ServerDetails; clock: Clock }
+
+/** What the other services, and this one's own guard, ask of auth. */
+export function createAuthPort({ db, clock }: Dependencies): AuthPort {
+  const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
+
+  return {
+    // In one snapshot of the database: never the roles from before a change and the overrides from after it.
+    authority: () =>
+      db.transaction((tx) => readSnapshot(tx), { isolationLevel: 'repeatable read', accessMode: 'read only' }),
+    grant: async ({ userId }) => (await grants([userId]))[0] ?? null,
+    grants: ({ userIds }) => grants(userIds),
+    keys: () => jsonWebKeySet(db),
+    async revokedSessions({ seconds }) {
+      const rows = await listRevokedSessions(db, new Date(clock.now().getTime() - seconds * 1000))
+      return { sessions: rows.map((row) => ({ id: row.id, revokedAt: row.revokedAt!.toISOString() })) }
+    },
+    async ownUser({ userId }) {
+      const row = await findOwnUser(db, userId)
+      return row ? toOwnUser(row) : null
+    },
+    health: createHealth(
+      'auth',
+      [
+        {
+          name: 'server-details',
+          async run() {
+            await db.check()
+            return undefined
+          },
+          critical: true,
+          remedy: 'Start the Server Details database, and check the address and password that auth was given for it.',
+        },
+      ],
+      clock,
+    ),
+  }
+}
+
+async function readSnapshot(tx: ServerDetailsExecutor): Promise<AuthoritySnapshot> {
+  const state = await findState(tx)
+  const settings = await findSettings(tx)
+  const roles = (await listAllRoles(tx)).map(toRole)
+  const everyone = roles.find((role) => role.isEveryone)!
+  return {
+    version: state.version + (settings?.version ?? 0),
+    ownerId: state.ownerId,
+    server: settings ? toServerInfo(settings) : unsetServer(everyone.createdAt),
+    roles,
+    channels: (await listAllChannels(tx)).map(toChannel),
+    overrides: (await listOverrides(tx)).map(toOverride),
+  }
+}
+
+// Until system has written its first settings. By invitation only: nobody is let in that wasn't meant to be.
+const unsetServer = (createdAt: string): ServerInfo => ({
+  name: 'ConnText',
+  description: null,
+  registrationMode: 'invite',
+  limits: { maxMessageLength: 4_000, maxFileBytes: 500_000_000, maxMediaPerMessage: 10 },
+  createdAt,
+})
+
+const toServerInfo = (row: NonNullable<Awaited<ReturnType<typeof findSettings>>>): ServerInfo => ({
+  name: row.name,
+  description: row.description,
+  registrationMode: row.registrationMode,
+  limits: {
+    maxMessageLength: row.maxMessageLength,
+    maxFileBytes: row.maxFileBytes,
+    maxMediaPerMessage: row.maxMediaPerMessage,
+  },
+  createdAt: row.createdAt.toISOString(),
+})
+
+const toChannel = (row: Awaited<ReturnType<typeof listAllChannels>>[number]): Channel => ({
+  id: row.id,
+  name: row.name,
+  type: row.type,
+  parentId: row.parentId,
+  topic: row.topic,
+  position: row.position,
+  createdAt: row.createdAt.toISOString(),
+})
+
+const toOverride = (row: Awaited<ReturnType<typeof listOverrides>>[number]): Override => ({
+  channelId: row.channelId,
+  targetKind: row.targetKind,
+  targetId: row.targetId,
+  allow: row.allow.filter(isPermission),
+  deny: row.deny.filter(isPermission),
+})
+
+const toGrant = (row: Awaited<ReturnType<typeof listGrants>>[number]): Grant => ({
+  userId: row.userId,
+  kind: 'user',
+  standing: row.standing,
+  timedOutUntil: row.timedOutUntil?.toISOString() ?? null,
+  roleIds: row.roleIds,
+})

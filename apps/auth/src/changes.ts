@@ -1,0 +1,114 @@
+import type { Bus } from '@conntext/bus'
+import {
+  type AuditEvent,
+  type AuthorityChange,
+  type EventData,
+  type EventType,
+  type SessionRevocation,
+  type StreamAppend,
+  type StreamName,
+  type SystemPort,
+  subjects,
+} from '@conntext/contracts'
+import { authOutbox, type ServerDetails } from '@conntext/db-server-details'
+import { type Logger, newId } from '@conntext/kernel'
+import { type Executor, enqueue, OutboxRelay } from '@conntext/outbox'
+import type { Keyring } from './keys/keyring.ts'
+
+/** An event for a stream of system's, which the outbox takes there. */
+export const streamEvent = <T extends EventType>(stream: StreamName, type: T, data: EventData[T]): StreamAppend => ({
+  id: newId(),
+  stream,
+  type,
+  at: new Date().toISOString(),
+  data,
+})
+
+/** What a change owes to others, written in its own transaction. */
+export type Owed = { audit?: AuditEvent[]; events?: StreamAppend[] }
+
+/** What others have cached of what has changed. */
+export type Settled = { authority?: AuthorityChange[]; revoked?: SessionRevocation[] }
+
+type Dependencies = {
+  db: ServerDetails
+  bus: Bus
+  log: Logger
+  keyring: Keyring
+  system: Pick<SystemPort, 'appendEvents' | 'ingestAudit' | 'releaseInvite'>
+}
+
+/** How a change leaves this service: owed in the transaction, told after the commit. */
+export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
+  const relay = new OutboxRelay({
+    db,
+    table: authOutbox,
+    log,
+    topics: {
+      audit: async (batch) => {
+        await system.ingestAudit({ events: batch.map(({ payload }) => openEvent(keyring, payload as SealedEvent)) })
+      },
+      stream: async (batch) => {
+        await system.appendEvents({ events: batch.map(({ payload }) => payload as StreamAppend) })
+      },
+      invite: async (batch) => {
+        for (const { payload } of batch) await system.releaseInvite(payload as { userId: string })
+      },
+    },
+  })
+
+  const publish = async (subject: string, payload: object) => {
+    try {
+      await bus.publish(subject, JSON.stringify(payload))
+    } catch (error) {
+      // The change stands, and whoever missed this drops their caches when the bus is back.
+      log.warn({ err: error, subject }, 'a change could not be published')
+    }
+  }
+
+  return {
+    relay,
+
+    /** Writes what is owed; with the pool instead of a transaction, by itself. */
+    async owe(tx: Executor, { audit = [], events = [] }: Owed): Promise<void> {
+      await enqueue(tx, authOutbox, [
+        ...audit.map((event) => ({ id: event.id, topic: 'audit', payload: sealEvent(keyring, event) })),
+        ...events.map((event) => ({ id: event.id, topic: 'stream', payload: event })),
+      ])
+    },
+
+    /** Sees to it that system gives the use of an invite back, however long it is away. */
+    async oweInviteRelease(userId: string): Promise<void> {
+      await enqueue(db, authOutbox, [{ id: newId(), topic: 'invite', payload: { userId } }])
+      relay.nudge()
+    },
+
+    /** After the commit, before the answer: ships what is owed and drops what others have cached. */
+    async settled({ authority = [], revoked = [] }: Settled = {}): Promise<void> {
+      relay.nudge()
+      for (const change of authority) await publish(subjects.authority, change)
+      for (const revocation of revoked) await publish(subjects.sessionRevoked, revocation)
+    },
+  }
+}
+
+export type Changes = ReturnType<typeof createChanges>
+
+/** An audit event on its way: where somebody was is not kept in this database in clear. */
+type SealedEvent = { event: AuditEvent; dataKeyId: string; origin: string }
+type Origin = Pick<AuditEvent['actor'], 'address' | 'userAgent'>
+
+const originContext = (event: AuditEvent) => `audit-origin:${event.id}`
+
+function sealEvent(keyring: Keyring, event: AuditEvent): SealedEvent {
+  const { address, userAgent } = event.actor
+  const { dataKeyId, sealed } = keyring.seal(JSON.stringify({ address, userAgent }), originContext(event))
+  const actor = { ...event.actor, address: null, userAgent: null }
+  return { event: { ...event, actor }, dataKeyId, origin: Buffer.from(sealed).toString('base64') }
+}
+
+function openEvent(keyring: Keyring, { event, dataKeyId, origin }: SealedEvent): AuditEvent {
+  const sealed = { dataKeyId, sealed: Buffer.from(origin, 'base64') }
+  const opened = JSON.parse(keyring.open(sealed, originContext(event)).toString()) as Origin
+  return { ...event, actor: { ...event.actor, ...opened } }
+}

@@ -1,0 +1,22 @@
+import { dataKeys, type ServerDetailsExecutor, signingKeys } from '@conntext/db-server-details'
+import { asc, isNull } from 'drizzle-orm'
+
+export const listDataKeys = (db: ServerDetailsExecutor) =>
+  db.select({ id: dataKeys.id, wrapped: dataKeys.wrapped }).from(dataKeys).orderBy(asc(dataKeys.createdAt))
+
+export async function insertDataKey(db: ServerDetailsExecutor, row: typeof dataKeys.$inferInsert): Promise<void> {
+  await db.insert(dataKeys).values(row)
+}
+
+export const listPublicKeys = (db: ServerDetailsExecutor) =>
+  db
+    .select({ id: signingKeys.id, publicKey: signingKeys.publicKey })
+    .from(signingKeys)
+    .orderBy(asc(signingKeys.createdAt))
+
+export const listLivingSigningKeys = (db: ServerDetailsExecutor) =>
+  db.select().from(signingKeys).where(isNull(signingKeys.retiredAt)).orderBy(asc(signingKeys.createdAt))
+
+export async function insertSigningKey(db: ServerDetailsExecutor, row: typeof signingKeys.$inferInsert): Promise<void> {
+  await db.insert(signingKeys).values(row)
+}

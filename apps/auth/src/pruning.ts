@@ -1,0 +1,58 @@
+import type { ServerDetails } from '@conntext/db-server-details'
+import type { Clock, Logger } from '@conntext/kernel'
+import { pruneSessions, pruneUsedTokens } from './sessions/queries.ts'
+import { pruneFailures } from './throttle/queries.ts'
+import { FORGOTTEN_AFTER_MS } from './throttle/throttle.ts'
+
+const HOUR_MS = 60 * 60_000
+const EVERY_MS = HOUR_MS
+const BATCH = 1_000
+// Longer than the port lets others ask about.
+const REVOKED_KEPT_MS = 25 * HOUR_MS
+// How long after its use a refresh token that comes back ends the session; later it is merely refused.
+const USED_TOKENS_KEPT_MS = 7 * 24 * HOUR_MS
+
+type Dependencies = { db: ServerDetails; clock: Clock; log: Logger }
+
+/** Deletes what nobody asks for any more: at the start, then every hour, in batches that hold no lock for long. */
+export class Pruning {
+  #timer: Timer | undefined
+  #stopped = false
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(private readonly deps: Dependencies) {}
+
+  start(): void {
+    this.#stopped = false
+    this.#timer ??= setInterval(() => this.#run(), EVERY_MS)
+    this.#run()
+  }
+
+  /** Resolves when the batch that is under way is done. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    await this.#running
+  }
+
+  #run(): void {
+    this.#running = this.#running
+      .then(() => this.#prune())
+      .catch((error) => this.deps.log.warn({ err: error }, 'ended sessions could not be pruned; it goes on in an hour'))
+  }
+
+  async #prune(): Promise<void> {
+    const { db, clock } = this.deps
+    const now = clock.now().getTime()
+    const before = (ms: number) => new Date(now - ms)
+    const over = { expiredBefore: before(0), revokedBefore: before(REVOKED_KEPT_MS), limit: BATCH }
+    await this.#inBatches(() => pruneSessions(db, over))
+    await this.#inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
+    await pruneFailures(db, before(FORGOTTEN_AFTER_MS))
+  }
+
+  async #inBatches(prune: () => Promise<number>): Promise<void> {
+    while (!this.#stopped && (await prune()) === BATCH);
+  }
+}

@@ -1,0 +1,54 @@
+import {
+  authorityState,
+  credentials,
+  memberRoles,
+  roles,
+  type ServerDetailsExecutor,
+  users,
+} from '@conntext/db-server-details'
+import { and, eq, isNull, sql } from 'drizzle-orm'
+import { STATE_ID } from '../authority/queries.ts'
+import { type UserRow, userColumns } from '../users/queries.ts'
+
+const isTaken = async (
+  db: ServerDetailsExecutor,
+  column: typeof users.usernameKey | typeof users.emailKey,
+  key: string,
+) => (await db.select({ id: users.id }).from(users).where(eq(column, key))).length > 0
+
+export const isUsernameTaken = (db: ServerDetailsExecutor, key: string) => isTaken(db, users.usernameKey, key)
+export const isEmailTaken = (db: ServerDetailsExecutor, key: string) => isTaken(db, users.emailKey, key)
+
+export async function insertAccount(
+  tx: ServerDetailsExecutor,
+  { passwordHash, ...user }: typeof users.$inferInsert & { passwordHash: string },
+): Promise<UserRow> {
+  const [row] = await tx.insert(users).values(user).returning(userColumns)
+  await tx.insert(credentials).values({ userId: user.id, passwordHash })
+  return row!
+}
+
+/** Makes the user the server's owner, unless it has one; answers whether it did. */
+export async function claimServer(tx: ServerDetailsExecutor, userId: string): Promise<boolean> {
+  const rows = await tx
+    .update(authorityState)
+    .set({ ownerId: userId, version: sql`${authorityState.version} + 1` })
+    .where(and(eq(authorityState.id, STATE_ID), isNull(authorityState.ownerId)))
+    .returning({ id: authorityState.id })
+  return rows.length > 0
+}
+
+/** Gives the role, unless it has been deleted meanwhile; answers whether it did. */
+export async function giveRoleIfThere(tx: ServerDetailsExecutor, userId: string, roleId: string): Promise<boolean> {
+  const [role] = await tx
+    .select({ id: roles.id })
+    .from(roles)
+    .where(and(eq(roles.id, roleId), eq(roles.isEveryone, false)))
+    .for('key share')
+  if (role) await tx.insert(memberRoles).values({ userId, roleId })
+  return role !== undefined
+}
+
+export async function userExists(db: ServerDetailsExecutor, id: string): Promise<boolean> {
+  return (await db.select({ id: users.id }).from(users).where(eq(users.id, id))).length > 0
+}

@@ -1,0 +1,127 @@
+import type { Bus } from '@conntext/bus'
+import { authPort, type SystemPort } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
+import { type AccessOptions, actorOf, baseApp, Guard, type Service, servePort } from '@conntext/http'
+import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { createAuthPort } from './authority/port.ts'
+import { createChanges } from './changes.ts'
+import { makeReady } from './first-start.ts'
+import { AccessTokens } from './keys/access-tokens.ts'
+import { Keyring } from './keys/keyring.ts'
+import { keyRoutes } from './keys/routes.ts'
+import { loginRoutes } from './login/routes.ts'
+import { createLogin } from './login/service.ts'
+import { memberRoutes } from './members/routes.ts'
+import { createMembers } from './members/service.ts'
+import { defaultPasswordLimits } from './passwords/passwords.ts'
+import { type SlotLimits, Slots } from './passwords/slots.ts'
+import { permissionRoutes } from './permissions/routes.ts'
+import { createPermissions } from './permissions/service.ts'
+import { Pruning } from './pruning.ts'
+import { Refusals } from './refusals.ts'
+import { registrationRoutes } from './registration/routes.ts'
+import { createRegistration } from './registration/service.ts'
+import { roleRoutes } from './roles/routes.ts'
+import { createRoles } from './roles/service.ts'
+import { sessionRoutes } from './sessions/routes.ts'
+import { createSessions } from './sessions/service.ts'
+import { createThrottle } from './throttle/throttle.ts'
+import { userRoutes } from './users/routes.ts'
+import { createUsers } from './users/service.ts'
+
+export type AuthServiceDependencies = {
+  /** The Server Details database, opened as `conntext_auth`. */
+  db: ServerDetails
+  bus: Bus
+  log: Logger
+  clock?: Clock
+  /** 32 bytes; all that is sealed or hashed here depends on it. */
+  masterKey: Uint8Array
+  /** The one-time code that makes its bearer the owner; nothing once the server has one. */
+  setupCode(): Promise<string | undefined>
+  /** Called once, after the server got its owner. */
+  onClaimed?(): Promise<void>
+  system: Pick<SystemPort, 'reserveInvite' | 'releaseInvite' | 'registrationMode' | 'appendEvents' | 'ingestAudit'>
+  /** What services prove themselves with to each other. */
+  credential: string
+  /** How many passwords are hashed at once, and how many wait; a slot takes 19 MiB and a core for some 50 ms. */
+  passwords?: SlotLimits
+}
+
+/** Accounts, sessions, roles and what follows from them: who somebody is and what they may do. */
+export function createAuthService(deps: AuthServiceDependencies): Service & { guard: Guard } {
+  const { db, bus, log, system, credential, clock = systemClock } = deps
+  const keyring = new Keyring(deps.masterKey)
+  const tokens = new AccessTokens(clock)
+  const changes = createChanges({ db, bus, log, keyring, system })
+  const refusals = new Refusals({
+    clock,
+    log,
+    record: async (event) => {
+      await changes.owe(db, { audit: [event] })
+      await changes.settled()
+    },
+  })
+  const port = createAuthPort({ db, clock })
+  const guard = new Guard({ auth: port, bus, log, clock })
+  const pruning = new Pruning({ db, clock, log })
+
+  return {
+    name: 'auth',
+    guard,
+    app: createApp(deps, { keyring, tokens, changes, refusals, guard, clock }),
+    port: servePort(authPort, port, { credential, log }),
+    async start() {
+      await makeReady(db, { keyring, tokens })
+      await guard.start()
+      changes.relay.start()
+      refusals.start()
+      pruning.start()
+    },
+    async stop() {
+      await Promise.all([pruning.stop(), refusals.stop()])
+      await changes.relay.stop({ flush: true })
+      await guard.stop()
+    },
+  }
+}
+
+type Parts = {
+  keyring: Keyring
+  tokens: AccessTokens
+  changes: ReturnType<typeof createChanges>
+  refusals: Refusals
+  guard: Guard
+  clock: Clock
+}
+
+function createApp(deps: AuthServiceDependencies, parts: Parts) {
+  const { db, log } = deps
+  const { keyring, clock, refusals } = parts
+  const shared = { ...parts, db, log }
+  const throttle = createThrottle({ db, clock, key: keyring.hashKey('login-failures') })
+  const slots = new Slots(deps.passwords ?? defaultPasswordLimits())
+  const sessions = createSessions({ ...shared, refreshKey: keyring.hashKey('refresh-tokens') })
+  const registration = createRegistration({
+    ...shared,
+    throttle,
+    slots,
+    sessions,
+    system: deps.system,
+    setupCode: () => deps.setupCode(),
+    onClaimed: async () => deps.onClaimed?.(),
+  })
+  const options: AccessOptions = {
+    guard: parts.guard,
+    refused: (caller, permission, route) => refusals.note('access.refused', actorOf(caller), route, { permission }),
+  }
+  return baseApp({ log })
+    .use(registrationRoutes(options, registration))
+    .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, sessions })))
+    .use(sessionRoutes(options, sessions))
+    .use(keyRoutes(options, db))
+    .use(userRoutes(options, createUsers(shared)))
+    .use(memberRoutes(options, createMembers(shared)))
+    .use(roleRoutes(options, createRoles(shared)))
+    .use(permissionRoutes(options, createPermissions(shared)))
+}

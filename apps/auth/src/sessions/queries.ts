@@ -1,0 +1,120 @@
+import { refreshTokens, type ServerDetailsExecutor, sessions } from '@conntext/db-server-details'
+import { and, desc, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm'
+import type { PageRequest } from '../paging.ts'
+
+export type SessionRow = typeof sessions.$inferSelect
+
+const living = (now: Date) => and(isNull(sessions.revokedAt), gt(sessions.expiresAt, now))
+
+export async function insertSession(tx: ServerDetailsExecutor, row: Omit<SessionRow, 'revokedAt'>): Promise<void> {
+  await tx.insert(sessions).values(row)
+}
+
+/** Newest first. */
+export const listLivingSessions = (
+  db: ServerDetailsExecutor,
+  userId: string,
+  { now, page }: { now: Date; page: PageRequest },
+): Promise<SessionRow[]> =>
+  db
+    .select()
+    .from(sessions)
+    .where(and(eq(sessions.userId, userId), living(now), page.after ? lt(sessions.id, page.after) : undefined))
+    .orderBy(desc(sessions.id))
+    .limit(page.limit + 1)
+
+export const listRevokedSessions = (db: ServerDetailsExecutor, since: Date) =>
+  db
+    .select({ id: sessions.id, revokedAt: sessions.revokedAt })
+    .from(sessions)
+    .where(gt(sessions.revokedAt, since))
+    .orderBy(sessions.revokedAt)
+
+/** Ends a session that lives, of this user only where one is named; answers whose it was. */
+export async function revokeLivingSession(
+  tx: ServerDetailsExecutor,
+  { id, userId, now }: { id: string; userId?: string; now: Date },
+): Promise<string | undefined> {
+  const [row] = await tx
+    .update(sessions)
+    .set({ revokedAt: now })
+    .where(and(eq(sessions.id, id), userId ? eq(sessions.userId, userId) : undefined, living(now)))
+    .returning({ userId: sessions.userId })
+  return row?.userId
+}
+
+/** Moves a living session on; answers whose it is. */
+export async function renewSession(
+  tx: ServerDetailsExecutor,
+  { id, now, ...values }: Pick<SessionRow, 'id' | 'expiresAt' | 'metadata' | 'dataKeyId'> & { now: Date },
+): Promise<string | undefined> {
+  const [row] = await tx
+    .update(sessions)
+    .set({ ...values, lastUsedAt: now })
+    .where(and(eq(sessions.id, id), living(now)))
+    .returning({ userId: sessions.userId })
+  return row?.userId
+}
+
+export async function insertRefreshToken(
+  tx: ServerDetailsExecutor,
+  row: { hash: Uint8Array; sessionId: string; createdAt: Date },
+): Promise<void> {
+  await tx.insert(refreshTokens).values(row)
+}
+
+/** Takes the one use of a refresh token. Of several that try at once, one gets the session, the others nothing. */
+export async function useRefreshToken(
+  tx: ServerDetailsExecutor,
+  hash: Uint8Array,
+  now: Date,
+): Promise<string | undefined> {
+  const [row] = await tx
+    .update(refreshTokens)
+    .set({ usedAt: now })
+    .where(and(eq(refreshTokens.hash, hash), isNull(refreshTokens.usedAt)))
+    .returning({ sessionId: refreshTokens.sessionId })
+  return row?.sessionId
+}
+
+/** The session that a refresh token, used or not, was given out in. */
+export async function findTokenSession(tx: ServerDetailsExecutor, hash: Uint8Array): Promise<string | undefined> {
+  const [row] = await tx
+    .select({ sessionId: refreshTokens.sessionId })
+    .from(refreshTokens)
+    .where(eq(refreshTokens.hash, hash))
+  return row?.sessionId
+}
+
+/** Deletes up to `limit` sessions that nobody asks for any more, with their tokens; answers how many. */
+export async function pruneSessions(
+  db: ServerDetailsExecutor,
+  { expiredBefore, revokedBefore, limit }: { expiredBefore: Date; revokedBefore: Date; limit: number },
+): Promise<number> {
+  const over = db
+    .select({ id: sessions.id })
+    .from(sessions)
+    .where(or(lt(sessions.expiresAt, expiredBefore), lt(sessions.revokedAt, revokedBefore)))
+    .limit(limit)
+    .for('update', { skipLocked: true })
+  const deleted = await db.delete(sessions).where(inArray(sessions.id, over)).returning({ id: sessions.id })
+  return deleted.length
+}
+
+/** Deletes up to `limit` refresh tokens that were used long ago; answers how many. */
+export async function pruneUsedTokens(
+  db: ServerDetailsExecutor,
+  { usedBefore, limit }: { usedBefore: Date; limit: number },
+): Promise<number> {
+  const old = db
+    .select({ hash: refreshTokens.hash })
+    .from(refreshTokens)
+    .where(lt(refreshTokens.usedAt, usedBefore))
+    .limit(limit)
+    .for('update', { skipLocked: true })
+  const deleted = await db
+    .delete(refreshTokens)
+    .where(inArray(refreshTokens.hash, old))
+    .returning({ one: sql<number>`1` })
+  return deleted.length
+}

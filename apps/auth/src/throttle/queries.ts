@@ -1,0 +1,36 @@
+import { loginFailures, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import { inArray, lt, sql } from 'drizzle-orm'
+
+export type Failures = { failures: number; lastFailedAt: Date }
+
+export const findFailures = (db: ServerDetailsExecutor, subjects: Uint8Array[]) =>
+  db.select().from(loginFailures).where(inArray(loginFailures.subject, subjects))
+
+/** Counts one more failure for each subject; those whose last one is from before `forget` begin anew. */
+export async function countFailure(
+  db: ServerDetailsExecutor,
+  subjects: Uint8Array[],
+  { now, forget }: { now: Date; forget: Date },
+): Promise<void> {
+  // In one order, so that two that count the same subjects can't wait for each other.
+  const rows = subjects.toSorted(Buffer.compare).map((subject) => ({ subject, failures: 1, lastFailedAt: now }))
+  await db
+    .insert(loginFailures)
+    .values(rows)
+    .onConflictDoUpdate({
+      target: loginFailures.subject,
+      set: {
+        failures: sql`case when ${loginFailures.lastFailedAt} < ${forget.toISOString()}::timestamptz
+          then 1 else ${loginFailures.failures} + 1 end`,
+        lastFailedAt: now,
+      },
+    })
+}
+
+export async function deleteFailures(db: ServerDetailsExecutor, subjects: Uint8Array[]): Promise<void> {
+  await db.delete(loginFailures).where(inArray(loginFailures.subject, subjects))
+}
+
+export async function pruneFailures(db: ServerDetailsExecutor, before: Date): Promise<void> {
+  await db.delete(loginFailures).where(lt(loginFailures.lastFailedAt, before))
+}

@@ -1,0 +1,101 @@
+import { expect, test } from 'bun:test'
+import {
+  type Channel,
+  type EffectivePermissions,
+  everyoneDefaults,
+  type Problem,
+  permissionNames,
+  subjects,
+} from '@conntext/contracts'
+import { channelOverrides, channels } from '@conntext/db-server-details'
+import { newId } from '@conntext/kernel'
+import { startAuth } from './stack.ts'
+
+type Stack = Awaited<ReturnType<typeof startAuth>>
+
+async function makeChannel(auth: Stack): Promise<Pick<Channel, 'id'>> {
+  const id = newId()
+  await auth.database.system.insert(channels).values({ id, name: id, nameKey: id, type: 'text', position: 0 })
+  await auth.bus.publish(subjects.authority, '{}')
+  return { id }
+}
+
+async function override(auth: Stack, values: typeof channelOverrides.$inferInsert): Promise<void> {
+  await auth.database.system.insert(channelOverrides).values(values)
+  await auth.bus.publish(subjects.authority, '{}')
+}
+
+const effective = (auth: Stack, token: string | undefined, query = '') =>
+  auth.request<EffectivePermissions & Problem>('GET', `/v1/permissions/effective${query}`, { token })
+
+test('the catalogue lists every permission', async () => {
+  await using auth = await startAuth()
+  const { accessToken } = await auth.member('ann')
+  const { status, body } = await auth.request<{ items: { name: string }[] }>('GET', '/v1/permissions', {
+    token: accessToken,
+  })
+  expect(status).toBe(200)
+  expect(body.items.map(({ name }) => name)).toEqual(permissionNames)
+  expect((await auth.request('GET', '/v1/permissions')).status).toBe(401)
+})
+
+test('one asks what one may do, on the server and in a channel', async () => {
+  await using auth = await startAuth()
+  const ann = await auth.member('ann')
+  const channel = await makeChannel(auth)
+  await override(auth, {
+    channelId: channel.id,
+    targetKind: 'member',
+    targetId: ann.user.id,
+    allow: ['message.pin'],
+    deny: ['message.send'],
+  })
+  expect(await effective(auth, ann.accessToken)).toMatchObject({
+    status: 200,
+    body: { userId: ann.user.id, channelId: null, permissions: everyoneDefaults },
+  })
+  const { body } = await effective(auth, ann.accessToken, `?channelId=${channel.id}`)
+  expect(body.channelId).toBe(channel.id)
+  expect(body.permissions).toContain('message.pin')
+  expect(body.permissions).not.toContain('message.send')
+  expect((await effective(auth, undefined)).status).toBe(401)
+  expect((await effective(auth, ann.accessToken, '?channelId=x')).status).toBe(422)
+  expect((await effective(auth, ann.accessToken, '?more=1')).status).toBe(422)
+})
+
+test('about others only those who manage roles may ask', async () => {
+  await using auth = await startAuth()
+  const owner = await auth.owner()
+  const ann = await auth.member('ann')
+  expect(await effective(auth, owner.accessToken, `?userId=${ann.user.id}`)).toMatchObject({
+    status: 200,
+    body: { userId: ann.user.id, permissions: everyoneDefaults },
+  })
+  expect((await effective(auth, owner.accessToken)).body.permissions).toEqual(permissionNames)
+  expect(await effective(auth, ann.accessToken, `?userId=${owner.user.id}`)).toMatchObject({
+    status: 403,
+    body: { code: 'access.forbidden' },
+  })
+  expect(await effective(auth, owner.accessToken, `?userId=${newId()}`)).toMatchObject({
+    status: 404,
+    body: { code: 'member.notFound' },
+  })
+  expect(await auth.refusals('access.refused', 1)).toMatchObject([{ actor: { id: ann.user.id } }])
+})
+
+test('a channel that one may not see is the same 404 as one that is not there', async () => {
+  await using auth = await startAuth()
+  const ann = await auth.member('ann')
+  const channel = await makeChannel(auth)
+  await override(auth, {
+    channelId: channel.id,
+    targetKind: 'member',
+    targetId: ann.user.id,
+    allow: [],
+    deny: ['channel.view'],
+  })
+  const hidden = await effective(auth, ann.accessToken, `?channelId=${channel.id}`)
+  const missing = await effective(auth, ann.accessToken, `?channelId=${newId()}`)
+  expect(hidden).toMatchObject({ status: 404, body: { code: 'channel.notFound' } })
+  expect({ ...hidden.body, requestId: '' }).toEqual({ ...missing.body, requestId: '' })
+})

@@ -1,0 +1,182 @@
+import { createMemoryBus } from '@conntext/bus'
+import {
+  type AuditEvent,
+  type Authenticated,
+  authPort,
+  type NewRole,
+  type Permission,
+  type Problem,
+  type Registration,
+  type Role,
+  type StreamAppend,
+  type SystemPort,
+  subjects,
+} from '@conntext/contracts'
+import { authOutbox } from '@conntext/db-server-details'
+import { ADDRESS_HEADER, callPort } from '@conntext/http'
+import { AppError, type Clock, silentLogger } from '@conntext/kernel'
+import { eventually, testServerDetails } from '@conntext/testing'
+import { isNull } from 'drizzle-orm'
+import { type AuthServiceDependencies, createAuthService } from '../src/service.ts'
+
+export const SETUP_CODE = 'setup-code-of-this-test'
+export const PASSWORD = 'correct horse battery staple'
+export const MASTER_KEY = new Uint8Array(32).fill(7)
+const CREDENTIAL = 'credential-of-this-test'
+
+type Mode = 'open' | 'invite' | 'closed'
+type Call = { token?: string | undefined; body?: unknown; address?: string; headers?: Record<string, string> }
+export type Answer<T> = { status: number; body: T; headers: Headers; text: string }
+
+/** A clock that stands still until it is told to go on. */
+export function testClock(start = Date.now()) {
+  let now = start
+  return {
+    now: () => new Date(now),
+    advance(ms: number) {
+      now += ms
+    },
+  } satisfies Clock & { advance(ms: number): void }
+}
+
+/** The system service's part, in memory: it keeps what is delivered and counts the uses of invites. */
+function fakeSystem() {
+  const state = {
+    mode: 'open' as Mode,
+    invites: new Map<string, { roleId: string | null; usesLeft: number }>(),
+    reserved: new Map<string, string>(),
+    audit: [] as AuditEvent[],
+    events: [] as StreamAppend[],
+    releases: [] as string[],
+    failReleases: 0,
+  }
+  const once = <T extends { id: string }>(into: T[], given: T[]) => {
+    for (const one of given) if (!into.some((known) => known.id === one.id)) into.push(one)
+  }
+  const port: AuthServiceDependencies['system'] = {
+    registrationMode: async () => ({ mode: state.mode }),
+    async reserveInvite({ code, userId }) {
+      const invite = state.invites.get(code)
+      if (!invite) throw new AppError('invite.notFound', 404, 'No such invite')
+      if (invite.usesLeft === 0) throw new AppError('invite.usedUp', 410, 'The invite has been used up')
+      invite.usesLeft -= 1
+      state.reserved.set(userId, code)
+      return { inviteId: userId, roleId: invite.roleId }
+    },
+    async releaseInvite({ userId }) {
+      if (state.failReleases > 0) {
+        state.failReleases -= 1
+        throw new AppError('dependency.away', 503, 'away')
+      }
+      state.releases.push(userId)
+      const invite = state.invites.get(state.reserved.get(userId) ?? '')
+      if (invite && state.reserved.delete(userId)) invite.usesLeft += 1
+      return {}
+    },
+    async ingestAudit({ events }) {
+      once(state.audit, events)
+      return {}
+    },
+    async appendEvents({ events }) {
+      once(state.events, events)
+      return {}
+    },
+  } satisfies Partial<SystemPort>
+  return { state, port }
+}
+
+/** The auth service on a database of its own, with everything around it that it calls. */
+export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}) {
+  const database = await testServerDetails()
+  const bus = createMemoryBus(silentLogger)
+  const system = fakeSystem()
+  const published: { subject: string; payload: unknown }[] = []
+  for (const subject of [subjects.authority, subjects.sessionRevoked]) {
+    await bus.subscribe(subject, (payload) => published.push({ subject, payload: JSON.parse(payload) }))
+  }
+  let claims = 0
+  const options: AuthServiceDependencies = {
+    db: database.auth,
+    bus,
+    log: silentLogger,
+    masterKey: MASTER_KEY,
+    setupCode: async () => (claims === 0 ? SETUP_CODE : undefined),
+    onClaimed: async () => {
+      claims += 1
+    },
+    system: system.port,
+    credential: CREDENTIAL,
+    ...overrides,
+  }
+  const service = createAuthService(options)
+  await service.start()
+
+  const request = async <T>(method: string, path: string, call: Call = {}): Promise<Answer<T>> => {
+    const headers = new Headers(call.headers)
+    if (call.token) headers.set('authorization', `Bearer ${call.token}`)
+    if (call.address) headers.set(ADDRESS_HEADER, call.address)
+    if (call.body !== undefined) headers.set('content-type', 'application/json')
+    const body = call.body === undefined ? null : JSON.stringify(call.body)
+    const response = await service.app.handle(new Request(`http://localhost${path}`, { method, headers, body }))
+    const text = await response.text()
+    const parsed = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
+    return { status: response.status, body: parsed as T, headers: response.headers, text }
+  }
+
+  const stack = {
+    service,
+    options,
+    bus,
+    database,
+    system: system.state,
+    published,
+    claims: () => claims,
+    port: callPort(authPort, { transport: (request) => service.port.handle(request), credential: CREDENTIAL }),
+    request,
+    register: (fields: Partial<Registration>, call: Call = {}) =>
+      request<Authenticated & Problem>('POST', '/v1/auth/register', {
+        ...call,
+        body: { username: 'somebody', password: PASSWORD, ...fields },
+      }),
+    login: (login: string, password = PASSWORD, call: Call = {}) =>
+      request<Authenticated & Problem>('POST', '/v1/auth/login', { ...call, body: { login, password } }),
+    refresh: (refreshToken: string, call: Call = {}) =>
+      request<Authenticated & Problem>('POST', '/v1/auth/refresh', { ...call, body: { refreshToken } }),
+    async member(username: string): Promise<Authenticated> {
+      const { status, body, text } = await stack.register({ username })
+      if (status !== 201) throw new Error(`${username} could not register: ${text}`)
+      return body
+    },
+    async owner(): Promise<Authenticated> {
+      const { body } = await stack.register({ username: 'owner', setupCode: SETUP_CODE })
+      return body
+    },
+    /** A role made by the owner; each new one is below those that were made before it. */
+    async role(owner: Authenticated, name: string, permissions: Permission[] = []): Promise<Role> {
+      const body: NewRole = { name, permissions }
+      return (await request<Role>('POST', '/v1/roles', { token: owner.accessToken, body })).body
+    },
+    give: (by: Authenticated, userId: string, roleIds: string[]) =>
+      request<Problem>('PATCH', `/v1/members/${userId}`, { token: by.accessToken, body: { roleIds } }),
+    /** Whatever is owed has been delivered; answers what system got. */
+    async delivered() {
+      await eventually(
+        async () => (await database.auth.select().from(authOutbox).where(isNull(authOutbox.deliveredAt))).length === 0,
+      )
+      return { audit: system.state.audit, events: system.state.events }
+    },
+    actions: async (action: string) => (await stack.delivered()).audit.filter((event) => event.action === action),
+    /** Refusals are recorded apart from the request: waits for so many. */
+    refusals: (action: string, count: number) =>
+      eventually(async () => {
+        const events = await stack.actions(action)
+        return events.length >= count ? events : undefined
+      }),
+    events: async (type: string) => (await stack.delivered()).events.filter((event) => event.type === type),
+    async [Symbol.asyncDispose]() {
+      await service.stop()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+  return stack
+}
