@@ -54,7 +54,7 @@ async function examineOutbox(db: ServerDetails, clock: Clock): Promise<ProbeResu
   if (refused === 0) return undefined
   return {
     state: 'degraded',
-    detail: `${refused} deliveries were refused by their receiver and set aside.`,
+    detail: `Set aside, because their receiver refused them: ${refused} of what this service owes.`,
     remedy: 'The log and system_outbox.refused_with say why; set refusals to 0 to have them tried again.',
   }
 }
