@@ -32,9 +32,9 @@ const commands = {
   check: ['tools/check.ts'],
   lint: ['node_modules/.bin/biome', 'check'],
   typecheck: ['tools/check.ts', 'typecheck'],
-  demo: ['tools/demo.ts'],
+  demo: ['tests/demo.ts'],
   bench: ['bench/main.ts'],
-  openapi: ['tools/openapi.ts'],
+  openapi: ['apps/server/src/openapi/main.ts'],
   'worker:build': ['tools/mediasoup-worker/get.ts'],
 }
 

@@ -27,6 +27,9 @@ const commonEdges = ['kernel', 'contracts']
 /** Single entries of an app that somebody besides apps/server needs. */
 const appEntries = new Map([['tools', new Set(['@conntext/realtime/worker'])]])
 
+/** Generated data that belongs to no workspace. */
+const sharedFiles = new Set(['openapi/conntext.json'])
+
 /** Test code may use more than what it tests: stores, fixtures, a bare Elysia app. */
 const isTest = (file: string) => /(^|\/)test\/|\.(test|spec)\.\w+$/.test(file)
 
@@ -37,29 +40,27 @@ interface Import {
   runtime: boolean
 }
 
-const transpiler = new Bun.Transpiler({ loader: 'tsx' })
+const transpilers = {
+  ts: new Bun.Transpiler({ loader: 'ts' }),
+  tsx: new Bun.Transpiler({ loader: 'tsx' }),
+}
 
-/** All imports of a source text, also the type-only ones, which the transpiler by itself would leave out. */
+/** `import … from` and `export … from`, type-only or not, which Biome keeps at the start of a line. */
+const fromClause = /^\s*(?:import|export)\s[\w\s{},*$]*?\bfrom\s*['"]([^'"]+)['"]/gm
+/** `import('…')`, in code and in types. */
+const inlineImport = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g
+
+/** All imports of a source text, also the type-only ones, which the transpiler by itself leaves out. */
 export function importsOf(file: string, source: string): Import[] {
-  const untyped = withoutTypeKeywords(source)
-  const runtime = new Set(scan(source))
-  const inline = [...source.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)].map((match) => match[1]!)
-  const all = new Set([...scan(untyped), ...inline])
-  return [...all].map((specifier) => ({ file, specifier, runtime: runtime.has(specifier) }))
-}
-
-/** Makes ordinary imports of type-only ones. */
-function withoutTypeKeywords(source: string): string {
-  return source
-    .replace(/\bimport\s+type\b(?=\s*[\w{*])(?!\s+from\b)/g, 'import')
-    .replace(/\bexport\s+type\b(?=\s*[{*])/g, 'export')
-    .replace(/\b(?:import\s+(?:\w+\s*,\s*)?|export\s*)\{[^}]*\}/g, (clause) =>
-      clause.replace(/([{,]\s*)type\s+(?!as\b)(?=\w)/g, '$1'),
-    )
-}
-
-function scan(source: string): string[] {
-  return transpiler.scanImports(source).map((found) => found.path)
+  const transpiler = transpilers[file.endsWith('x') ? 'tsx' : 'ts']
+  const runtime = new Set(transpiler.scanImports(source).map((found) => found.path))
+  const text = source.replace(/`(?:[^`\\]|\\[\s\S])*`/g, '``')
+  const written = [...text.matchAll(fromClause), ...text.matchAll(inlineImport)].map((match) => match[1]!)
+  return [...new Set([...runtime, ...written])].map((specifier) => ({
+    file,
+    specifier,
+    runtime: runtime.has(specifier),
+  }))
 }
 
 /** `@scope/name/sub` → `@scope/name`. */
@@ -73,7 +74,7 @@ function packageOf(specifier: string): string {
 /** What is wrong with one import, or undefined. */
 export function judge(from: Workspace, entry: Import, all: Map<string, Workspace>): string | undefined {
   const { specifier, file } = entry
-  if (specifier.startsWith('.')) return judgeRelative(file, specifier)
+  if (specifier.startsWith('.')) return judgeRelative(from, file, specifier)
   if (isBuiltin(specifier) || specifier === 'bun' || specifier.startsWith('bun:')) return undefined
   const name = packageOf(specifier)
   const target = all.get(name)
@@ -88,8 +89,9 @@ export function judge(from: Workspace, entry: Import, all: Map<string, Workspace
   return undefined
 }
 
-function judgeRelative(file: string, specifier: string): string | undefined {
-  return normalize(join(dirname(file), specifier)).startsWith('..') ? 'leaves its workspace' : undefined
+function judgeRelative(from: Workspace, file: string, specifier: string): string | undefined {
+  const target = normalize(join(from.folder, dirname(file), specifier))
+  return target.startsWith(`${from.folder}/`) || sharedFiles.has(target) ? undefined : 'leaves its workspace'
 }
 
 function judgeLayer(from: Workspace, target: Workspace, { specifier, file }: Import): string | undefined {
@@ -114,7 +116,7 @@ function judgeAppImport(from: Workspace, target: Workspace, specifier: string): 
 }
 
 function mayRunElysia(from: Workspace, file: string): boolean {
-  if (from.folder === 'packages/http' || isTest(file)) return true
+  if (from.folder === 'packages/http' || from.kind === 'other' || isTest(file)) return true
   if (/(^|\/)(routes|service)\.ts$/.test(file)) return true
   return from.folder === 'apps/gateway' && /(^|\/)routes\/|[-.]routes\.ts$/.test(file)
 }

@@ -46,6 +46,8 @@ describe('what is allowed', () => {
       'apps/auth/test/self.test.ts': `import { service } from '@conntext/auth'\nservice()`,
       'apps/gateway/src/routes/ws.ts': `import { Elysia } from 'elysia'\nexport const ws = new Elysia()`,
       'apps/server/src/main.ts': `import { service } from '@conntext/auth'\nservice()`,
+      'apps/server/src/generic.ts': 'export const same = <T>(value: T): T => value',
+      'apps/server/src/document.ts': `import api from '../../../openapi/conntext.json'\nexport default api`,
     })
     expect(faults).toEqual([])
   })
