@@ -1,0 +1,41 @@
+import type { Guard } from '@conntext/http'
+import type { Logger } from '@conntext/kernel'
+import type { Connections } from '../sockets/connections.ts'
+import type { Access } from './access.ts'
+
+/** Within this time every account's grant has been looked at once. */
+const ROUND_MS = 60_000
+
+export type DriftOptions = { guard: Guard; access: Access; connections: Connections; log: Logger; everyMs: number }
+
+/**
+ * The bus may lose the news that something has changed. The guard's caches end by themselves; this finds what is
+ * different then, a few accounts at a time.
+ */
+export function watchDrift({ guard, access, connections, log, everyMs }: DriftOptions): () => void {
+  let round: string[] = []
+
+  const look = async (): Promise<void> => {
+    if (access.gate.closed) return
+    if ((await guard.authority()) !== access.view.authority) return access.changed({})
+    if (round.length === 0) round = [...new Set([...connections.ready()].map((one) => one.identity!.userId))]
+    const share = round.splice(0, Math.ceil((round.length * everyMs) / ROUND_MS) || 1)
+    for (const userId of share) {
+      const grant = JSON.stringify(await guard.grant(userId))
+      const drifted = connections.ofUser(userId).some((one) => one.grant && JSON.stringify(one.grant) !== grant)
+      if (drifted) access.changed({ userId })
+    }
+  }
+
+  let looking = false
+  const timer = setInterval(() => {
+    if (looking) return
+    looking = true
+    look()
+      .catch((error) => log.warn({ err: error }, 'it could not be checked whether roles have changed unnoticed'))
+      .finally(() => {
+        looking = false
+      })
+  }, everyMs)
+  return () => clearInterval(timer)
+}

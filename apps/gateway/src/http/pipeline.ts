@@ -1,0 +1,157 @@
+import { dependencyErrors, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
+import { AppError, type Logger } from '@conntext/kernel'
+import type { GatewayConfig } from '../config.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Allowance } from '../rate-limit.ts'
+import { clientAddress } from './address.ts'
+import { type Admission, bearerOf } from './admission.ts'
+import { boundBody, isStreamed } from './body.ts'
+import type { Cors } from './cors.ts'
+import { cleanHeaders, finishHeaders } from './headers.ts'
+import type { Operation, PathOperations } from './operations.ts'
+import { type Destination, destinationOf } from './routing.ts'
+import { readTarget, type Target } from './target.ts'
+
+export type Upstream = (request: Request) => Promise<Response>
+
+export type PipelineDeps = {
+  config: GatewayConfig
+  log: Logger
+  metrics: Metrics
+  admission: Admission
+  cors: Cors
+  operationsOf(path: string): PathOperations
+  upstreams: Record<Destination, Upstream>
+  /** Takes a request for the WebSocket; answers nothing when it has become one. */
+  upgrade(request: Request, exchange: Exchange): Response | undefined
+}
+
+/** What has been found out about a request on its way through. */
+export type Exchange = {
+  requestId: string
+  address: string
+  target: Target
+  destination: Destination | 'none'
+  allowance: Allowance | undefined
+}
+
+export type Connection = {
+  address: string | undefined
+  /** Lifts the idle limit for an answer that goes on. */
+  keepOpen(): void
+}
+
+const SOCKET_PATH = '/v1/gateway'
+const NO_TARGET: Target = { path: '', search: '' }
+
+/** The way of a request from the socket to the service and back. Never fails: every error becomes a problem. */
+export function createPipeline(deps: PipelineDeps) {
+  const { config, metrics, cors, log } = deps
+
+  return async function handle(request: Request, connection: Connection): Promise<Response | undefined> {
+    const started = performance.now()
+    const { headers } = request
+    const forwarded = config.trustedProxies === 0 ? null : headers.get('x-forwarded-for')
+    const exchange: Exchange = {
+      requestId: requestId(headers),
+      address: clientAddress(connection.address, forwarded, config.trustedProxies),
+      target: NO_TARGET,
+      destination: 'none',
+      allowance: undefined,
+    }
+    let response: Response | undefined
+    try {
+      response = await answer(deps, request, exchange)
+    } catch (error) {
+      const about = { requestId: exchange.requestId, method: request.method, path: exchange.target.path }
+      response = problemResponse(toAppError('UNKNOWN', error, log, about), exchange.requestId)
+    }
+    if (response === undefined) return undefined
+    finishHeaders(response.headers, exchange.requestId, exchange.allowance)
+    cors.decorate(response.headers, headers.get('origin'))
+    if (response.headers.get('content-type')?.startsWith('text/event-stream')) connection.keepOpen()
+    metrics.request(exchange.destination, request.method, response.status, performance.now() - started)
+    return response
+  }
+}
+
+async function answer(deps: PipelineDeps, request: Request, exchange: Exchange): Promise<Response | undefined> {
+  const { config, cors, admission } = deps
+  const target = readTarget(request.url, config.maxUrlBytes)
+  exchange.target = target
+  if (cors.isPreflight(request)) return cors.preflight(request.headers.get('origin'))
+  if (target.path === SOCKET_PATH) return deps.upgrade(request, exchange)
+  const destination = destinationOf(target.path)
+  if (destination === undefined) throw requestErrors.noSuchRoute()
+  exchange.destination = destination
+  // Probes come often and from one address: they are cheap, and must not be refused.
+  if (target.path === '/livez' || target.path === '/readyz') return deps.upstreams.gateway(request)
+
+  const operations = deps.operationsOf(target.path)
+  const operation = operations.get(request.method) ?? headOf(request.method, operations)
+  const applicant = { path: target.path, address: exchange.address, token: bearerOf(request.headers), operation }
+  await admission.admit(applicant, (allowance) => {
+    exchange.allowance = allowance
+  })
+  if (request.method === 'OPTIONS' && !operation) return optionsOf(operations)
+  const response = await forward(deps, request, exchange, operations)
+  return response.status === 404 && !operation && operations.size > 0 ? wrongMethod(operations, exchange) : response
+}
+
+const headOf = (method: string, operations: PathOperations): Operation | undefined =>
+  method === 'HEAD' ? operations.get('GET') : undefined
+
+async function forward(
+  { config, upstreams }: PipelineDeps,
+  request: Request,
+  { requestId, address, target, destination }: Exchange,
+  operations: PathOperations,
+): Promise<Response> {
+  const body = isStreamed(target.path) ? undefined : await boundBody(request, config.maxJsonBytes)
+  cleanHeaders(request.headers, { requestId, address })
+  const asGet = request.method === 'HEAD' && !operations.has('HEAD')
+  const passed = passable(request, target, { body, asGet })
+  try {
+    return await upstreams[destination as Destination](passed)
+  } catch (cause) {
+    if (cause instanceof AppError) throw cause
+    throw dependencyErrors.away({ detail: `The ${destination} service can't be reached.`, retryAfter: 1, cause })
+  }
+}
+
+/**
+ * The request itself wherever it can be passed on, since copying one costs more than all the other steps. It can't
+ * where its body has been read, where HEAD is answered by GET, or where the Host is not a usable one: services see the
+ * URL with it.
+ */
+function passable(
+  request: Request,
+  { path, search }: Target,
+  change: { body: Uint8Array | undefined; asGet: boolean },
+): Request {
+  const sane =
+    request.url.startsWith('http://') && request.url.length - path.length - search.length >= 'http://host'.length
+  if (change.asGet) return new Request(`http://localhost${path}${search}`, { method: 'GET', headers: request.headers })
+  if (change.body) {
+    const { method, headers, signal } = request
+    return new Request(`http://localhost${path}${search}`, { method, headers, signal, body: change.body })
+  }
+  return sane ? request : new Request(`http://localhost${path}${search}`, request)
+}
+
+const allowed = (operations: PathOperations): string => {
+  const methods = new Set([...operations.keys(), 'OPTIONS'])
+  if (methods.has('GET')) methods.add('HEAD')
+  return [...methods].sort().join(', ')
+}
+
+function optionsOf(operations: PathOperations): Response {
+  if (operations.size === 0) throw requestErrors.noSuchRoute()
+  return new Response(null, { status: 204, headers: { allow: allowed(operations) } })
+}
+
+function wrongMethod(operations: PathOperations, { requestId }: Exchange): Response {
+  const response = problemResponse(requestErrors.wrongMethod(), requestId)
+  response.headers.set('allow', allowed(operations))
+  return response
+}

@@ -1,0 +1,57 @@
+import type { Bus } from '@conntext/bus'
+import type { AuthPort, HealthState, MessagingPort, RealtimePort, SystemPort } from '@conntext/contracts'
+
+const FRESH_MS = 1_000
+const TIMEOUT_MS = 3_000
+
+export type HealthPorts = {
+  auth: Pick<AuthPort, 'health'>
+  system: Pick<SystemPort, 'health'>
+  messaging: Pick<MessagingPort, 'health'>
+  realtime: Pick<RealtimePort, 'health'>
+}
+export type Readiness = { ready: boolean; parts: Record<string, HealthState> }
+
+// Voice may be off or away: people can still talk in writing. Without the bus events come late, by reconciling.
+const NOT_NEEDED = new Set(['realtime', 'bus'])
+
+/**
+ * Whether the gateway can serve: asks every service for its health, at most once a second however often it is asked.
+ * Tells states alone: what exactly is wrong is for administrators, at `/v1/system/health`.
+ */
+export function createReadiness(ports: HealthPorts, bus: Bus, isDraining: () => boolean): () => Promise<Readiness> {
+  let last: { at: number; result: Promise<Readiness> } | undefined
+
+  const examine = async (): Promise<Readiness> => {
+    const probes: [string, () => Promise<HealthState>][] = [
+      ...(Object.entries(ports) as [string, HealthPorts['auth']][]).map(
+        ([name, port]) => [name, async () => (await port.health({})).state] as [string, () => Promise<HealthState>],
+      ),
+      ['bus', async () => bus.check().then(() => 'up' as const)],
+    ]
+    const states = await Promise.all(probes.map(async ([name, run]) => [name, await bounded(run)] as const))
+    const ready = states.every(([name, state]) => state !== 'down' || NOT_NEEDED.has(name))
+    return { ready, parts: Object.fromEntries(states) }
+  }
+
+  return async () => {
+    const now = performance.now()
+    if (!last || now - last.at > FRESH_MS) last = { at: now, result: examine() }
+    const found = await last.result
+    return isDraining() ? { ...found, ready: false } : found
+  }
+}
+
+async function bounded(run: () => Promise<HealthState>): Promise<HealthState> {
+  let timer: Timer | undefined
+  const late = new Promise<HealthState>((resolve) => {
+    timer = setTimeout(() => resolve('down'), TIMEOUT_MS)
+  })
+  try {
+    return await Promise.race([run(), late])
+  } catch {
+    return 'down'
+  } finally {
+    clearTimeout(timer)
+  }
+}

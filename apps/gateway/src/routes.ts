@@ -1,0 +1,74 @@
+import { type AccessOptions, access, baseApp, requestErrors } from '@conntext/http'
+import type { Logger } from '@conntext/kernel'
+import { type Static, Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import { createDocs, serveStatic, staticText } from './docs/page.ts'
+import type { Metrics } from './metrics.ts'
+import type { Readiness } from './readiness.ts'
+
+const Live = Type.Object({ alive: Type.Literal(true), version: Type.String() }, { title: 'Liveness' })
+const State = Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')])
+const Ready = Type.Object({ ready: Type.Boolean(), parts: Type.Record(Type.String(), State) }, { title: 'Readiness' })
+
+export type RoutesDeps = AccessOptions & {
+  log: Logger
+  metrics: Metrics
+  openapi: object
+  version: string
+  ready(): Promise<Readiness>
+}
+
+/** The few addresses that the gateway answers by itself. */
+export function gatewayRoutes({ log, metrics, openapi, version, ready, ...options }: RoutesDeps) {
+  const docs = createDocs()
+  const document = staticText('application/json; charset=utf-8', JSON.stringify(openapi))
+  const tags = ['Gateway']
+
+  const routes = new Elysia({ normalize: false })
+    .use(access(options))
+    .get('/livez', (): Static<typeof Live> => ({ alive: true, version }), {
+      public: true,
+      response: { 200: Live },
+      detail: { operationId: 'live', summary: 'Whether the process runs', tags },
+    })
+    .get(
+      '/readyz',
+      async ({ status }) => {
+        const found = await ready()
+        return status(found.ready ? 200 : 503, found)
+      },
+      {
+        public: true,
+        response: { 200: Ready, 503: Ready },
+        detail: { operationId: 'ready', summary: 'Whether requests can be served', tags },
+      },
+    )
+    .get(
+      '/metrics',
+      async () =>
+        new Response(await metrics.registry.metrics(), { headers: { 'content-type': metrics.registry.contentType } }),
+      {
+        can: 'system.view',
+        detail: { operationId: 'metrics', summary: 'Figures in the Prometheus text format', tags },
+      },
+    )
+    .get('/openapi.json', ({ request }) => serveStatic(document, request), {
+      public: true,
+      detail: { operationId: 'openapi', summary: 'This API as an OpenAPI document', tags },
+    })
+    .get('/docs', ({ request }) => docs('', request), {
+      public: true,
+      detail: { operationId: 'docs', summary: 'This API to read and try', tags },
+    })
+    .get(
+      '/docs/:file',
+      async ({ params, request }) => {
+        const response = await docs(params.file, request)
+        if (!response) throw requestErrors.noSuchRoute()
+        return response
+      },
+      { public: true, detail: { hide: true } },
+    )
+
+  return baseApp({ log }).use(routes)
+}

@@ -1,0 +1,185 @@
+import {
+  type AuthPort,
+  type ClientFrame,
+  closeCodes,
+  type Grant,
+  type OwnUser,
+  SERVER_STREAM,
+  userStream,
+} from '@conntext/contracts'
+import { accessErrors, type Guard, type Identity } from '@conntext/http'
+import type { AppError } from '@conntext/kernel'
+import type { Access } from '../access/access.ts'
+import type { View, Visibility } from '../access/view.ts'
+import type { GatewayConfig } from '../config.ts'
+import { gatewayErrors } from '../errors.ts'
+import type { StreamHub } from '../streams/hub.ts'
+import type { StreamSource } from '../streams/source.ts'
+import type { Connection } from './connection.ts'
+import type { Connections } from './connections.ts'
+import type { Replay } from './replay.ts'
+
+export type IdentifyFrame = Extract<ClientFrame, { op: 'identify' }>
+
+export type IdentifyDeps = {
+  config: GatewayConfig
+  guard: Guard
+  auth: Pick<AuthPort, 'ownUser'>
+  access: Access
+  hub: StreamHub
+  source: StreamSource
+  connections: Connections
+  replay: Replay
+}
+
+/** A refusal: what is answered, and with what the connection is closed. */
+export type Refusal = { error: AppError; code: number; reason: string }
+
+const refusal = (error: AppError, code: number, reason: string): Refusal => ({ error, code, reason })
+
+type Outlook = { view: View; visibility: Visibility; grant: Grant; resets: Set<string> }
+
+/**
+ * From a token to a living connection: `ready`, then what was missed, then what comes, without a gap or a repeat
+ * between them. Answers a refusal instead where there is one. `reply` is called right after `ready`.
+ */
+export async function identify(
+  deps: IdentifyDeps,
+  connection: Connection,
+  frame: IdentifyFrame,
+  reply: () => void,
+): Promise<Refusal | undefined> {
+  const identity = await deps.guard.identify(frame.token)
+  if (!identity) return badToken()
+  if (!connection.open) return undefined
+  const { maxConnectionsPerUser } = deps.config.socket
+  if (deps.connections.ofUser(identity.userId).length >= maxConnectionsPerUser) {
+    return refusal(gatewayErrors.tooManyConnections(), closeCodes.tooManyConnections, 'too many connections')
+  }
+  deps.connections.identified(connection, identity)
+  // A session that ended while the token was being looked at was not known here then, and is known there now.
+  if (!(await deps.guard.identify(frame.token))) return badToken()
+  const user = await deps.auth.ownUser({ userId: identity.userId })
+  if (!user) return badToken()
+  const cursors = cursorsOf(frame, identity)
+  const outlook = await settle(deps, connection, identity, cursors, (found) => {
+    begin(deps, connection, { user, cursors, outlook: found, resumed: frame.cursors !== undefined })
+    reply()
+    deps.replay.step(connection)
+  })
+  if (outlook === 'not a member') return badToken()
+  await deps.replay.finish(connection)
+  return undefined
+}
+
+const badToken = (): Refusal =>
+  refusal(accessErrors.unauthenticated('The token is not valid.'), closeCodes.authenticationFailed, 'bad token')
+
+/** Cursors by the streams' inner names. */
+function cursorsOf(frame: IdentifyFrame, { userId }: Identity): Map<string, number> {
+  const own = userStream(userId)
+  return new Map(Object.entries(frame.cursors ?? {}).map(([name, seq]) => [name === 'user' ? own : name, seq]))
+}
+
+/**
+ * Brings together what must hold at one instant: roles, snapshot, streams followed. Whatever changes while the rest is
+ * being fetched begins it anew; when all of it holds, `then` runs before anything else can.
+ */
+async function settle(
+  { guard, access, hub, source }: IdentifyDeps,
+  connection: Connection,
+  identity: Identity,
+  cursors: Map<string, number>,
+  then: (outlook: Outlook) => void,
+): Promise<'done' | 'gone' | 'not a member'> {
+  const own = [SERVER_STREAM, userStream(identity.userId)]
+  for (;;) {
+    await access.settled()
+    const version = connection.grantVersion
+    const grant = await guard.grant(identity.userId)
+    if (grant?.standing !== 'active') return 'not a member'
+    if (access.gate.closed) continue
+    const view = access.view
+    const visibility = view.visibility(grant)
+    const streams = [...own, ...visibility.streams]
+    await hub.open(streams)
+    const resets = await impossibleCursors(hub, source, new Set(streams), cursors)
+    if (!connection.open) return 'gone'
+    const holds = !access.gate.closed && access.view === view && connection.grantVersion === version
+    if (!holds || !streams.every((stream) => hub.get(stream))) continue
+    then({ view, visibility, grant, resets })
+    return 'done'
+  }
+}
+
+/**
+ * The cursors that lie beyond what their streams' owners have. One beyond what this gateway has seen may be right: the
+ * news has not come yet.
+ */
+async function impossibleCursors(
+  hub: StreamHub,
+  source: StreamSource,
+  visible: Set<string>,
+  cursors: Map<string, number>,
+): Promise<Set<string>> {
+  const ahead = [...cursors].filter(([stream, seq]) => visible.has(stream) && seq > (hub.get(stream)?.head ?? 0))
+  if (ahead.length === 0) return new Set()
+  const names = ahead.map(([stream]) => stream)
+  const before = new Map(names.map((stream) => [stream, hub.get(stream)?.head ?? 0]))
+  const heads = await source.heads(names)
+  for (const stream of names) hub.get(stream)?.expect(heads.get(stream) ?? 0, before.get(stream)!)
+  return new Set(ahead.flatMap(([stream, seq]) => (seq > (heads.get(stream) ?? 0) ? [stream] : [])))
+}
+
+type Beginning = { user: OwnUser; cursors: Map<string, number>; outlook: Outlook; resumed: boolean }
+
+/** Sends `ready` and notes from where each stream goes on. Nothing here waits. */
+function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outlook, resumed }: Beginning): void {
+  const { hub, connections, replay, config } = deps
+  const { view, visibility, grant, resets } = outlook
+  const own = userStream(user.id)
+  const positions = new Map<string, number>()
+  const toReset: string[] = []
+  for (const stream of [SERVER_STREAM, own, ...visibility.streams]) {
+    const head = hub.get(stream)!.head
+    const cursor = cursors.get(stream)
+    const tooOld = cursor !== undefined && head - cursor > config.streams.maxReplay
+    if (tooOld || resets.has(stream)) toReset.push(stream)
+    positions.set(stream, cursor === undefined || tooOld || resets.has(stream) ? head : cursor)
+  }
+  connection.grant = grant
+  connections.see(connection, visibility)
+  connection.positions = positions
+  connection.send(readyFrame({ view, visibility, user, resumed, headOf: headReader(hub, positions) }))
+  for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
+}
+
+/** A client that has more than this gateway yet is not told less than it has. */
+const headReader = (hub: StreamHub, positions: Map<string, number>) => (stream: string) =>
+  Math.max(hub.get(stream)!.head, positions.get(stream)!)
+
+type ReadyParts = {
+  view: View
+  visibility: Visibility
+  user: OwnUser
+  resumed: boolean
+  headOf(stream: string): number
+}
+
+/** `ReadyFrame` as text, from parts that were made once for everybody. */
+function readyFrame({ view, visibility, user, resumed, headOf }: ReadyParts): string {
+  const channels: string[] = []
+  const streams = [`"server":${headOf(SERVER_STREAM)}`, `"user":${headOf(userStream(user.id))}`]
+  let index = 0
+  for (const id of visibility.channels) {
+    const stream = visibility.streams[index++]!
+    const head = headOf(stream)
+    channels.push(view.channelJson(id, head))
+    streams.push(`"${stream}":${head}`)
+  }
+  return (
+    `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
+    `"channels":[${channels.join()}],"dms":[],"presences":[],"voiceStates":[],` +
+    `"streams":{${streams.join()}},"resumed":${resumed}}`
+  )
+}

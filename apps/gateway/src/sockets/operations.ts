@@ -1,0 +1,160 @@
+import { type ClientFrame, closeCodes, type MessagingPort } from '@conntext/contracts'
+import { accessErrors, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
+import { type AppError, type Logger, newId } from '@conntext/kernel'
+import type { GatewayConfig } from '../config.ts'
+import { gatewayErrors } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import { RateLimiter, takeToken } from '../rate-limit.ts'
+import type { Connection } from './connection.ts'
+import { parseFrame } from './frames.ts'
+import { type IdentifyDeps, type IdentifyFrame, identify, type Refusal } from './identify.ts'
+
+// More sends of one connection than this never wait at once, however slow messaging is.
+const MAX_QUEUED_SENDS = 1_000
+
+type SendFrame = Extract<ClientFrame, { op: 'message.send' }>
+type RefreshFrame = Extract<ClientFrame, { op: 'refresh' }>
+
+export type OperationsDeps = IdentifyDeps & {
+  config: GatewayConfig
+  guard: Guard
+  messaging: Pick<MessagingPort, 'sendMessage'>
+  metrics: Metrics
+  log: Logger
+  now?: () => number
+}
+
+const okReply = (id: number | undefined, data: string) =>
+  id === undefined ? undefined : `{"op":"reply","id":${id},"ok":true,"d":${data}}`
+
+/** What happens when a client has sent something. Never fails. */
+export class Operations {
+  readonly #messages: RateLimiter
+
+  constructor(private readonly deps: OperationsDeps) {
+    const { config, now } = deps
+    this.#messages = new RateLimiter(config.socket.messages, config.maxBuckets, now)
+  }
+
+  receive(connection: Connection, data: string | Uint8Array): void {
+    if (!connection.open) return
+    const { config, metrics } = this.deps
+    metrics.frames.inc()
+    if (!takeToken(connection.frames, config.socket.frames, performance.now())) {
+      connection.close(closeCodes.tooManyFrames, 'too many frames')
+      return
+    }
+    if (typeof data !== 'string') {
+      connection.close(closeCodes.unsupportedData, 'frames are text')
+      return
+    }
+    const parsed = parseFrame(data)
+    if (parsed.kind === 'malformed') connection.close(closeCodes.malformed, parsed.reason)
+    else if (parsed.kind === 'invalid') {
+      this.#fail(connection, parsed.id, gatewayErrors.invalidFrame({ errors: parsed.faults }))
+    } else this.#dispatch(connection, parsed.frame)
+  }
+
+  #dispatch(connection: Connection, frame: ClientFrame): void {
+    if (frame.op === 'heartbeat') {
+      connection.heartbeatAt = performance.now()
+      this.#succeed(connection, frame.id, '{}')
+    } else if (frame.op === 'identify') void this.#identify(connection, frame)
+    else if (!this.#mayAct(connection, frame.id)) return
+    else if (frame.op === 'refresh') void this.#refresh(connection, frame)
+    else this.#send(connection, frame)
+  }
+
+  /** Before `identify` there is nobody who could do anything. */
+  #mayAct(connection: Connection, id: number | undefined): boolean {
+    if (connection.visibility) return true
+    if (id === undefined) connection.close(closeCodes.authenticationFailed, 'identify first')
+    else this.#fail(connection, id, gatewayErrors.notIdentified())
+    return false
+  }
+
+  async #identify(connection: Connection, frame: IdentifyFrame): Promise<void> {
+    if (connection.identifying) {
+      if (frame.id === undefined) connection.close(closeCodes.malformed, 'identified already')
+      else this.#fail(connection, frame.id, gatewayErrors.alreadyIdentified())
+      return
+    }
+    connection.identifying = true
+    try {
+      const refused = await identify(this.deps, connection, frame, () => this.#succeed(connection, frame.id, '{}'))
+      if (refused) this.#refuse(connection, frame.id, refused)
+    } catch (error) {
+      const known = this.#known(error)
+      this.#refuse(connection, frame.id, { error: known, code: closeCodes.tryAgainLater, reason: 'try again later' })
+    }
+  }
+
+  #refuse(connection: Connection, id: number | undefined, { error, code, reason }: Refusal): void {
+    if (id !== undefined) this.#fail(connection, id, error)
+    connection.close(code, reason)
+  }
+
+  async #refresh(connection: Connection, frame: RefreshFrame): Promise<void> {
+    try {
+      const identity = await this.deps.guard.identify(frame.token)
+      const current = connection.identity
+      if (!connection.open || !current) return
+      // Another account's or session's token would make this connection somebody else's.
+      if (identity?.userId !== current.userId || identity.sessionId !== current.sessionId) {
+        throw accessErrors.unauthenticated("The token is not valid for this connection's session.")
+      }
+      connection.identity = identity
+      this.#succeed(connection, frame.id, '{}')
+    } catch (error) {
+      if (frame.id !== undefined) this.#fail(connection, frame.id, this.#known(error))
+    }
+  }
+
+  #send(connection: Connection, frame: SendFrame): void {
+    const userId = connection.identity!.userId
+    const allowance = this.#messages.take(userId)
+    const full = connection.queuedSends >= MAX_QUEUED_SENDS
+    if (full || (allowance && !allowance.allowed)) {
+      const retryAfter = Math.max(1, allowance?.retryAfter ?? 1)
+      const detail = `Too many messages: again in ${retryAfter} s.`
+      if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ detail, retryAfter }))
+      return
+    }
+    connection.queuedSends += 1
+    const before = connection.sends.get(frame.channelId)
+    const sending = before ? before.then(() => this.#sendNow(connection, frame)) : this.#sendNow(connection, frame)
+    connection.sends.set(frame.channelId, sending)
+    void sending.then(() => {
+      connection.queuedSends -= 1
+      if (connection.sends.get(frame.channelId) === sending) connection.sends.delete(frame.channelId)
+    })
+  }
+
+  async #sendNow(connection: Connection, { op: _, id, channelId, ...message }: SendFrame): Promise<void> {
+    const requestId = newId()
+    try {
+      const { identity, opening } = connection
+      if (connection.expelled || !identity) return
+      const { userId, sessionId, kind } = identity
+      const { address, userAgent } = opening
+      const caller = { userId, sessionId, kind, address, userAgent, requestId }
+      const sent = await this.deps.messaging.sendMessage({ channelId, message, caller })
+      if (id !== undefined) this.#succeed(connection, id, JSON.stringify(sent))
+    } catch (error) {
+      if (id !== undefined) this.#fail(connection, id, this.#known(error, requestId), requestId)
+    }
+  }
+
+  #known(error: unknown, requestId?: string): AppError {
+    return toAppError('UNKNOWN', error, this.deps.log, { requestId, path: '/v1/gateway' })
+  }
+
+  #succeed(connection: Connection, id: number | undefined, data: string): void {
+    const reply = okReply(id, data)
+    if (reply !== undefined) connection.send(reply)
+  }
+
+  #fail(connection: Connection, id: number, error: AppError, requestId = newId()): void {
+    connection.send(JSON.stringify({ op: 'reply', id, ok: false, error: toProblem(error, requestId) }))
+  }
+}

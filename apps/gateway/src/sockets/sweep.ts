@@ -1,0 +1,41 @@
+import { closeCodes } from '@conntext/contracts'
+import type { Clock } from '@conntext/kernel'
+import type { GatewayConfig } from '../config.ts'
+import type { Connection } from './connection.ts'
+import type { Connections } from './connections.ts'
+
+/** How late a heartbeat may be, in heartbeats. */
+const HEARTBEAT_GRACE = 1.5
+
+/** Ends the connections whose time is over: one timer for all of them. */
+export function startSweep(config: GatewayConfig['socket'], connections: Connections, clock: Clock): () => void {
+  const timer = setInterval(() => {
+    const now = performance.now()
+    const wallClock = clock.now().getTime()
+    for (const connection of connections.all) sweep(config, connection, now, wallClock)
+  }, config.sweepMs)
+  return () => clearInterval(timer)
+}
+
+function sweep(config: GatewayConfig['socket'], connection: Connection, now: number, wallClock: number): void {
+  if (!connection.open) return
+  const { identity, visibility } = connection
+  if (!visibility && now - connection.openedAt > config.identifyMs) {
+    connection.close(closeCodes.notIdentified, 'not identified in time')
+  } else if (identity && wallClock >= identity.expiresAt) {
+    connection.close(closeCodes.authenticationFailed, 'the token has expired')
+  } else if (now - connection.heartbeatAt > config.heartbeatMs * HEARTBEAT_GRACE) {
+    connection.close(closeCodes.heartbeatMissed, 'heartbeat missed')
+  } else if (tooSlow(config, connection, now)) {
+    connection.close(closeCodes.tooSlow, 'too slow; resume')
+  }
+}
+
+function tooSlow(config: GatewayConfig['socket'], connection: Connection, now: number): boolean {
+  if (connection.socket.getBufferedAmount() <= config.slowBytes) {
+    connection.slowSince = undefined
+    return false
+  }
+  connection.slowSince ??= now
+  return now - connection.slowSince > config.slowMs
+}
