@@ -88,7 +88,7 @@ test('the second run installs nothing, and says nothing', async () => {
 test('an unknown command and a missing program are told in a line', async () => {
   for (const [command, message] of [
     ['stat', 'usage: bootstrap.mjs start|test'],
-    ['demo', 'tools/demo.ts does not exist'],
+    ['demo', 'demo.ts does not exist'],
   ] as const) {
     const { child } = start(command)
     expect(await child.exited).toBe(1)
