@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
-import { open, readFile, rmdir, stat, unlink } from 'node:fs/promises'
+import { type BigIntStats, fstat } from 'node:fs'
+import { readFile, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import { ObjectNotFound, ObjectStoreUnavailable } from '../errors.ts'
 import { assertKey, assertPrefix } from '../keys.ts'
 import type { ListOptions, ObjectInfo, ObjectPage, ObjectStore, PutOptions } from '../object-store.ts'
 import { errorCode, makePrivateDirectory, objectPath, readEntries } from './paths.ts'
-import { resolveRange, streamFile } from './read.ts'
+import { openForReading, resolveRange, streamFile } from './read.ts'
 import { walkKeys } from './walk.ts'
 import { moveIntoPlace, writeTemporary } from './write.ts'
 
 const maxPage = 1000
+const statDescriptor = promisify(fstat) as (descriptor: number, options: { bigint: true }) => Promise<BigIntStats>
 
 /**
  * An object store in a directory of its own, which is made if missing (files 0600, directories 0700). Uploads are
@@ -32,7 +34,7 @@ export async function openFilesystemStore(root: string): Promise<ObjectStore> {
     get: async (key, { range } = {}) => {
       const file = await openObject(objects, key)
       try {
-        const info = toInfo(key, await file.stat({ bigint: true }))
+        const info = toInfo(key, await statDescriptor(file.descriptor, { bigint: true }))
         const part = resolveRange(range, info.size)
         const contentLength = part ? part.end - part.start + 1 : 0
         return { ...info, range: part, contentLength, body: streamFile(file, part) }
@@ -66,7 +68,7 @@ async function put(
 
 async function openObject(objects: string, key: string) {
   assertKey(key)
-  return open(objectPath(objects, key), 'r').catch((error) => {
+  return openForReading(objectPath(objects, key)).catch((error) => {
     throw notFound(error, key)
   })
 }

@@ -60,17 +60,15 @@ async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: 
     return
   }
   const reader = body.getReader()
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => {})
-  const onAbort = () => aborted.reject(signal!.reason)
+  // Cancelling ends a read that waits. (A race with a promise of the abort would keep every chunk until the end.)
+  const onAbort = () => void reader.cancel(signal!.reason).catch(() => {})
   signal?.addEventListener('abort', onAbort, { once: true })
   let finished = false
   try {
-    for (;;) {
-      const { done, value } = await Promise.race([reader.read(), aborted.promise])
-      if (done) break
-      yield value
-    }
+    // It may have aborted while the file was being opened.
+    signal?.throwIfAborted()
+    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value
+    signal?.throwIfAborted()
     finished = true
   } finally {
     signal?.removeEventListener('abort', onAbort)
