@@ -18,8 +18,11 @@ const GRANT_MAX_AGE_MS = 60_000
 const GRANTS_KEPT = 20_000
 // Longer than an access token lives: a session that ended before can have no valid token left.
 const REVOCATIONS_KEPT_S = 3600
+const LEARN_AGAIN_AFTER_MS = 1_000
 
 export type Identity = { userId: string; sessionId: string; kind: 'user' | 'bot'; expiresAt: number }
+
+export type EndedSession = Pick<SessionRevocation, 'sessionId'>
 
 export type GuardOptions = {
   auth: Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions'>
@@ -40,7 +43,8 @@ export class Guard {
   readonly #revoked = new Map<string, number>()
   readonly #unsubscribe: Unsubscribe[] = []
   readonly #onChange = new Set<(change: AuthorityChange) => void>()
-  readonly #onRevoked = new Set<(revocation: SessionRevocation) => void>()
+  readonly #onRevoked = new Set<(revocation: EndedSession) => void>()
+  #learningAgain: Timer | undefined
 
   constructor(options: GuardOptions) {
     this.#options = { clock: systemClock, ...options }
@@ -58,28 +62,35 @@ export class Guard {
     })
   }
 
-  /** Listens on the bus and learns which sessions have ended lately. */
+  /** Listens on the bus and learns which sessions have ended lately. Where it fails it can be tried again. */
   async start(): Promise<void> {
+    try {
+      // In this order: what ends while the list is on its way is heard.
+      await this.#listen()
+      await this.#learnRevocations()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async #listen(): Promise<void> {
     const { bus } = this.#options
     this.#unsubscribe.push(
       await bus.subscribe(subjects.authority, (payload) => this.#changed(JSON.parse(payload) as AuthorityChange)),
       await bus.subscribe(subjects.sessionRevoked, (payload) => {
-        const revocation = JSON.parse(payload) as SessionRevocation
-        this.#revoke(revocation.sessionId)
-        for (const listener of this.#onRevoked) listener(revocation)
+        this.#revoke((JSON.parse(payload) as SessionRevocation).sessionId)
       }),
       bus.onGap(() => {
-        this.#changed({})
         this.#grants.clear()
-        this.#learnRevocations().catch((error) =>
-          this.#options.log.error({ err: error }, 'ended sessions could not be fetched'),
-        )
+        this.#changed({})
+        void this.#learnMissedRevocations()
       }),
     )
-    await this.#learnRevocations()
   }
 
   async stop(): Promise<void> {
+    clearTimeout(this.#learningAgain)
     await Promise.all(this.#unsubscribe.splice(0).map((end) => end()))
   }
 
@@ -88,7 +99,8 @@ export class Guard {
     const claims = await this.#tokens.verify(token)
     if (!claims || this.#revoked.has(claims.sid)) return undefined
     const grant = await this.grant(claims.sub)
-    if (grant?.standing !== 'active') return undefined
+    // Asked again: the session may have ended while the grant was on its way.
+    if (grant?.standing !== 'active' || this.#revoked.has(claims.sid)) return undefined
     return { userId: claims.sub, sessionId: claims.sid, kind: grant.kind, expiresAt: claims.exp * 1000 }
   }
 
@@ -112,7 +124,8 @@ export class Guard {
     return () => this.#onChange.delete(listener)
   }
 
-  onRevoked(listener: (revocation: SessionRevocation) => void): () => void {
+  /** Calls back, once, for each session that has ended, also for those that the bus kept silent about. */
+  onRevoked(listener: (ended: EndedSession) => void): () => void {
     this.#onRevoked.add(listener)
     return () => this.#onRevoked.delete(listener)
   }
@@ -123,12 +136,25 @@ export class Guard {
     for (const listener of this.#onChange) listener(change)
   }
 
+  // Until it succeeds: a session that ended in the gap would live on as long as its token.
+  async #learnMissedRevocations(): Promise<void> {
+    clearTimeout(this.#learningAgain)
+    try {
+      await this.#learnRevocations()
+    } catch (error) {
+      if (this.#unsubscribe.length === 0) return
+      this.#options.log.error({ err: error }, 'ended sessions could not be fetched; it will be tried again')
+      this.#learningAgain = setTimeout(() => void this.#learnMissedRevocations(), LEARN_AGAIN_AFTER_MS)
+    }
+  }
+
   async #learnRevocations(): Promise<void> {
     const { sessions } = await this.#options.auth.revokedSessions({ seconds: REVOCATIONS_KEPT_S })
     for (const session of sessions) this.#revoke(session.id)
   }
 
   #revoke(sessionId: string): void {
+    if (this.#revoked.has(sessionId)) return
     const now = this.#options.clock.now().getTime()
     // Insertion order is the order of time, so the ones to forget come first.
     for (const [id, at] of this.#revoked) {
@@ -136,5 +162,6 @@ export class Guard {
       this.#revoked.delete(id)
     }
     this.#revoked.set(sessionId, now)
+    for (const listener of this.#onRevoked) listener({ sessionId })
   }
 }

@@ -1,5 +1,5 @@
 import type { DependencyHealth, HealthState, ServiceHealth } from '@conntext/contracts'
-import { type Clock, systemClock } from '@conntext/kernel'
+import { type Clock, reportError, systemClock } from '@conntext/kernel'
 
 const PROBE_TIMEOUT_MS = 3_000
 
@@ -22,14 +22,15 @@ export function createHealth(
   service: string,
   probes: Probe[],
   clock: Clock = systemClock,
+  { timeoutMs = PROBE_TIMEOUT_MS } = {},
 ): () => Promise<ServiceHealth> {
   const since = new Map<string, { state: HealthState; at: string }>()
 
   const examine = async (probe: Probe): Promise<DependencyHealth> => {
     const started = performance.now()
-    const found = await bounded(probe).catch((error: unknown) => ({
+    const found = await bounded(probe, timeoutMs).catch((error: unknown) => ({
       state: 'down' as const,
-      detail: error instanceof Error ? error.message : String(error),
+      detail: error instanceof Error ? reportError(error).message : String(error),
       remedy: probe.remedy,
     }))
     const state = found?.state ?? 'up'
@@ -54,10 +55,10 @@ export function createHealth(
   }
 }
 
-async function bounded(probe: Probe): ReturnType<Probe['run']> {
+async function bounded(probe: Probe, timeoutMs: number): ReturnType<Probe['run']> {
   let timer: Timer | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)), PROBE_TIMEOUT_MS)
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs)
   })
   try {
     return await Promise.race([probe.run(), late])

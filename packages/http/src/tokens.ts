@@ -3,6 +3,8 @@ import type { Clock } from '@conntext/kernel'
 import { createLocalJWKSet, errors, jwtVerify } from 'jose'
 
 const REMEMBERED = 10_000
+// Whoever makes up key names must not make us ask for keys with every request; new ones are published ahead of use.
+const LOOK_AGAIN_AFTER_MS = 1_000
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>
 
@@ -14,10 +16,12 @@ export class TokenVerifier {
   readonly #remembered = new Map<string, AccessClaims>()
   #keys: LocalKeys | undefined
   #fetching: Promise<LocalKeys> | undefined
+  #fetchedAt = 0
 
   constructor(
     private readonly fetchKeys: () => Promise<JsonWebKeySet>,
     private readonly clock: Clock,
+    private readonly options = { remembered: REMEMBERED },
   ) {}
 
   /** The claims; undefined for a token that is wrong or has expired. Fails only when the keys can't be had. */
@@ -46,14 +50,23 @@ export class TokenVerifier {
       return payload
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || again) return undefined
+      if (!this.#mayLookAgain()) return undefined
       this.#keys = await this.#load()
       return this.#check(token, true)
     }
   }
 
+  #mayLookAgain(): boolean {
+    const since = this.clock.now().getTime() - this.#fetchedAt
+    return this.#fetching !== undefined || since >= LOOK_AGAIN_AFTER_MS
+  }
+
   #load(): Promise<LocalKeys> {
     this.#fetching ??= this.fetchKeys()
-      .then((keys) => createLocalJWKSet(keys))
+      .then((keys) => {
+        this.#fetchedAt = this.clock.now().getTime()
+        return createLocalJWKSet(keys)
+      })
       .finally(() => {
         this.#fetching = undefined
       })
@@ -61,7 +74,7 @@ export class TokenVerifier {
   }
 
   #remember(token: string, claims: AccessClaims): void {
-    if (this.#remembered.size >= REMEMBERED) {
+    if (this.#remembered.size >= this.options.remembered) {
       const oldest = this.#remembered.keys().next().value
       if (oldest !== undefined) this.#remembered.delete(oldest)
     }
