@@ -1,7 +1,8 @@
 import type { Bus } from '@conntext/bus'
 import { authPort, type SystemPort } from '@conntext/contracts'
-import type { ServerDetails } from '@conntext/db-server-details'
-import { type AccessOptions, actorOf, baseApp, Guard, type Service, servePort } from '@conntext/http'
+import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
+import { type AccessOptions, actorOf, baseApp, Guard, idempotency, type Service, servePort } from '@conntext/http'
+import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { createAuthPort } from './authority/port.ts'
 import { createChanges } from './changes.ts'
@@ -48,6 +49,8 @@ export type AuthServiceDependencies = {
   passwords?: SlotLimits
 }
 
+const STOP_WITHIN_MS = 5_000
+
 /** Accounts, sessions, roles and what follows from them: who somebody is and what they may do. */
 export function createAuthService(deps: AuthServiceDependencies): Service & { guard: Guard } {
   const { db, bus, log, system, credential, clock = systemClock } = deps
@@ -62,7 +65,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await changes.settled()
     },
   })
-  const port = createAuthPort({ db, clock })
+  const port = createAuthPort({ db, relay: changes.relay, clock })
   const guard = new Guard({ auth: port, bus, log, clock })
   const pruning = new Pruning({ db, clock, log })
 
@@ -80,10 +83,22 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
     },
     async stop() {
       await Promise.all([pruning.stop(), refusals.stop()])
-      await changes.relay.stop({ flush: true })
+      await inTime(changes.relay.stop({ flush: true }), log)
       await guard.stop()
     },
   }
+}
+
+/** What is still owed then stays in the outbox, and is shipped at the next start. */
+async function inTime(stopping: Promise<void>, log: Logger): Promise<void> {
+  let timer: Timer | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      log.warn({ afterMs: STOP_WITHIN_MS }, 'the outbox could not be shipped in time')
+      resolve()
+    }, STOP_WITHIN_MS)
+  })
+  await Promise.race([stopping, late]).finally(() => clearTimeout(timer))
 }
 
 type Parts = {
@@ -113,6 +128,11 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   })
   const options: AccessOptions = {
     guard: parts.guard,
+    idempotency: idempotency({
+      store: idempotencyStore({ db, table: authIdempotencyKeys, log }),
+      key: keyring.hashKey('idempotency'),
+      log,
+    }),
     refused: (caller, permission, route) => refusals.note('access.refused', actorOf(caller), route, { permission }),
   }
   return baseApp({ log })

@@ -113,7 +113,10 @@ test('health tries the database, and says what to do when it is away', async () 
   expect(await auth.port.health({})).toMatchObject({
     service: 'auth',
     state: 'up',
-    dependencies: [{ name: 'server-details', state: 'up' }],
+    dependencies: [
+      { name: 'postgres', state: 'up' },
+      { name: 'outbox', state: 'up' },
+    ],
   })
   const { check } = auth.database.auth
   auth.database.auth.check = async () => {

@@ -8,19 +8,22 @@ import {
   type ServerInfo,
 } from '@conntext/contracts'
 import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
+
 import { createHealth } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
+import type { OutboxRelay } from '@conntext/outbox'
 import { jsonWebKeySet } from '../keys/access-tokens.ts'
 import { toRole } from '../roles/roles.ts'
 import { listRevokedSessions } from '../sessions/queries.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
+import { probes } from './probes.ts'
 import { findSettings, findState, listAllChannels, listAllRoles, listGrants, listOverrides } from './queries.ts'
 
-type Dependencies = { db: ServerDetails; clock: Clock }
+type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock }
 
 /** What the other services, and this one's own guard, ask of auth. */
-export function createAuthPort({ db, clock }: Dependencies): AuthPort {
+export function createAuthPort({ db, relay, clock }: Dependencies): AuthPort {
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
 
   return {
@@ -38,21 +41,7 @@ export function createAuthPort({ db, clock }: Dependencies): AuthPort {
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
     },
-    health: createHealth(
-      'auth',
-      [
-        {
-          name: 'server-details',
-          async run() {
-            await db.check()
-            return undefined
-          },
-          critical: true,
-          remedy: 'Start the Server Details database, and check the address and password that auth was given for it.',
-        },
-      ],
-      clock,
-    ),
+    health: createHealth('auth', probes(db, relay, clock), clock),
   }
 }
 

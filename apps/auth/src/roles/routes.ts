@@ -18,6 +18,7 @@ export const roleRoutes = (options: AccessOptions, roles: Roles) =>
     })
     .post('', async ({ caller, body, status }) => status(201, await roles.create(caller, body)), {
       can: 'role.manage',
+      idempotent: true,
       parse: 'json',
       body: NewRole,
       response: { 201: Role },
@@ -40,7 +41,7 @@ export const roleRoutes = (options: AccessOptions, roles: Roles) =>
       {
         can: 'role.manage',
         params: IdParams,
-        response: { 204: Type.Undefined() },
+        response: { 204: Type.Void() },
         detail: { operationId: 'deleteRole', summary: 'Delete a role', tags },
       },
     )

@@ -25,7 +25,7 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
       },
       {
         can: 'member',
-        response: { 204: Type.Undefined() },
+        response: { 204: Type.Void() },
         detail: { operationId: 'logout', summary: 'End the session that this request was made with', tags },
       },
     )
@@ -44,7 +44,7 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
       {
         can: 'member',
         params: IdParams,
-        response: { 204: Type.Undefined() },
+        response: { 204: Type.Void() },
         detail: { operationId: 'endSession', summary: 'End one of your sessions', tags },
       },
     )
