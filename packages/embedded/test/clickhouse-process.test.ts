@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,9 @@ import {
 import { temporaryDirectory } from './support/directories.ts'
 import { eventually, isRunning } from './support/processes.ts'
 import { clickHouseUser, clientOf, rowsOf, startTestClickHouse } from './support/stores.ts'
+
+// Each test starts databases; a busy machine takes its time.
+setDefaultTimeout(30_000)
 
 const running = async (client: ReturnType<typeof clientOf>) =>
   rowsOf<{ query: string }>(client, "SELECT query FROM system.processes WHERE query NOT LIKE '%system.processes%'")

@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { ClickHouseError, TupleParam } from '@clickhouse/client'
 import { temporaryDirectory } from './support/directories.ts'
 import { clientOf, type DisposableClickHouse, rowsOf, startTestClickHouse } from './support/stores.ts'
+
+// Each test starts databases; a busy machine takes its time.
+setDefaultTimeout(30_000)
 
 const place = temporaryDirectory()
 let clickHouse: DisposableClickHouse

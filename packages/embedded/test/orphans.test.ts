@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDataDirectory, readOrCreateSecret } from '../src/index.ts'
@@ -13,6 +13,9 @@ import {
   runScript,
 } from './support/processes.ts'
 import { clientOf, connect, rowsOf, startTestClickHouse, startTestPostgres } from './support/stores.ts'
+
+// Each test starts databases; a busy machine takes its time.
+setDefaultTimeout(30_000)
 
 const accounts = isRoot ? ['root', 'an ordinary user'] : ['an ordinary user']
 const rounds = 2

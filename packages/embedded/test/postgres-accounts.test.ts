@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDataDirectory } from '../src/index.ts'
@@ -6,6 +6,9 @@ import { linkLibraries } from '../src/postgres/binaries.ts'
 import { temporaryDirectory } from './support/directories.ts'
 import { asOrdinaryUser, isRoot, isRunning, ordinaryUser, runScript, userOf } from './support/processes.ts'
 import { connect, startTestPostgres } from './support/stores.ts'
+
+// Each test starts databases; a busy machine takes its time.
+setDefaultTimeout(30_000)
 
 async function answers(url: string) {
   await using sql = connect(url)

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EmbeddedPostgresFailed, freePort } from '../src/index.ts'
@@ -6,6 +6,9 @@ import { startPostgresBoundBy } from '../src/postgres/start.ts'
 import { temporaryDirectory } from './support/directories.ts'
 import { asOrdinaryUser, eventually, isRunning, processesWith, runScript } from './support/processes.ts'
 import { connect, startTestPostgres, superuserPassword } from './support/stores.ts'
+
+// Each test starts databases; a busy machine takes its time.
+setDefaultTimeout(30_000)
 
 describe('a fresh cluster', () => {
   test('has the settings it should, keeps its data, and stops at once', async () => {
