@@ -1,4 +1,5 @@
 export * from './authority.ts'
 export * from './databases.ts'
 export * from './poll.ts'
+export * from './server-process.ts'
 export * from './stores.ts'

@@ -1,0 +1,14 @@
+import { VoiceStatus } from '@conntext/contracts'
+import { type AccessOptions, access } from '@conntext/http'
+import { Elysia } from 'elysia'
+import type { WorkerSupervisor } from '../worker/supervisor.ts'
+import { voiceStatus } from './service.ts'
+
+export const statusRoutes = (deps: { access: AccessOptions; supervisor: WorkerSupervisor }) =>
+  new Elysia({ normalize: false, prefix: '/v1/voice', tags: ['voice'] })
+    .use(access(deps.access))
+    .get('/status', () => voiceStatus(deps.supervisor), {
+      can: 'member',
+      response: { 200: VoiceStatus },
+      detail: { operationId: 'getVoiceStatus', summary: 'Whether calls can be made' },
+    })

@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
+import { type GatewayConfig, gatewaySettings, readGatewayConfig } from '@conntext/gateway'
+import { ConfigError, type Environment, type LogLevel, parseConfig } from '@conntext/kernel'
+import { Type } from '@sinclair/typebox'
+
+/** Every setting of the all-in-one server: the gateway's, and those of the whole. */
+const Settings = Type.Object({
+  ...gatewaySettings.properties,
+  CONNTEXT_DATA: Type.String({ default: './data' }),
+  CONNTEXT_SETUP_CODE: Type.Optional(Type.String({ minLength: 8, expects: 'at least 8 characters' })),
+  CONNTEXT_LOG_LEVEL: Type.Union(
+    (['silent', 'error', 'warn', 'info', 'debug'] as const).map((level) => Type.Literal(level)),
+    { default: 'warn', expects: 'silent, error, warn, info or debug' },
+  ),
+  CONNTEXT_CLICKHOUSE_URL: Type.Optional(Type.String({ pattern: '^https?://', expects: 'an http:// or https:// URL' })),
+  CONNTEXT_CLICKHOUSE_USER: Type.String({ default: 'default' }),
+  CONNTEXT_CLICKHOUSE_PASSWORD: Type.String({ default: '' }),
+  CONNTEXT_VOICE_WORKERS: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
+})
+
+export type ServerConfig = {
+  gateway: GatewayConfig
+  data: string
+  setupCode: string | undefined
+  logLevel: LogLevel
+  /** An engine to use instead of the embedded one. */
+  clickhouse: { url: string; username: string; password: string } | undefined
+  voiceWorkers: number | undefined
+  /** Variables that look like settings and are none: misspelt, most likely. */
+  unknown: string[]
+}
+
+/**
+ * Reads the configuration once: from the environment, and below it from the file that `CONNTEXT_CONFIG` names
+ * (`NAME=value` lines).
+ * @throws ConfigError that names every fault at once, and no value.
+ */
+export function loadConfig(environment: Environment): ServerConfig {
+  const all = { ...readFile(environment.CONNTEXT_CONFIG), ...environment }
+  const env = parseConfig(Settings, all)
+  return {
+    gateway: readGatewayConfig(all),
+    data: env.CONNTEXT_DATA,
+    setupCode: env.CONNTEXT_SETUP_CODE,
+    logLevel: env.CONNTEXT_LOG_LEVEL,
+    clickhouse: env.CONNTEXT_CLICKHOUSE_URL
+      ? {
+          url: env.CONNTEXT_CLICKHOUSE_URL,
+          username: env.CONNTEXT_CLICKHOUSE_USER,
+          password: env.CONNTEXT_CLICKHOUSE_PASSWORD,
+        }
+      : undefined,
+    voiceWorkers: env.CONNTEXT_VOICE_WORKERS,
+    unknown: Object.keys(all).filter(isUnknown),
+  }
+}
+
+// Those of the launcher and of the test runs.
+const OTHERS = /^CONNTEXT_(CONFIG|LIFELINE|TEST_\w+)$/
+const isUnknown = (name: string) =>
+  name.startsWith('CONNTEXT_') && !OTHERS.test(name) && !Object.hasOwn(Settings.properties, name)
+
+function readFile(path: string | undefined): Environment {
+  if (!path) return {}
+  if (!existsSync(path))
+    throw new ConfigError([{ setting: 'CONNTEXT_CONFIG', message: 'names a file that is not there' }])
+  return parseEnv(readFileSync(path, 'utf8'))
+}

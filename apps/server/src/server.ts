@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createMemoryBus } from '@conntext/bus'
+import { openDataDirectory, readOrCreateSecret } from '@conntext/embedded'
+import { createLogger, type Logger } from '@conntext/kernel'
+import openapi from '../../../openapi/conntext.json'
+import manifest from '../package.json'
+import type { ServerConfig } from './config.ts'
+import { createServices } from './services.ts'
+import { openSetupCode, type SetupCode } from './setup-code.ts'
+import { openStores } from './stores.ts'
+
+export type RunningServer = {
+  url: string
+  setupCode: SetupCode
+  /** Drains: clients are told to come back, what is owed is shipped, engines are shut down. */
+  stop(): Promise<void>
+}
+
+/** Starts all of ConnText in this process. What was started is stopped again when a later part fails. */
+export async function startServer(config: ServerConfig, say: (line: string) => void): Promise<RunningServer> {
+  const log = createLogger({ service: 'server', level: config.logLevel })
+  const started: { name: string; stop: () => Promise<void> }[] = []
+  const stop = () => stopAll(started, log)
+  try {
+    const data = openDataDirectory(config.data)
+    started.push({ name: 'data directory', stop: async () => data.close() })
+    const firstStart = !existsSync(join(data.path, 'secrets', 'master-key'))
+    if (firstStart) say(`making a new server in ${data.path}`)
+    const setupCode = openSetupCode(data, config.setupCode, firstStart)
+    // Made last: while it is missing, the first start has not been completed.
+    const masterKey = Buffer.from(readOrCreateSecret(data, 'master-key', 32), 'base64url')
+    say('starting the databases')
+    const stores = await openStores({ config, data, masterKey, log })
+    started.push({ name: 'stores', stop: stores.close })
+    const bus = createMemoryBus(log)
+    const { services, gateway } = createServices({
+      config,
+      stores,
+      bus,
+      masterKey,
+      setupCode,
+      version: manifest.version,
+      openapi,
+    })
+    for (const service of services) {
+      await service.start()
+      started.push({ name: service.name, stop: service.stop })
+    }
+    const { url } = await gateway.start()
+    started.push({ name: 'gateway', stop: gateway.stop })
+    return { url, setupCode, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** In the reverse order, each whatever became of the others. */
+async function stopAll(started: { name: string; stop: () => Promise<void> }[], log: Logger): Promise<void> {
+  for (const { name, stop } of started.splice(0).reverse()) {
+    await stop().catch((error: unknown) => log.error({ err: error, name }, 'could not be stopped in order'))
+  }
+}

@@ -1,0 +1,97 @@
+import { createAuthService } from '@conntext/auth'
+import type { Bus } from '@conntext/bus'
+import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/contracts'
+import { createGateway } from '@conntext/gateway'
+import { callPort, type Service } from '@conntext/http'
+import { createLogger, deriveKey, randomToken } from '@conntext/kernel'
+import { createMessagingService } from '@conntext/messaging'
+import { createRealtimeService } from '@conntext/realtime'
+import { createSystemService } from '@conntext/system'
+import type { ServerConfig } from './config.ts'
+import type { SetupCode } from './setup-code.ts'
+import type { Stores } from './stores.ts'
+
+export type Deps = {
+  config: ServerConfig
+  stores: Stores
+  bus: Bus
+  masterKey: Uint8Array
+  setupCode: Pick<SetupCode, 'read' | 'discard'>
+  version: string
+  /** The OpenAPI document that the gateway serves and reads its routes' rules from. */
+  openapi: object
+}
+
+/** The five services of one process, each reaching the others through its port, as it would across a network. */
+export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi }: Deps) {
+  // Nobody outside this process can reach the ports, and the credential dies with it.
+  const credential = randomToken()
+  const log = (service: string) => createLogger({ service, level: config.logLevel })
+  const services: Record<string, Service> = {}
+  // Each port is looked up when it is called: the services know one another in a circle.
+  const port = (service: string) => ({
+    transport: (request: Request) => services[service]!.port.handle(request),
+    credential,
+  })
+  const auth = callPort(authPort, port('auth'))
+  const system = callPort(systemPort, port('system'))
+  const messaging = callPort(messagingPort, port('messaging'))
+  const realtime = callPort(realtimePort, port('realtime'))
+
+  const authService = createAuthService({
+    db: stores.auth,
+    bus,
+    log: log('auth'),
+    masterKey,
+    setupCode: setupCode.read,
+    onClaimed: setupCode.discard,
+    system,
+    credential,
+  })
+  const { guard } = authService
+  services.auth = authService
+  services.system = createSystemService({
+    db: stores.system,
+    audit: stores.audit,
+    bus,
+    log: log('system'),
+    guard,
+    key: deriveKey(masterKey, 'system'),
+    auth,
+    messaging,
+    realtime,
+    credential,
+    version,
+  })
+  services.messaging = createMessagingService({
+    db: stores.messaging,
+    objects: stores.objects,
+    bus,
+    log: log('messaging'),
+    guard,
+    system,
+    credential,
+  })
+  services.realtime = createRealtimeService({
+    log: log('realtime'),
+    guard,
+    credential,
+    ...(config.voiceWorkers === undefined ? {} : { workers: config.voiceWorkers }),
+  })
+  const gateway = createGateway({
+    config: config.gateway,
+    log: log('gateway'),
+    bus,
+    guard,
+    upstreams: {
+      auth: (request) => services.auth!.app.handle(request),
+      system: (request) => services.system!.app.handle(request),
+      messaging: (request) => services.messaging!.app.handle(request),
+      realtime: (request) => services.realtime!.app.handle(request),
+    },
+    ports: { auth, system, messaging, realtime },
+    openapi,
+    version,
+  })
+  return { services: Object.values(services), gateway }
+}

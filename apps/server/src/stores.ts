@@ -1,0 +1,97 @@
+import { createDatabase } from '@conntext/database'
+import { type Audit, migrateAudit, openAudit } from '@conntext/db-audit'
+import {
+  COMMUNICATIONS,
+  migrateCommunications,
+  openCommunications,
+  provisionCommunications,
+} from '@conntext/db-communications'
+import {
+  migrateServerDetails,
+  openServerDetails,
+  provisionServerDetails,
+  SERVER_DETAILS,
+} from '@conntext/db-server-details'
+import { type DataDirectory, readOrCreateSecret, startClickHouse, startPostgres } from '@conntext/embedded'
+import { deriveKey, type Logger, randomToken } from '@conntext/kernel'
+import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
+import type { ServerConfig } from './config.ts'
+
+const AUDIT_DATABASE = 'audit'
+
+export type Stores = {
+  /** The Server Details database, as each of its services. */
+  auth: ReturnType<typeof openServerDetails>
+  system: ReturnType<typeof openServerDetails>
+  /** The Communication database, as the messaging service. */
+  messaging: ReturnType<typeof openCommunications>
+  audit: Audit
+  objects: ObjectStore
+  close(): Promise<void>
+}
+
+type Options = { config: ServerConfig; data: DataDirectory; masterKey: Uint8Array; log: Logger }
+
+/** Starts the engines under the data directory, brings their schemas up to date, and opens them as each service. */
+export async function openStores(options: Options): Promise<Stores> {
+  const closers: (() => Promise<void>)[] = []
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    const [databases, audit] = await Promise.all([openPostgres(options, closers), openClickHouse(options, closers)])
+    const objects = await openFilesystemStore(options.data.subdirectory('media'))
+    return { ...databases, audit, objects, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openPostgres({ data, masterKey, log }: Options, closers: (() => Promise<void>)[]) {
+  const postgres = await startPostgres({
+    directory: `${data.path}/postgres`,
+    superuserPassword: readOrCreateSecret(data, 'postgres-password', 32),
+    log: (line) => log.debug({ line }, 'postgres'),
+  })
+  closers.push(() => postgres.stop())
+  // The services' users get their passwords anew at each start, so nothing has to remember them.
+  const password = (service: string) => deriveKey(masterKey, `postgres/${service}`).toString('base64url')
+  await createDatabase(postgres.url('postgres'), SERVER_DETAILS)
+  await createDatabase(postgres.url('postgres'), COMMUNICATIONS)
+  const serverDetails = postgres.url(SERVER_DETAILS)
+  const communications = postgres.url(COMMUNICATIONS)
+  await Promise.all([migrateServerDetails(serverDetails), migrateCommunications(communications)])
+  await provisionServerDetails(serverDetails, { auth: password('auth'), system: password('system') })
+  await provisionCommunications(communications, { messaging: password('messaging'), realtime: password('realtime') })
+  const url = (database: string, service: string) => postgres.url(database, `conntext_${service}`, password(service))
+  const auth = openServerDetails({ url: url(SERVER_DETAILS, 'auth'), applicationName: 'conntext auth' })
+  const system = openServerDetails({ url: url(SERVER_DETAILS, 'system'), applicationName: 'conntext system' })
+  const messaging = openCommunications({
+    url: url(COMMUNICATIONS, 'messaging'),
+    applicationName: 'conntext messaging',
+    poolSize: 16,
+  })
+  closers.push(async () => void (await Promise.all([auth.close(), system.close(), messaging.close()])))
+  return { auth, system, messaging }
+}
+
+async function openClickHouse({ config, data, log }: Options, closers: (() => Promise<void>)[]): Promise<Audit> {
+  const connection = config.clickhouse ?? (await embeddedClickHouse(data, log, closers))
+  const target = { ...connection, database: AUDIT_DATABASE, log }
+  await migrateAudit(target)
+  const audit = openAudit(target)
+  closers.push(() => audit.close())
+  return audit
+}
+
+async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: (() => Promise<void>)[]) {
+  const engine = await startClickHouse({
+    directory: data.subdirectory('clickhouse'),
+    user: 'conntext',
+    password: randomToken(),
+    log: (line) => log.debug({ line }, 'clickhouse'),
+  })
+  closers.push(() => engine.stop())
+  return { url: engine.url, username: engine.user, password: engine.password }
+}

@@ -1,0 +1,41 @@
+import { Api, createChannel, register, unwrap } from '@conntext/sdk'
+import { SETUP_CODE, startServerProcess } from '@conntext/testing'
+
+// A bench measures what the server can do, not what it is told to allow.
+const UNLIMITED = Object.fromEntries(
+  ['ACCOUNT', 'ADDRESS', 'CREDENTIALS', 'MESSAGES', 'FRAMES'].map((what) => [`CONNTEXT_RATE_${what}`, '0']),
+)
+
+/** A server of the bench's own, with its owner logged in and one channel. */
+export async function startBenchServer() {
+  const server = await startServerProcess(UNLIMITED)
+  const api = new Api({ baseUrl: server.url })
+  const body = { username: 'owner', password: 'a-long-enough-password', setupCode: SETUP_CODE }
+  api.use(await unwrap(register({ client: api.client, body })))
+  const channel = await unwrap(createChannel({ client: api.client, body: { name: 'bench', type: 'text' } }))
+  return {
+    server,
+    api,
+    channelId: channel.id,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+/** Starts one of the bare programs that something is measured against; it prints its port first. */
+export async function startBaseline(file: string, ...args: string[]) {
+  const child = Bun.spawn([process.execPath, new URL(`../baselines/${file}`, import.meta.url).pathname, ...args], {
+    // Ends with this process: the program stops when its standard input closes.
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const reader = child.stdout.getReader()
+  const { value } = await reader.read()
+  const port = Number(new TextDecoder().decode(value).trim())
+  return {
+    port,
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      child.kill()
+      await child.exited
+    },
+  }
+}

@@ -1,0 +1,5 @@
+export * from './api.ts'
+export * from './gateway/client.ts'
+export * from './gateway/frames.ts'
+export * from './generated/index.ts'
+export * from './problem.ts'

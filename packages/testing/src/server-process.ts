@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { eventually } from './poll.ts'
+
+const MAIN = fileURLToPath(new URL('../../../apps/server/src/main.ts', import.meta.url))
+// Ends the server when this process is gone, however that comes.
+const LIFELINE = fileURLToPath(new URL('../../../tools/lifeline.ts', import.meta.url))
+const START_MS = 60_000
+const STOP_MS = 30_000
+
+export type ServerProcess = {
+  url: string
+  pid: number
+  data: string
+  /** What it has printed so far. */
+  output(): string
+  /** Ends it as the signal does, and waits until it is gone. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
+  /** Starts it again on the same data and the same port. */
+  restart(): Promise<void>
+  /** Stops it in order and removes its data. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export const SETUP_CODE = 'setup-code-of-a-test'
+
+/** Starts the whole server as a process of its own, on a free port and new data, as `npm start` does. */
+export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
+  const data = await mkdtemp(join(tmpdir(), 'conntext-server-'))
+  const settings: Record<string, string> = {
+    CONNTEXT_PORT: '0',
+    CONNTEXT_HOST: '127.0.0.1',
+    CONNTEXT_SETUP_CODE: SETUP_CODE,
+    ...env,
+  }
+  let output = ''
+  let child = launch(data, settings, (text) => {
+    output += text
+  })
+  const url = await address(() => output, child)
+  settings.CONNTEXT_PORT = new URL(url).port
+  return {
+    url,
+    get pid() {
+      return child.pid
+    },
+    data,
+    output: () => output,
+    async kill(signal) {
+      child.kill(signal)
+      await within(child.exited, STOP_MS)
+    },
+    async restart() {
+      output = ''
+      child = launch(data, settings, (text) => {
+        output += text
+      })
+      await address(() => output, child)
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await within(child.exited, STOP_MS)
+      await rm(data, { recursive: true, force: true })
+    },
+  }
+}
+
+type Child = Bun.Subprocess<'pipe', 'pipe', 'pipe'>
+
+function launch(data: string, settings: Record<string, string>, collect: (text: string) => void): Child {
+  const { CONNTEXT_TEST_POSTGRES: _, ...inherited } = process.env
+  const child = Bun.spawn([process.execPath, '--preload', LIFELINE, MAIN], {
+    env: { ...inherited, ...settings, CONNTEXT_DATA: data, CONNTEXT_LIFELINE: 'stdin' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  void drain(child.stdout, collect)
+  void drain(child.stderr, collect)
+  return child
+}
+
+async function drain(stream: ReadableStream<Uint8Array>, collect: (text: string) => void): Promise<void> {
+  const decoder = new TextDecoder()
+  for await (const chunk of stream) collect(decoder.decode(chunk, { stream: true }))
+}
+
+async function address(output: () => string, child: Child): Promise<string> {
+  const url = await eventually(() => {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`)
+    return /listening on (\S+)/.exec(output())?.[1]
+  }, START_MS)
+  await eventually(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok, START_MS)
+  return url
+}
+
+async function within(done: Promise<unknown>, ms: number): Promise<void> {
+  let timer: Timer | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the server did not end within ${ms} ms`)), ms)
+  })
+  await Promise.race([done, late]).finally(() => clearTimeout(timer))
+}
