@@ -17,7 +17,7 @@ import { createIngest, type Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { channelRoutes } from './channels/routes.ts'
 import { healthRoutes } from './health/routes.ts'
-import { createOwnHealth, systemHealth } from './health/service.ts'
+import { createOwnHealth, createSystemHealth } from './health/service.ts'
 import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
@@ -62,7 +62,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   const keys = inviteKeys(deps.key)
   const own = createOwnHealth(deps)
   const { auth, messaging, realtime, clock, log } = deps
-  const readiness = () => systemHealth(own, { auth, messaging, realtime }, clock)
+  const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {
     guard: deps.guard,
     refused: (caller, permission, route) => recorder.refused(caller, permission, route),

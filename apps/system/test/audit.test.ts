@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type AuditEvent, auditFor, type Page, systemActor } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import postgres from 'postgres'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
 let system: System
@@ -69,6 +70,25 @@ describe('ingest', () => {
     expect(rows.map((row) => row.id).sort()).toEqual(events.map((one) => one.id).sort())
   })
 
+  test('batches that have to wait do not keep connections from everybody else', async () => {
+    const other = postgres(system.databases.adminUrl, { max: 1 })
+    const release = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    const holding = other.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(hashtextextended('audit.ingest', 0))`
+      held.resolve()
+      await release.promise
+    })
+    await held.promise
+    const waiting = Array.from({ length: 20 }, () => system.port.ingestAudit({ events: [event()] }))
+    const answer = system.call('GET', '/v1/server')
+    const first = await Promise.race([answer, Bun.sleep(3_000)])
+    release.resolve()
+    expect(first).toMatchObject({ status: 200 })
+    await Promise.all([holding, ...waiting])
+    await other.end()
+  })
+
   test('what cannot be stored is refused as such, so that it does not block the rest', async () => {
     const impossible = event({ occurredAt: '1900-01-01T00:00:00.000Z' })
     await expect(system.port.ingestAudit({ events: [impossible] })).rejects.toMatchObject({ status: 422 })
@@ -105,6 +125,20 @@ describe('GET /v1/audit/events', () => {
     const second = (await get({ targetId: target, limit: '2', cursor: first.nextCursor! })).body as Page<AuditEvent>
     expect([...first.items, ...second.items].map((one) => one.id)).toEqual(events.map((one) => one.id).reverse())
     expect(second.nextCursor).toBeNull()
+  })
+
+  test('the default window does not move on from page to page', async () => {
+    await using fresh = await startSystem()
+    const reader = await fresh.member('audit.view')
+    const target = newId()
+    const events = [DAY, 30 * DAY - 30_000].map((age) => event({ ...about(target), occurredAt: ago(age) }))
+    await fresh.port.ingestAudit({ events })
+    const path = `/v1/audit/events?targetId=${target}&limit=1`
+    const first = (await fresh.call('GET', path, reader)).body as Page<AuditEvent>
+    fresh.clock.advance(60_000)
+    const second = (await fresh.call('GET', `${path}&cursor=${first.nextCursor}`, reader)).body as Page<AuditEvent>
+    expect(second.items).toEqual([events[1]!])
+    expect((await fresh.call('GET', path, reader)).body).toMatchObject({ nextCursor: null })
   })
 
   test('every filter narrows, and all together', async () => {

@@ -35,7 +35,10 @@ describe('with ClickHouse away', () => {
     expect((await health()).state).toBe('up')
     proxy.away()
     const events = await system.call('GET', '/v1/audit/events', admin)
-    expect(events).toMatchObject({ status: 503, body: { code: 'dependency.away' } })
+    expect(events).toMatchObject({
+      status: 503,
+      body: { code: 'dependency.away', detail: 'The audit database is away for the moment.' },
+    })
     expect(events.headers.get('content-type')).toBe('application/problem+json')
     expect(Number(events.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(JSON.stringify(events.body)).not.toContain('ECONN')
@@ -89,6 +92,9 @@ describe('GET /v1/system/health', () => {
       ['realtime', 'degraded'],
     ])
     expect(services[1]!.dependencies[0]).toMatchObject({ detail: 'connection refused', remedy: expect.any(String) })
+    broken.clock.advance(5_000)
+    const again = (await broken.call('GET', '/v1/system/health', viewer)).body as SystemHealth
+    expect(again.services[1]!.dependencies[0]!.since).toBe(services[1]!.dependencies[0]!.since)
     expect(await broken.service.readiness()).toMatchObject({ state: 'down' })
     expect((await broken.port.health({})).dependencies.map((one) => one.name)).toEqual([
       'postgres',

@@ -64,9 +64,11 @@ function windowOf(
   asked: { from: string | undefined; to: string | undefined },
   position: Position | undefined,
 ): TimeWindow {
-  const to = asked.to === undefined ? new Date(clock.now().getTime() + CLOCK_SKEW_MS) : new Date(asked.to)
+  const now = clock.now().getTime()
+  const to = asked.to === undefined ? new Date(now + CLOCK_SKEW_MS) : new Date(asked.to)
+  const before = asked.to === undefined ? now : to.getTime()
   const from =
-    asked.from === undefined ? (position?.from ?? new Date(to.getTime() - DEFAULT_WINDOW_MS)) : new Date(asked.from)
+    asked.from === undefined ? (position?.from ?? new Date(before - DEFAULT_WINDOW_MS)) : new Date(asked.from)
   if (!(from <= to)) {
     const message = 'must not be after `to`'
     throw auditErrors.badWindow({ errors: [{ path: '/query/from', message }] })

@@ -65,17 +65,30 @@ export type HealthPorts = {
   realtime: Pick<RealtimePort, 'health'>
 }
 
-/** The health of all services; one that doesn't answer is down. The whole is as well as its worst part. */
-export async function systemHealth(
+/**
+ * Examines all services; one that doesn't answer is down. The whole is as well as its worst part.
+ */
+export function createSystemHealth(
   own: () => Promise<ServiceHealth>,
   ports: HealthPorts,
   clock: Clock,
-): Promise<SystemHealth> {
-  const others = Object.entries(ports).map(([service, port]) =>
-    answered(() => port.health({})).catch((error: unknown) => unreachable(service, error, clock)),
-  )
-  const services = await Promise.all([own(), ...others])
-  return { state: worst(services.map((one) => one.state)), services }
+): () => Promise<SystemHealth> {
+  const downSince = new Map<string, string>()
+  const examine = async ([service, port]: [string, Pick<AuthPort, 'health'>]): Promise<ServiceHealth> => {
+    try {
+      const health = await answered(() => port.health({}))
+      downSince.delete(service)
+      return health
+    } catch (error) {
+      const since = downSince.get(service) ?? clock.now().toISOString()
+      downSince.set(service, since)
+      return unreachable(service, error, since)
+    }
+  }
+  return async () => {
+    const services = await Promise.all([own(), ...Object.entries(ports).map(examine)])
+    return { state: worst(services.map((one) => one.state)), services }
+  }
 }
 
 const worst = (states: HealthState[]): HealthState =>
@@ -93,12 +106,12 @@ async function answered<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-function unreachable(service: string, error: unknown, clock: Clock): ServiceHealth {
+function unreachable(service: string, error: unknown, since: string): ServiceHealth {
   const dependency = {
     name: 'service',
     state: 'down' as const,
     latencyMs: null,
-    since: clock.now().toISOString(),
+    since,
     detail: error instanceof Error ? error.message : String(error),
     remedy: `Start the ${service} service, or see its log for why it doesn't answer.`,
   }
