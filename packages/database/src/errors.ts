@@ -1,4 +1,4 @@
-type PostgresError = { code?: string; constraint_name?: string }
+type PostgresError = { code?: string; constraint_name?: string; message?: string }
 
 // drizzle wraps what the driver threw; SQLSTATE codes are in PostgreSQL's appendix A.
 function postgresError(error: unknown): PostgresError {
@@ -15,8 +15,18 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
 /** Whether a foreign key refused it. */
 export const isForeignKeyViolation = (error: unknown): boolean => postgresError(error).code === '23503'
 
+/**
+ * Whether it refused text that Postgres cannot keep though JSON can carry it: a NUL character, or half a surrogate pair
+ * in a JSON column.
+ */
+export function isUnstorableText(error: unknown): boolean {
+  const { code, message = '' } = postgresError(error)
+  return code === '22021' || code === '22P05' || (code === '22P02' && message.includes('type json'))
+}
+
 // Class 08: connection exceptions; 53: out of resources; 57P0x: shutting down; the rest are the driver's and the OS's.
-const AWAY = /^(08\w{3}|53\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND)$/
+const AWAY =
+  /^(08\w{3}|53\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH))$/
 
 /** Whether the database is away, rather than the query wrong. */
 export const isDatabaseAway = (error: unknown): boolean => AWAY.test(postgresError(error).code ?? '')

@@ -1,4 +1,4 @@
-import { isDatabaseAway } from '@conntext/database'
+import { isDatabaseAway, isUnstorableText } from '@conntext/database'
 import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
 import { requestId } from './caller.ts'
@@ -15,6 +15,7 @@ export function toAppError(code: string | number, error: unknown, log: Logger, a
   }
   if (code === 'PARSE') return requestErrors.unparsable('The body is not valid JSON.')
   if (code === 'NOT_FOUND') return requestErrors.noSuchRoute()
+  if (isUnstorableText(error)) return requestErrors.invalid('A text holds a character that cannot be kept.')
   if (error instanceof AppError || isDatabaseAway(error)) {
     log.warn({ ...about, err: error }, 'a dependency is away')
     return error instanceof AppError ? error : dependencyErrors.away({ retryAfter: 1, cause: error })

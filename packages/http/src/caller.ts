@@ -19,10 +19,15 @@ export type Visitor = {
 /** Whoever makes a request, once the token has been verified. */
 export type Caller = Visitor & { kind: 'user' | 'bot'; userId: string; sessionId: string }
 
-/** The client's id of the request where it is a sane one, else a new one. */
+const made = new WeakMap<Headers, string>()
+
+/** The client's id of the request where it is a sane one, else a new one: always the same for one request. */
 export function requestId(headers: Headers): string {
   const given = headers.get(REQUEST_ID_HEADER)
-  return given !== null && REQUEST_ID.test(given) ? given : newId()
+  if (given !== null && REQUEST_ID.test(given)) return given
+  const id = made.get(headers) ?? newId()
+  made.set(headers, id)
+  return id
 }
 
 export const visitorOf = (headers: Headers): Visitor => ({

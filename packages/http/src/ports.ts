@@ -1,5 +1,6 @@
-import type { PortOf, PortTable, Problem } from '@conntext/contracts'
+import { type PortOf, type PortTable, Problem } from '@conntext/contracts'
 import { AppError, defineErrors, equalSecrets, type Logger } from '@conntext/kernel'
+import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Elysia } from 'elysia'
 import { baseApp } from './app.ts'
@@ -23,6 +24,8 @@ export function servePort<P extends PortTable>(
   implementation: PortOf<P>,
   options: { credential: string; log: Logger },
 ) {
+  // A request without the header has an empty one.
+  if (options.credential === '') throw new Error('a port needs a service credential')
   const app = baseApp({ log: options.log }).onRequest(({ request }) => {
     if (!equalSecrets(request.headers.get(CREDENTIAL_HEADER) ?? '', options.credential)) throw portErrors.unauthorised()
   })
@@ -44,7 +47,7 @@ export function servePort<P extends PortTable>(
 
 /**
  * The other end: a port to call like functions. A problem that the service answers is thrown here as the same
- * `AppError`; one that can't be reached is `dependency.away` (503).
+ * `AppError`. One that can't be reached, doesn't know us or doesn't know the operation yet is `dependency.away` (503).
  */
 export function callPort<P extends PortTable>(
   table: P,
@@ -54,9 +57,8 @@ export function callPort<P extends PortTable>(
   const entries = Object.entries(table.operations).map(([name, operation]) => {
     const answers = TypeCompiler.Compile(operation.response)
     const call = async (input: unknown) => {
-      const response = await send(table.service, options, base + path(table.service, name), input)
-      const output = await response.json()
-      if (!response.ok) throw revive(output as Problem)
+      const { ok, output } = await send(table.service, options, base + path(table.service, name), input)
+      if (!ok) throw revive(table.service, output)
       if (!answers.Check(output)) throw new Error(`${table.service}.${name} answered out of contract`)
       return output
     }
@@ -70,22 +72,35 @@ async function send(
   options: { transport: Transport; credential: string },
   url: string,
   input: unknown,
-): Promise<Response> {
+): Promise<{ ok: boolean; output: unknown }> {
   const request = new Request(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: options.credential },
     body: JSON.stringify(input),
   })
   try {
-    return await options.transport(request)
+    const response = await options.transport(request)
+    return { ok: response.ok, output: await response.json() }
   } catch (cause) {
-    throw dependencyErrors.away({ detail: `The ${service} service can't be reached.`, retryAfter: 1, cause })
+    throw away(service, cause)
   }
 }
 
-const revive = (problem: Problem): AppError =>
-  new AppError(problem.code, problem.status, problem.title, {
+const away = (service: string, cause: unknown): AppError =>
+  dependencyErrors.away({ detail: `The ${service} service can't be reached.`, retryAfter: 1, cause })
+
+// What is wrong between services is no fault of whoever asked: it must neither log them out nor be taken for a refusal.
+const OURS = new Set(['port.unauthorised', 'request.noSuchRoute'])
+
+// Open: a newer service may say more.
+const problems = TypeCompiler.Compile(Type.Object(Problem.properties))
+
+function revive(service: string, problem: unknown): AppError {
+  if (!problems.Check(problem)) return away(service, new Error('an answer that is no problem document'))
+  if (OURS.has(problem.code)) return away(service, new Error(`${problem.code}: ${problem.title}`))
+  return new AppError(problem.code, problem.status, problem.title, {
     ...(problem.detail === undefined ? {} : { detail: problem.detail }),
     ...(problem.errors === undefined ? {} : { errors: problem.errors }),
     ...(problem.retryAfter === undefined ? {} : { retryAfter: problem.retryAfter }),
   })
+}
