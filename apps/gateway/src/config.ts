@@ -76,7 +76,7 @@ export const gatewayDefaults: GatewayConfig = {
     frames: { perSecond: 200, burst: 800 },
     messages: { perSecond: 50, burst: 500 },
     maxConnections: 20_000,
-    maxConnectionsPerUser: 50,
+    maxConnectionsPerUser: 1_000,
     maxBufferedBytes: 4_194_304,
     slowBytes: 1_048_576,
     slowMs: 10_000,

@@ -3,6 +3,7 @@ import type { Logger } from '@conntext/kernel'
 import { type Static, Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { createDocs, serveStatic, staticText } from './docs/page.ts'
+import { upgradeRequired } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
 
@@ -50,6 +51,16 @@ export function gatewayRoutes({ log, metrics, openapi, version, ready, ...option
       {
         can: 'system.view',
         detail: { operationId: 'metrics', summary: 'Figures in the Prometheus text format', tags },
+      },
+    )
+    .get(
+      '/v1/gateway',
+      () => {
+        throw upgradeRequired()
+      },
+      {
+        public: true,
+        detail: { operationId: 'gateway', summary: 'The WebSocket; a plain request is told to upgrade', tags },
       },
     )
     .get('/openapi.json', ({ request }) => serveStatic(document, request), {

@@ -56,6 +56,8 @@ export type GatewayDeps = {
 }
 
 export type Gateway = {
+  /** The addresses that the gateway answers by itself, for the OpenAPI document. */
+  app: ReturnType<typeof gatewayRoutes>
   /** Resolves when it listens. */
   start(): Promise<{ url: string; port: number }>
   /** Sends every client away and finishes the requests under way, in bounded time. Closes nothing it was given. */
@@ -117,6 +119,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     })
 
   return {
+    app: own,
+
     async start() {
       sockets.access.start()
       sockets.hub.start()

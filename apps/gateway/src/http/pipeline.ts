@@ -80,7 +80,7 @@ async function answer(deps: PipelineDeps, request: Request, exchange: Exchange):
   const target = readTarget(request.url, config.maxUrlBytes)
   exchange.target = target
   if (cors.isPreflight(request)) return cors.preflight(request.headers.get('origin'))
-  if (target.path === SOCKET_PATH) return deps.upgrade(request, exchange)
+  if (target.path === SOCKET_PATH && isUpgrade(request.headers)) return deps.upgrade(request, exchange)
   const destination = destinationOf(target.path)
   if (destination === undefined) throw requestErrors.noSuchRoute()
   exchange.destination = destination
@@ -97,6 +97,8 @@ async function answer(deps: PipelineDeps, request: Request, exchange: Exchange):
   const response = await forward(deps, request, exchange, operations)
   return response.status === 404 && !operation && operations.size > 0 ? wrongMethod(operations, exchange) : response
 }
+
+const isUpgrade = (headers: Headers): boolean => headers.get('upgrade')?.toLowerCase() === 'websocket'
 
 const headOf = (method: string, operations: PathOperations): Operation | undefined =>
   method === 'HEAD' ? operations.get('GET') : undefined

@@ -10,6 +10,7 @@ const table = new Map<string, Destination>([
   ...SYSTEM.map((name) => [name, 'system'] as const),
   ...MESSAGING.map((name) => [name, 'messaging'] as const),
   ...REALTIME.map((name) => [name, 'realtime'] as const),
+  ['gateway', 'gateway'],
 ])
 
 const OWN = /^\/(livez|readyz|metrics|openapi\.json|docs(\/.*)?)$/

@@ -31,7 +31,6 @@ export function upgrade(
   exchange: Exchange,
 ): undefined {
   const { headers } = request
-  if (headers.get('upgrade')?.toLowerCase() !== 'websocket') throw upgradeRequired()
   exchange.allowance = admission.byAddress(exchange.address)
   if (exchange.allowance && !exchange.allowance.allowed) throw tooMany(exchange.allowance)
   const origin = headers.get('origin')
