@@ -1,0 +1,45 @@
+import { fileTypeFromBuffer } from 'file-type'
+
+/** How many of a file's first bytes tell its type. */
+export const HEAD_BYTES = 4100
+
+const BINARY = 'application/octet-stream'
+
+/** A file's type from its first bytes; its name and what the client says play no part. */
+export async function detectContentType(head: Uint8Array): Promise<string> {
+  // A file that is cut off or malformed on purpose may trip a detector: then its type isn't known.
+  const detected = await fileTypeFromBuffer(head).catch(() => undefined)
+  if (detected) return detected.mime
+  return isText(head) ? 'text/plain' : BINARY
+}
+
+/** Valid UTF-8, but for a character that the cut runs through, and no control characters but white space. */
+function isText(head: Uint8Array): boolean {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(head, { stream: true })
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    return !/[\0-\x08\x0b\x0e-\x1f\x7f]/.test(text)
+  } catch {
+    return false
+  }
+}
+
+const INLINE = /^(image\/(png|jpeg|gif|webp)|audio\/.+|video\/.+|text\/plain)$/
+
+/**
+ * How a browser is to take the file (RFC 6266): shown only where the type can't carry a script. The plain `filename`
+ * is for old clients, `filename*` (RFC 8187) for all others.
+ */
+export function contentDisposition(contentType: string, filename: string): string {
+  const kind = INLINE.test(contentType) ? 'inline' : 'attachment'
+  const fallback = filename.replace(/[^\x20-\x7e]|["\\%]/gu, '_')
+  const encoded = encodeURIComponent(filename).replace(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+  return `${kind}; filename="${fallback}"; filename*=UTF-8''${encoded}`
+}
+
+/** The type as it is served: text was found to be UTF-8. */
+export const servedType = (contentType: string): string =>
+  contentType === 'text/plain' ? 'text/plain; charset=utf-8' : contentType

@@ -1,0 +1,12 @@
+import { defineErrors } from '@conntext/kernel'
+
+export const mediaErrors = defineErrors('media', {
+  notFound: { status: 404, title: 'No such file' },
+  notOwner: { status: 403, title: "Somebody else's file" },
+  attached: { status: 409, title: 'A message carries the file' },
+  tooLarge: { status: 413, title: 'The file is too large' },
+  incomplete: { status: 400, title: 'The file did not arrive whole' },
+  storeFull: { status: 503, title: 'There is no space left for files' },
+  changed: { status: 412, title: 'The file is not the one that was meant' },
+  rangeNotSatisfiable: { status: 416, title: 'The range lies outside the file' },
+})

@@ -1,0 +1,16 @@
+/**
+ * Answers HEAD as the GET without its body (RFC 9110, section 9.3.2), for Elysia's `wrap`. Elysia's own way reads the
+ * whole body to count it; here nobody reads it. A range is for GET alone (section 14.2).
+ */
+export const headAsGet =
+  (fetch: (...request: unknown[]) => unknown) =>
+  (request: Request, ...rest: unknown[]) =>
+    request.method === 'HEAD' ? answerHead(request, (get) => fetch(get, ...rest)) : fetch(request, ...rest)
+
+async function answerHead(request: Request, fetch: (get: Request) => unknown): Promise<Response> {
+  const headers = new Headers(request.headers)
+  headers.delete('range')
+  const answer = (await fetch(new Request(request.url, { headers, signal: request.signal }))) as Response
+  await answer.body?.cancel()
+  return new Response(null, { status: answer.status, headers: answer.headers })
+}

@@ -1,0 +1,78 @@
+import { Media, MediaParams, UploadQuery } from '@conntext/contracts'
+import { type AccessOptions, access } from '@conntext/http'
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import { type DownloadDeps, downloadMedia } from './download.ts'
+import { headAsGet } from './head.ts'
+import { deleteMedia, getMedia } from './service.ts'
+import { type UploadDeps, uploadMedia } from './upload.ts'
+
+/** Under these paths a body is the file itself, of whatever type. */
+export const RAW_BODIES = ['/v1/uploads']
+
+const tags = ['Media']
+const bytes = { schema: { type: 'string', format: 'binary' } } as const
+const content = { '*/*': bytes }
+const contentResponses = {
+  200: { description: 'The file', content },
+  206: { description: 'The part that was asked for', content },
+  304: { description: 'The client has it already' },
+}
+
+export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOptions }) =>
+  new Elysia({ normalize: false })
+    .wrap(headAsGet)
+    .use(access(deps.access))
+    .post(
+      '/v1/uploads',
+      async ({ caller, request, query, set, status }) => {
+        const media = await uploadMedia(deps, caller, { request, filename: query.filename })
+        set.headers.location = `/v1/media/${media.id}`
+        return status(201, media)
+      },
+      {
+        can: 'media.attach',
+        parse: 'none',
+        query: UploadQuery,
+        response: { 201: Media },
+        detail: {
+          operationId: 'uploadMedia',
+          summary: 'Upload a file in one request',
+          tags,
+          requestBody: { required: true, content: { 'application/octet-stream': bytes } },
+        },
+      },
+    )
+    .get('/v1/media/:mediaId', ({ caller, params }) => getMedia(deps, caller, params.mediaId), {
+      can: 'member',
+      params: MediaParams,
+      response: { 200: Media },
+      detail: { operationId: 'getMedia', summary: 'Read what is known of a file', tags },
+    })
+    .delete(
+      '/v1/media/:mediaId',
+      async ({ caller, params, status }) => {
+        await deleteMedia(deps, caller, params.mediaId)
+        return status(204, undefined)
+      },
+      {
+        can: 'member',
+        params: MediaParams,
+        response: { 204: Type.Void() },
+        detail: { operationId: 'deleteMedia', summary: 'Delete a file of one’s own that no message carries', tags },
+      },
+    )
+    .get(
+      '/v1/media/:mediaId/content',
+      ({ caller, params, request }) => downloadMedia(deps, caller, { id: params.mediaId, headers: request.headers }),
+      {
+        can: 'member',
+        params: MediaParams,
+        detail: {
+          operationId: 'downloadMedia',
+          summary: 'Download a file, or a range of it',
+          tags,
+          responses: contentResponses,
+        },
+      },
+    )

@@ -1,0 +1,39 @@
+import type { Media } from '@conntext/contracts'
+import type { Communications } from '@conntext/db-communications'
+import { actorOf, type Caller, type Guard } from '@conntext/http'
+import { mediaErrors } from './errors.ts'
+import { findCarryingChannels, findMediaById } from './queries.ts'
+import { dropUnusedMedia, recordDropped } from './removal.ts'
+import { type MediaRow, toMedia } from './shape.ts'
+
+export type MediaDeps = { db: Communications; guard: Guard; nudge: () => void }
+
+/** A file that is the caller's, or that a message carries where the caller may look. @throws media.notFound (404) */
+export async function visibleMedia({ db, guard }: MediaDeps, caller: Caller, id: string): Promise<MediaRow> {
+  const row = await findMediaById(db, id)
+  if (!row) throw mediaErrors.notFound()
+  if (row.ownerId === caller.userId) return row
+  for (const channelId of await findCarryingChannels(db, id)) {
+    if (await guard.allows(caller.userId, 'channel.view', channelId)) return row
+  }
+  throw mediaErrors.notFound()
+}
+
+export async function getMedia(deps: MediaDeps, caller: Caller, id: string): Promise<Media> {
+  return toMedia(await visibleMedia(deps, caller, id))
+}
+
+/**
+ * Deletes a file of one's own that no message carries.
+ * @throws media.notFound (404), media.notOwner (403), media.attached (409)
+ */
+export async function deleteMedia(deps: MediaDeps, caller: Caller, id: string): Promise<void> {
+  const { ownerId } = await visibleMedia(deps, caller, id)
+  if (ownerId !== caller.userId) throw mediaErrors.notOwner()
+  await deps.db.transaction(async (tx) => {
+    const dropped = await dropUnusedMedia(tx, [id])
+    if (dropped.length === 0) throw (await findMediaById(tx, id)) ? mediaErrors.attached() : mediaErrors.notFound()
+    await recordDropped(tx, actorOf(caller), dropped)
+  })
+  deps.nudge()
+}

@@ -1,0 +1,14 @@
+import type { Media } from '@conntext/contracts'
+import type { media } from '@conntext/db-communications'
+
+export type MediaRow = typeof media.$inferSelect
+
+export const toMedia = (row: MediaRow): Media => ({
+  id: row.id,
+  ownerId: row.ownerId,
+  filename: row.filename,
+  contentType: row.contentType,
+  size: row.size,
+  sha256: row.sha256,
+  createdAt: row.createdAt.toISOString(),
+})

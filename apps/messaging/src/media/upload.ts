@@ -1,0 +1,117 @@
+import { auditFor, type Media } from '@conntext/contracts'
+import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import { actorOf, type Caller, type Guard } from '@conntext/http'
+import { type Clock, type Logger, newId } from '@conntext/kernel'
+import { type ObjectStore, ObjectStoreFull, ObjectTooLarge, type StoredObject } from '@conntext/object-store'
+import { enqueue } from '@conntext/outbox'
+import { detectContentType, HEAD_BYTES } from './content-type.ts'
+import { mediaErrors } from './errors.ts'
+import { sanitiseFilename } from './filename.ts'
+import { insertMedia } from './queries.ts'
+import { toMedia } from './shape.ts'
+
+export type UploadDeps = {
+  db: Communications
+  objects: ObjectStore
+  guard: Guard
+  clock: Clock
+  log: Logger
+  nudge: () => void
+}
+export type Upload = { request: Request; filename: string | undefined }
+
+const audit = auditFor('messaging')
+
+/**
+ * Stores a request's body as a file of the caller's: streamed, so that memory doesn't grow with it. A client that
+ * leaves half-way, and any other failure, leaves nothing behind.
+ * @throws media.tooLarge (413; before reading where the length is declared), media.incomplete (400), media.storeFull
+ */
+export async function uploadMedia(deps: UploadDeps, caller: Caller, { request, filename }: Upload): Promise<Media> {
+  const { maxFileBytes } = (await deps.guard.authority()).snapshot.server.limits
+  const declared = declaredLength(request.headers)
+  if (declared !== undefined && declared > maxFileBytes) throw tooLarge(maxFileBytes)
+  const id = newId()
+  // The end of an id is its random part: directories fill evenly.
+  const objectKey = `media/${id.slice(-2)}/${id}`
+  const { stored, head } = await store(deps.objects, objectKey, request, maxFileBytes)
+  try {
+    if (declared !== undefined && declared !== stored.size) throw mediaErrors.incomplete()
+    const contentType = await detectContentType(head)
+    const { size, sha256 } = stored
+    const row = {
+      id,
+      ownerId: caller.userId,
+      filename: sanitiseFilename(filename),
+      contentType,
+      size,
+      sha256,
+      objectKey,
+    }
+    return await record(deps, caller, { ...row, createdAt: deps.clock.now() })
+  } catch (error) {
+    await deps.objects
+      .delete(objectKey)
+      .catch((cause) => deps.log.warn({ err: cause, objectKey }, 'the object of a failed upload could not be removed'))
+    throw error
+  }
+}
+
+async function record(deps: UploadDeps, caller: Caller, row: Parameters<typeof toMedia>[0]): Promise<Media> {
+  const { size, contentType, sha256 } = row
+  const event = audit('media.uploaded', actorOf(caller), row.id, { size, contentType, sha256 })
+  await deps.db.transaction(async (tx) => {
+    await insertMedia(tx, row)
+    await enqueue(tx, messagingOutbox, [{ id: event.id, topic: 'audit', payload: event }])
+  })
+  deps.nudge()
+  return toMedia(row)
+}
+
+async function store(
+  objects: ObjectStore,
+  key: string,
+  request: Request,
+  maxBytes: number,
+): Promise<{ stored: StoredObject; head: Uint8Array }> {
+  const head = new Head()
+  const body = request.body?.pipeThrough(head.stream) ?? new Uint8Array()
+  try {
+    const stored = await objects.put(key, body, { maxBytes, signal: request.signal })
+    return { stored, head: head.bytes() }
+  } catch (error) {
+    if (error instanceof ObjectTooLarge) throw tooLarge(maxBytes)
+    if (error instanceof ObjectStoreFull) throw mediaErrors.storeFull({ cause: error })
+    // What the stream itself fails with is the client's going away.
+    if (request.signal.aborted || isAbort(error)) throw mediaErrors.incomplete({ cause: error })
+    throw error
+  }
+}
+
+/** Keeps a stream's first bytes as they pass. */
+class Head {
+  readonly #kept = new Uint8Array(HEAD_BYTES)
+  #length = 0
+
+  readonly stream = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      const part = chunk.subarray(0, HEAD_BYTES - this.#length)
+      this.#kept.set(part, this.#length)
+      this.#length += part.length
+      controller.enqueue(chunk)
+    },
+  })
+
+  bytes(): Uint8Array {
+    return this.#kept.subarray(0, this.#length)
+  }
+}
+
+const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
+
+const tooLarge = (bytes: number) => mediaErrors.tooLarge(`Files of up to ${bytes} bytes are taken here.`)
+
+function declaredLength(headers: Headers): number | undefined {
+  const length = headers.get('content-length')
+  return length !== null && /^\d+$/.test(length) ? Number(length) : undefined
+}

@@ -1,0 +1,74 @@
+/** What became of one member of a batch. */
+export type Outcome<O> = { value: O } | { error: unknown }
+
+export type BatcherOptions<I, O> = {
+  /** Does the work of a batch; answers in the members' order. A failure of the whole becomes each member's. */
+  run(items: I[]): Promise<Outcome<O>[]>
+  maxBatch: number
+  maxInFlight: number
+  maxQueued: number
+  /** Makes the error for what doesn't fit into the queue. */
+  full(): Error
+}
+
+type Entry<I, O> = { item: I; done: PromiseWithResolvers<O> }
+
+/**
+ * Groups concurrent work. There is no timer: the first item goes at once, and what arrives while all of `maxInFlight`
+ * batches are under way forms the next one. So an idle server answers without delay, and a busy one in large batches.
+ */
+export class Batcher<I, O> {
+  #queue: Entry<I, O>[] = []
+  #inFlight = 0
+  #scheduled = false
+  #idle: (() => void)[] = []
+
+  constructor(private readonly options: BatcherOptions<I, O>) {}
+
+  add(item: I): Promise<O> {
+    if (this.#queue.length >= this.options.maxQueued) return Promise.reject(this.options.full())
+    const done = Promise.withResolvers<O>()
+    this.#queue.push({ item, done })
+    this.#schedule()
+    return done.promise
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  async drain(): Promise<void> {
+    if (this.#inFlight === 0 && this.#queue.length === 0) return
+    await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  // Once per turn of the event loop: requests that arrived together are one batch, not a batch of one and a rest.
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight >= this.options.maxInFlight) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#launch()
+    })
+  }
+
+  #launch(): void {
+    while (this.#inFlight < this.options.maxInFlight && this.#queue.length > 0) {
+      this.#inFlight += 1
+      void this.#process(this.#queue.splice(0, this.options.maxBatch))
+    }
+  }
+
+  async #process(entries: Entry<I, O>[]): Promise<void> {
+    try {
+      const outcomes = await this.options.run(entries.map((entry) => entry.item))
+      entries.forEach(({ done }, index) => {
+        const outcome = outcomes[index]!
+        if ('error' in outcome) done.reject(outcome.error)
+        else done.resolve(outcome.value)
+      })
+    } catch (error) {
+      for (const { done } of entries) done.reject(error)
+    }
+    this.#inFlight -= 1
+    if (this.#queue.length > 0) this.#schedule()
+    else if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+}

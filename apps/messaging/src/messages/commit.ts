@@ -1,0 +1,130 @@
+import { type Authority, channelStream, type Message } from '@conntext/contracts'
+import { isDatabaseAway } from '@conntext/database'
+import { channelNotFound, type Guard } from '@conntext/http'
+import { type Clock, type Logger, newId } from '@conntext/kernel'
+import { type MediaRow, toMedia } from '../media/shape.ts'
+import type { Transaction, WriteStreams } from '../streams/writer.ts'
+import type { Outcome } from './batcher.ts'
+import { messageErrors } from './errors.ts'
+import { findMedia } from './queries.ts'
+import { findByNonces, findChannels, holdMedia, insertMessages } from './send-queries.ts'
+import { createdEvent, type MessageRow, toMessage } from './shape.ts'
+
+/** A message on its way: checked, but for what only the database knows. */
+export type Outgoing = {
+  channelId: string
+  authorId: string
+  content: string
+  nonce: string | null
+  replyTo: string | null
+  mediaIds: string[]
+}
+
+export type CommitDeps = { write: WriteStreams; guard: Guard; clock: Clock; log: Logger }
+
+type Found = {
+  authority: Authority
+  sent: Map<string, Outcome<Message>>
+  channels: Map<string, string>
+  media: Map<string, MediaRow>
+}
+
+/**
+ * Stores a batch of messages in one transaction and answers each one's outcome. When the batch fails as a whole for a
+ * reason that isn't the database's absence, its members are stored one by one: a fault of one is nobody else's.
+ */
+export async function commitMessages(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Message>[]> {
+  try {
+    return await commit(deps, batch)
+  } catch (error) {
+    if (batch.length === 1 || isDatabaseAway(error)) throw error
+    deps.log.warn({ messages: batch.length, err: causeOf(error) }, 'a batch of messages failed; storing them singly')
+  }
+  const outcomes: Outcome<Message>[] = []
+  for (const one of batch) outcomes.push(...(await commit(deps, [one]).catch((error: unknown) => [{ error }])))
+  return outcomes
+}
+
+// drizzle's error holds the query's parameters, people's words among them: only what the driver said is logged.
+const causeOf = (error: unknown) => (error as { cause?: unknown }).cause ?? error
+
+async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Message>[]> {
+  const authority = await deps.guard.authority()
+  return deps.write(
+    batch.map((one) => channelStream(one.channelId)),
+    async (tx, heads) => {
+      const found = { authority, ...(await lookUp(tx, batch)) }
+      const at = deps.clock.now().toISOString()
+      const { outcomes, accepted } = decide(batch, found, heads, at)
+      const events = accepted.map((message) => createdEvent(message, JSON.stringify(message)))
+      await insertMessages(tx, accepted, events, at)
+      return { answer: outcomes, events }
+    },
+  )
+}
+
+async function lookUp(tx: Transaction, batch: Outgoing[]): Promise<Omit<Found, 'authority'>> {
+  const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
+  const [rows, channels, media] = await Promise.all([
+    findByNonces(
+      tx,
+      batch.flatMap((one) => (one.nonce === null ? [] : { ...one, nonce: one.nonce })),
+    ),
+    findChannels(tx, unique(batch.map((one) => one.replyTo))),
+    holdMedia(tx, unique(batch.flatMap((one) => one.mediaIds))),
+  ])
+  return { sent: await earlier(tx, rows), channels, media }
+}
+
+/** What a repeat is answered: what the first send did, as it is now. */
+async function earlier(tx: Transaction, rows: MessageRow[]): Promise<Map<string, Outcome<Message>>> {
+  const attached = await findMedia(
+    tx,
+    rows.map((row) => row.id),
+  )
+  const outcome = (row: MessageRow): Outcome<Message> =>
+    row.deletedAt ? { error: messageErrors.deleted() } : { value: toMessage(row, attached.get(row.id) ?? []) }
+  return new Map(rows.map((row) => [nonceKey(row.authorId, row.channelId, row.nonce!), outcome(row)]))
+}
+
+// Ids are of one length, so the parts can't run into each other.
+const nonceKey = (authorId: string, channelId: string, nonce: string) => authorId + channelId + nonce
+
+function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at: string) {
+  const accepted: Message[] = []
+  const outcomes = batch.map((one): Outcome<Message> => {
+    const key = one.nonce === null ? undefined : nonceKey(one.authorId, one.channelId, one.nonce)
+    const known = key === undefined ? undefined : found.sent.get(key)
+    if (known) return known
+    const error = refusal(one, found)
+    if (error) return { error }
+    const stream = channelStream(one.channelId)
+    const seq = (heads.get(stream) ?? 0) + 1
+    heads.set(stream, seq)
+    const media = one.mediaIds.map((id) => toMedia(found.media.get(id)!))
+    const { channelId, authorId, content, nonce, replyTo } = one
+    const value = {
+      id: newId(),
+      channelId,
+      authorId,
+      content,
+      nonce,
+      seq,
+      replyTo,
+      media,
+      createdAt: at,
+      editedAt: null,
+    }
+    accepted.push(value)
+    if (key !== undefined) found.sent.set(key, { value })
+    return { value }
+  })
+  return { outcomes, accepted }
+}
+
+function refusal(one: Outgoing, { authority, channels, media }: Found) {
+  if (!authority.hasChannel(one.channelId)) return channelNotFound()
+  if (one.replyTo !== null && channels.get(one.replyTo) !== one.channelId) return messageErrors.replyNotFound()
+  const missing = one.mediaIds.some((id) => media.get(id)?.ownerId !== one.authorId)
+  return missing ? messageErrors.mediaNotFound() : undefined
+}

@@ -1,0 +1,60 @@
+import { channelStream } from '@conntext/contracts'
+import { type Communications, messages, streamEvents } from '@conntext/db-communications'
+import { dropStream, lockStreams } from '@conntext/streams'
+import { and, asc, eq, inArray } from 'drizzle-orm'
+import { dropUnusedMedia } from '../media/removal.ts'
+import { type Transaction, tables } from '../streams/writer.ts'
+import { detachMedia } from './queries.ts'
+
+const MESSAGES_AT_ONCE = 1000
+const EVENTS_AT_ONCE = 5000
+
+/**
+ * Removes all that a deleted channel held, in many small transactions. The stream comes last: what is interrupted is
+ * finished by a repeat.
+ */
+export async function purgeChannel(db: Communications, channelId: string): Promise<void> {
+  const stream = channelStream(channelId)
+  // Under the stream's lock, like whatever else touches a channel's messages: so none of them waits for another.
+  const locked = <T>(change: (tx: Transaction) => Promise<T>) =>
+    db.transaction(async (tx) => {
+      await lockStreams(tx, tables, [stream])
+      return change(tx)
+    })
+  while (await locked((tx) => purgeMessages(tx, channelId)));
+  while (await locked((tx) => purgeEvents(tx, stream)));
+  await locked(async (tx) => {
+    // What was sent meanwhile, by somebody who hadn't heard yet.
+    while (await purgeMessages(tx, channelId));
+    await dropStream(tx, tables, stream)
+  })
+}
+
+async function purgeMessages(tx: Transaction, channelId: string): Promise<boolean> {
+  const rows = await tx
+    .select({ id: messages.id })
+    .from(messages)
+    .where(eq(messages.channelId, channelId))
+    .orderBy(asc(messages.seq))
+    .limit(MESSAGES_AT_ONCE)
+  const ids = rows.map((row) => row.id)
+  if (ids.length === 0) return false
+  const detached = await detachMedia(tx, ids)
+  await tx.delete(messages).where(inArray(messages.id, ids))
+  await dropUnusedMedia(tx, [...new Set(detached)])
+  return true
+}
+
+async function purgeEvents(tx: Transaction, stream: string): Promise<boolean> {
+  const some = tx
+    .select({ seq: streamEvents.seq })
+    .from(streamEvents)
+    .where(eq(streamEvents.stream, stream))
+    .orderBy(asc(streamEvents.seq))
+    .limit(EVENTS_AT_ONCE)
+  const gone = await tx
+    .delete(streamEvents)
+    .where(and(eq(streamEvents.stream, stream), inArray(streamEvents.seq, some)))
+    .returning({ seq: streamEvents.seq })
+  return gone.length > 0
+}

@@ -1,0 +1,106 @@
+import type { Media } from '@conntext/contracts'
+import { type CommunicationsExecutor, media, messageMedia, messages, streamEvents } from '@conntext/db-communications'
+import { and, asc, desc, eq, gte, inArray, isNull, lt, sql } from 'drizzle-orm'
+import { type MediaRow, toMedia } from '../media/shape.ts'
+import type { Transaction } from '../streams/writer.ts'
+import type { MessageRow } from './shape.ts'
+
+/** The media of each of these messages, in the order in which they were attached. */
+export async function findMedia(db: CommunicationsExecutor, messageIds: string[]): Promise<Map<string, Media[]>> {
+  if (messageIds.length === 0) return new Map()
+  const rows: { messageId: string; media: MediaRow }[] = await db
+    .select({ messageId: messageMedia.messageId, media })
+    .from(messageMedia)
+    .innerJoin(media, eq(media.id, messageMedia.mediaId))
+    .where(inArray(messageMedia.messageId, messageIds))
+    .orderBy(asc(messageMedia.position))
+  const found = new Map<string, Media[]>()
+  for (const row of rows) found.set(row.messageId, [...(found.get(row.messageId) ?? []), toMedia(row.media)])
+  return found
+}
+
+/** A message that has not been deleted. */
+export async function findMessage(
+  db: CommunicationsExecutor,
+  channelId: string,
+  id: string,
+): Promise<MessageRow | undefined> {
+  const [row] = await db
+    .select()
+    .from(messages)
+    .where(and(eq(messages.id, id), eq(messages.channelId, channelId), isNull(messages.deletedAt)))
+  return row
+}
+
+/** A message's place in its channel, also of one that has been deleted: whoever pages may still stand there. */
+export async function findPosition(
+  db: CommunicationsExecutor,
+  channelId: string,
+  id: string,
+): Promise<number | undefined> {
+  const [row] = await db
+    .select({ seq: messages.seq })
+    .from(messages)
+    .where(and(eq(messages.id, id), eq(messages.channelId, channelId)))
+  return row?.seq
+}
+
+/** Up to `limit` messages before a place, nearest first; or from it on, nearest first. */
+export async function listMessages(
+  db: CommunicationsExecutor,
+  query: { channelId: string; split: number; side: 'before' | 'from'; limit: number },
+): Promise<MessageRow[]> {
+  const { channelId, split, side, limit } = query
+  const before = side === 'before'
+  return db
+    .select()
+    .from(messages)
+    .where(
+      and(
+        eq(messages.channelId, channelId),
+        isNull(messages.deletedAt),
+        before ? lt(messages.seq, split) : gte(messages.seq, split),
+      ),
+    )
+    .orderBy(before ? desc(messages.seq) : asc(messages.seq))
+    .limit(limit)
+}
+
+export async function updateContent(
+  tx: Transaction,
+  id: string,
+  change: { content: string; editedAt: Date },
+): Promise<MessageRow> {
+  const [row] = await tx.update(messages).set(change).where(eq(messages.id, id)).returning()
+  return row!
+}
+
+/** Takes a message's words away; its row stays, so that its nonce and its place stay taken. */
+export async function markDeleted(tx: Transaction, id: string, deletedAt: Date): Promise<void> {
+  await tx.update(messages).set({ content: '', deletedAt }).where(eq(messages.id, id))
+}
+
+/** Takes the media off a message, and answers which they were. */
+export async function detachMedia(tx: Transaction, messageIds: string[]): Promise<string[]> {
+  const rows = await tx
+    .delete(messageMedia)
+    .where(inArray(messageMedia.messageId, messageIds))
+    .returning({ id: messageMedia.mediaId })
+  return rows.map((row) => row.id)
+}
+
+/**
+ * Takes a message's words out of the log as well: whoever catches up later learns that there was a message and that it
+ * was deleted. `data` is what the events of its creation and its edits carry instead.
+ */
+export async function redactEvents(tx: Transaction, stream: string, message: MessageRow, data: string): Promise<void> {
+  // An edit's events lie between the message and its last edit; clocks of two instances may differ a little.
+  const reach = message.editedAt
+    ? sql`${streamEvents.seq} >= ${message.seq} and ${streamEvents.at} <= ${message.editedAt.toISOString()}::timestamptz + interval '5 minutes'
+        and ${streamEvents.type} in ('message.created', 'message.edited')`
+    : sql`${streamEvents.seq} = ${message.seq}`
+  const start = `,"d":{"id":"${message.id}",`
+  await tx.execute(sql`update ${streamEvents}
+    set frame = left(frame, position(${start} in frame) - 1) || ',"d":' || ${data}::text || '}'
+    where ${streamEvents.stream} = ${stream} and ${reach} and position(${start} in frame) > 0`)
+}

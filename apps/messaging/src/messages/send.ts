@@ -1,0 +1,73 @@
+import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
+import { accessErrors, type Caller, channelNotFound, dependencyErrors } from '@conntext/http'
+import type { Refused } from '../access/refusals.ts'
+import { Batcher } from './batcher.ts'
+import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
+import { checkContent, checkStorable } from './content.ts'
+import { messageErrors } from './errors.ts'
+
+// Two, so that one channel's commit doesn't hold up another's. With 200 callers, one to four made no difference.
+const MAX_IN_FLIGHT = 2
+const MAX_BATCH = 256
+const MAX_QUEUED = 5000
+
+export type SendDeps = CommitDeps & { refused: Refused }
+
+/** Takes messages whose sender is known to be allowed to send in the channel. */
+export class Sender {
+  readonly #batcher: Batcher<Outgoing, Message>
+  #closed = false
+
+  constructor(private readonly deps: SendDeps) {
+    this.#batcher = new Batcher<Outgoing, Message>({
+      run: (batch) => commitMessages(deps, batch),
+      maxBatch: MAX_BATCH,
+      maxInFlight: MAX_IN_FLIGHT,
+      maxQueued: MAX_QUEUED,
+      full: () => messageErrors.overloaded({ retryAfter: 1 }),
+    })
+  }
+
+  /**
+   * Stores a message; resolves after the commit. A repeat of an author's nonce in a channel stores nothing and answers
+   * what the first send made, as it is now.
+   * @throws the errors of the message catalogue; message.deleted (409) where the first send's message is gone.
+   */
+  async send(caller: Caller, channelId: string, input: NewMessage): Promise<Message> {
+    if (this.#closed) throw dependencyErrors.away({ detail: 'The server is stopping.', retryAfter: 1 })
+    const { content, nonce = null, replyTo = null, mediaIds = [] } = input
+    const authority = await this.deps.guard.authority()
+    const { limits } = authority.snapshot.server
+    const channel = findChannel(authority, channelId)
+    if (!channel) throw channelNotFound()
+    if (channel.type !== 'text') throw messageErrors.notATextChannel()
+    checkContent(content, limits, mediaIds.length > 0)
+    if (nonce !== null) checkStorable(nonce, '/body/nonce')
+    if (mediaIds.length > 0) await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
+    return this.#batcher.add({ channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds })
+  }
+
+  /** Takes no more, and resolves when what was taken is stored. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#batcher.drain()
+  }
+
+  async #checkMedia(caller: Caller, channelId: string, count: number, most: number): Promise<void> {
+    if (count > most) throw messageErrors.tooManyMedia(`At most ${most} files are taken in one message here.`)
+    if (await this.deps.guard.allows(caller.userId, 'media.attach', channelId)) return
+    this.deps.refused(caller, 'media.attach', 'message.send')
+    throw accessErrors.forbidden('This needs the permission media.attach.')
+  }
+}
+
+const indexes = new WeakMap<Authority, Map<string, Channel>>()
+
+function findChannel(authority: Authority, channelId: string): Channel | undefined {
+  let index = indexes.get(authority)
+  if (!index) {
+    index = new Map(authority.snapshot.channels.map((channel) => [channel.id, channel]))
+    indexes.set(authority, index)
+  }
+  return index.get(channelId)
+}

@@ -1,0 +1,106 @@
+import { auditFor, channelStream, type Message } from '@conntext/contracts'
+import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import { accessErrors, actorOf, type Caller, type Guard } from '@conntext/http'
+import type { Clock } from '@conntext/kernel'
+import { enqueue } from '@conntext/outbox'
+import { appendEvents } from '@conntext/streams'
+import type { Refused } from '../access/refusals.ts'
+import { dropUnusedMedia, recordDropped } from '../media/removal.ts'
+import { type Transaction, tables, type WriteStreams } from '../streams/writer.ts'
+import { checkContent } from './content.ts'
+import { messageErrors } from './errors.ts'
+import { detachMedia, findMedia, findMessage, markDeleted, redactEvents, updateContent } from './queries.ts'
+import { type MessageRow, toMessage } from './shape.ts'
+
+export type MessageDeps = {
+  db: Communications
+  write: WriteStreams
+  guard: Guard
+  clock: Clock
+  refused: Refused
+  nudge: () => void
+}
+type Address = { channelId: string; messageId: string }
+
+const audit = auditFor('messaging')
+
+/** @throws message.notFound (404), also for one that has been deleted */
+export async function getMessage({ db }: Pick<MessageDeps, 'db'>, address: Address): Promise<Message> {
+  const row = await existing(db, address)
+  return withMedia(db, row)
+}
+
+/**
+ * Changes the words of one's own message. The same words change nothing: no event, no `editedAt`.
+ * @throws message.notFound (404), message.notAuthor (403), and what is wrong with the words (422)
+ */
+export async function editMessage(
+  { write, guard, clock }: MessageDeps,
+  caller: Caller,
+  address: Address,
+  content: string,
+): Promise<Message> {
+  const { limits } = (await guard.authority()).snapshot.server
+  const stream = channelStream(address.channelId)
+  return write([stream], async (tx) => {
+    const before = await existing(tx, address)
+    if (before.authorId !== caller.userId) throw messageErrors.notAuthor()
+    const { media } = await withMedia(tx, before)
+    checkContent(content, limits, media.length > 0)
+    if (before.content === content) return { answer: toMessage(before, media), events: [] }
+    const editedAt = clock.now()
+    const message = toMessage(await updateContent(tx, before.id, { content, editedAt }), media)
+    const event = { stream, type: 'message.edited', at: editedAt.toISOString(), data: message }
+    return { answer: message, events: await appendEvents(tx, tables, [event]) }
+  })
+}
+
+/**
+ * Deletes one's own message, or with `message.manage` anybody's, and the media that no other message carries.
+ * @throws message.notFound (404), access.forbidden (403)
+ */
+export async function deleteMessage(deps: MessageDeps, caller: Caller, address: Address): Promise<void> {
+  const { write, guard, clock, nudge } = deps
+  const manages = await guard.allows(caller.userId, 'message.manage', address.channelId)
+  await write([channelStream(address.channelId)], async (tx) => {
+    const row = await existing(tx, address)
+    const own = row.authorId === caller.userId
+    if (!own && !manages) throw refuseDeletion(deps, caller)
+    const events = await erase(tx, row, clock.now())
+    const unused = await dropUnusedMedia(tx, await detachMedia(tx, [row.id]))
+    await recordDropped(tx, actorOf(caller), unused)
+    if (!own) {
+      const { channelId, authorId } = row
+      const event = audit('message.deletedByModerator', actorOf(caller), row.id, { channelId, authorId })
+      await enqueue(tx, messagingOutbox, [{ id: event.id, topic: 'audit', payload: event }])
+    }
+    return { answer: undefined, events }
+  })
+  nudge()
+}
+
+function refuseDeletion({ refused }: MessageDeps, caller: Caller): Error {
+  refused(caller, 'message.manage', 'DELETE /v1/channels/:channelId/messages/:messageId')
+  return accessErrors.forbidden('This needs the permission message.manage.')
+}
+
+/** Removes the words from the row and from the log, and appends the event that says so. */
+async function erase(tx: Transaction, row: MessageRow, deletedAt: Date) {
+  const { id, channelId, seq } = row
+  const stream = channelStream(channelId)
+  await markDeleted(tx, id, deletedAt)
+  await redactEvents(tx, stream, row, JSON.stringify({ ...toMessage(row, []), content: '' }))
+  const event = { stream, type: 'message.deleted', at: deletedAt.toISOString(), data: { id, channelId, seq } }
+  return appendEvents(tx, tables, [event])
+}
+
+async function existing(db: Parameters<typeof findMessage>[0], address: Address): Promise<MessageRow> {
+  const row = await findMessage(db, address.channelId, address.messageId)
+  if (!row) throw messageErrors.notFound()
+  return row
+}
+
+async function withMedia(db: Parameters<typeof findMedia>[0], row: MessageRow): Promise<Message> {
+  const media = await findMedia(db, [row.id])
+  return toMessage(row, media.get(row.id) ?? [])
+}

@@ -1,0 +1,82 @@
+import { type MessagingPort, messagingPort } from '@conntext/contracts'
+import type { Communications } from '@conntext/db-communications'
+import { accessErrors, type Caller, channelNotFound, createHealth, type Guard, servePort } from '@conntext/http'
+import type { Clock, Logger } from '@conntext/kernel'
+import type { ObjectStore } from '@conntext/object-store'
+import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import type { Refused } from './access/refusals.ts'
+import { purgeChannel } from './messages/purge.ts'
+import type { Sender } from './messages/send.ts'
+import { tables, type WriteStreams } from './streams/writer.ts'
+
+export type PortDeps = {
+  db: Communications
+  objects: ObjectStore
+  guard: Guard
+  clock: Clock
+  log: Logger
+  sender: Sender
+  write: WriteStreams
+  refused: Refused
+  nudge: () => void
+}
+
+/** What messaging offers to the other services. */
+export function createPort(deps: PortDeps, credential: string) {
+  const { db, sender, write, nudge } = deps
+  const implementation: MessagingPort = {
+    streamHeads: async ({ streams }) => ({ heads: await streamHeads(db, tables, streams) }),
+    streamEvents: (query) => streamEvents(db, tables, query),
+    sendMessage: async ({ channelId, message, caller }) => {
+      const sent = { ...caller, reason: null }
+      await admit(deps, sent, channelId)
+      return sender.send(sent, channelId, message)
+    },
+    appendEvents: async ({ events }) => {
+      const streams = events.map((event) => event.stream)
+      await write(streams, async (tx) => ({ answer: undefined, events: await appendEvents(tx, tables, events) }))
+      return {}
+    },
+    channelDeleted: async ({ channelId }) => {
+      await purgeChannel(db, channelId)
+      nudge()
+      return {}
+    },
+    health: healthOf(deps),
+  }
+  return servePort(messagingPort, implementation, { credential, log: deps.log })
+}
+
+/** What the access macro asks before the POST, for the caller of a gateway. */
+async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: string): Promise<void> {
+  if (!(await guard.allows(caller.userId, 'channel.view', channelId))) throw channelNotFound()
+  if (await guard.allows(caller.userId, 'message.send', channelId)) return
+  refused(caller, 'message.send', 'message.send')
+  throw accessErrors.forbidden('This needs the permission message.send.')
+}
+
+function healthOf({ db, objects, clock }: PortDeps) {
+  const probes = [
+    {
+      name: 'communications database',
+      critical: true,
+      remedy: 'See that Postgres runs and that messaging can reach it.',
+      run: async () => {
+        await db.check()
+        return undefined
+      },
+    },
+    {
+      name: 'object store',
+      // Messages go on without it; only files don't.
+      critical: false,
+      remedy: 'See that the object store runs, can be written, and has space left.',
+      run: async () => {
+        await objects.check()
+        return undefined
+      },
+    },
+  ]
+  const health = createHealth('messaging', probes, clock)
+  return () => health()
+}

@@ -1,0 +1,75 @@
+import type { Bus } from '@conntext/bus'
+import type { AuditEvent, SystemPort } from '@conntext/contracts'
+import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import { baseApp, type Guard, type Service } from '@conntext/http'
+import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import type { ObjectStore } from '@conntext/object-store'
+import { OutboxRelay } from '@conntext/outbox'
+import { Refusals } from './access/refusals.ts'
+import { OBJECT_DELETION, type ObjectDeletion } from './media/removal.ts'
+import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
+import { messageRoutes } from './messages/routes.ts'
+import { Sender } from './messages/send.ts'
+import { createPort } from './port.ts'
+import { Publication } from './streams/publication.ts'
+import { createStreamWriter } from './streams/writer.ts'
+
+// A running upload keeps its file's time fresh with every chunk.
+const ABANDONED_MS = 3_600_000
+
+export type MessagingDeps = {
+  /** Opened as `conntext_messaging`. */
+  db: Communications
+  objects: ObjectStore
+  bus: Bus
+  log: Logger
+  clock?: Clock
+  guard: Guard
+  system: Pick<SystemPort, 'ingestAudit'>
+  /** What other services show to use the port. */
+  credential: string
+}
+
+/** Messages and media. */
+export function createMessagingService(given: MessagingDeps): Service {
+  const deps = { clock: systemClock, ...given }
+  const { db, objects, bus, log, system } = deps
+  const relay = new OutboxRelay({
+    db,
+    table: messagingOutbox,
+    log,
+    topics: {
+      audit: async (batch) => {
+        await system.ingestAudit({ events: batch.map((entry) => entry.payload as AuditEvent) })
+      },
+      [OBJECT_DELETION]: async (batch) => {
+        for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
+      },
+    },
+  })
+  const nudge = () => relay.nudge()
+  const publication = new Publication(bus, log)
+  const write = createStreamWriter(db, publication)
+  const refusals = new Refusals({ ...deps, nudge })
+  const refused = refusals.record
+  const sender = new Sender({ ...deps, write, refused })
+  const shared = { ...deps, write, sender, refused, nudge }
+  const routeDeps = { ...shared, access: { guard: deps.guard, refused } }
+
+  return {
+    name: 'messaging',
+    app: baseApp({ log, rawBodies: RAW_BODIES }).use(messageRoutes(routeDeps)).use(mediaRoutes(routeDeps)),
+    port: createPort(shared, deps.credential),
+    async start() {
+      await objects
+        .sweepTemporary(ABANDONED_MS)
+        .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
+      relay.start()
+    },
+    async stop() {
+      await sender.close()
+      await Promise.all([publication.settled(), refusals.settled()])
+      await relay.stop({ flush: true })
+    },
+  }
+}
