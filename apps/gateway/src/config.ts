@@ -72,7 +72,8 @@ export const gatewayDefaults: GatewayConfig = {
   socket: {
     identifyMs: 10_000,
     heartbeatMs: 30_000,
-    maxFrameBytes: 262_144,
+    // The longest message that any server allows, with every character as a pair of escapes, and some.
+    maxFrameBytes: 524_288,
     frames: { perSecond: 200, burst: 800 },
     messages: { perSecond: 50, burst: 500 },
     maxConnections: 20_000,

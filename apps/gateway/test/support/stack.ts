@@ -36,7 +36,9 @@ export async function startStack(options: StackOptions = {}) {
   const bus = createMemoryBus(silentLogger)
   const authority = await testAuthority(bus)
   const log = silentLogger
-  const guard = new Guard({ auth: authority.port, bus, log })
+  let skewMs = 0
+  // The guard's clock alone, so that its caches can be made to run out.
+  const guard = new Guard({ auth: authority.port, bus, log, clock: { now: () => new Date(Date.now() + skewMs) } })
   await guard.start()
   const health = new Map<string, () => Promise<ServiceHealth>>()
   const healthOf = (service: string) => () =>
@@ -96,6 +98,11 @@ export async function startStack(options: StackOptions = {}) {
     health,
     gateway,
     connect,
+    /** Changes something, says so to nobody, and lets what the guard remembers run out. */
+    unannounced(change: () => void) {
+      change()
+      skewMs += 61_000
+    },
     /** A client that has had its `ready`, or its replay with `cursors`. */
     async enter(token: string, cursors?: Record<string, number>, query = '') {
       const client = connect(query)
