@@ -25,6 +25,7 @@ export const TEST_PASSWORD = 'test'
  */
 export async function startSharedStores(): Promise<SharedStores> {
   const directory = await mkdtemp(join(tmpdir(), 'conntext-test-'))
+  removeAfterwards(directory)
   const password = randomToken()
   const postgres = await startPostgres({
     directory: join(directory, 'postgres'),
@@ -46,6 +47,18 @@ export async function startSharedStores(): Promise<SharedStores> {
       await rm(directory, { recursive: true, force: true })
     },
   }
+}
+
+// Waits for this process's end, however it comes (the pipe closes), then for Postgres's, which ends with it.
+const REMOVE = `cat >/dev/null
+tries=0
+while [ -e "$1/postgres/postmaster.pid" ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+rm -rf "$1"`
+
+/** Removes the directory once this process is gone: `bun test` runs no exit handlers. */
+function removeAfterwards(directory: string): void {
+  const command = ['/bin/sh', '-c', REMOVE, 'sh', directory]
+  Bun.spawn(command, { stdio: ['pipe', 'ignore', 'ignore'], detached: true }).unref()
 }
 
 async function makeTemplates(url: (database: string) => string): Promise<void> {

@@ -8,10 +8,7 @@ let own: Promise<SharedStores> | undefined
  */
 export async function storeEnvironment(): Promise<Record<string, string>> {
   if (process.env.CONNTEXT_TEST_POSTGRES) return process.env as Record<string, string>
-  own ??= startSharedStores().then((stores) => {
-    process.once('beforeExit', () => void stores.stop())
-    return stores
-  })
+  own ??= startSharedStores()
   return (await own).env
 }
 
