@@ -9,9 +9,10 @@ import {
   systemPort,
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
-import { type ServerDetails, systemOutbox } from '@conntext/db-server-details'
-import { type AccessOptions, baseApp, type Guard, type Service, servePort } from '@conntext/http'
-import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { type ServerDetails, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
+import { type AccessOptions, baseApp, type Guard, idempotency, type Service, servePort } from '@conntext/http'
+import { idempotencyStore } from '@conntext/idempotency'
+import { type Clock, deriveKey, type Logger, systemClock } from '@conntext/kernel'
 import { OutboxRelay } from '@conntext/outbox'
 import { createIngest, type Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -66,6 +67,11 @@ export function createSystemService(given: SystemDeps): SystemService {
   const options: AccessOptions = {
     guard: deps.guard,
     refused: (caller, permission, route) => recorder.refused(caller, permission, route),
+    idempotency: idempotency({
+      store: idempotencyStore({ db: deps.db, table: systemIdempotencyKeys, log }),
+      key: deriveKey(deps.key, 'idempotency'),
+      log,
+    }),
   }
   const redeem: RedeemDeps = { ...deps, keys, nudge }
   const jobs: { stop(): Promise<void> }[] = []

@@ -30,6 +30,7 @@ export const channelRoutes = (deps: ChannelDeps, options: AccessOptions) =>
     })
     .post('/v1/channels', async ({ caller, body, status }) => status(201, await createChannel(deps, caller, body)), {
       can: 'channel.manage',
+      idempotent: true,
       parse: 'json',
       body: NewChannel,
       response: { 201: Channel },

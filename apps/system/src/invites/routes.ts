@@ -11,6 +11,7 @@ export const inviteRoutes = (deps: InviteDeps, options: AccessOptions) =>
     .use(access(options))
     .post('/v1/invites', async ({ caller, body, status }) => status(201, await createInvite(deps, caller, body)), {
       can: 'invite.create',
+      idempotent: true,
       parse: 'json',
       body: NewInvite,
       response: { 201: Invite },
