@@ -10,7 +10,10 @@ export function createMemoryBus(log: Logger): Bus {
 
   return {
     async publish(subject, payload) {
-      for (const listener of [...(listeners.get(subject) ?? [])]) {
+      const all = listeners.get(subject)
+      for (const listener of [...(all ?? [])]) {
+        // Somebody who was called before may have ended it.
+        if (!all?.has(listener)) continue
         try {
           listener(payload)
         } catch (error) {

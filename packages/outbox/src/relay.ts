@@ -1,5 +1,5 @@
 import { AppError, type Logger } from '@conntext/kernel'
-import { and, asc, count, eq, inArray, isNull, lt, min, sql } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
 import type { Executor } from './enqueue.ts'
 import type { OutboxTable } from './tables.ts'
@@ -16,14 +16,16 @@ export type RelayOptions = {
   batchSize?: number
   /** How long delivered rows are kept, in ms. */
   keepMs?: number
+  /** How often they are looked for, in ms. */
+  pruneEveryMs?: number
   /** The longest pause between looks at the table, in ms: what another instance wrote is found by then. */
   idleMs?: number
 }
 
-export type OutboxLag = { topic: string; due: number; oldest: string | null }
+/** `due` is still to be delivered, `oldest` since when; `refused` is set aside for an administrator to look at. */
+export type OutboxLag = { topic: string; due: number; oldest: string | null; refused: number }
 
 const RETRY_MS = { first: 100, longest: 30_000 }
-const PRUNE_EVERY_MS = 60_000
 
 /**
  * Ships outbox rows to their receivers, in order per topic, at least once. A receiver that is away is tried again
@@ -34,11 +36,11 @@ export class OutboxRelay {
   readonly #options: Required<RelayOptions>
   readonly #loops: Promise<void>[] = []
   readonly #alarms = new Map<string, Alarm>()
-  readonly #pruning = new Alarm()
+  #pruning = new Alarm()
   #running = false
 
   constructor(options: RelayOptions) {
-    this.#options = { batchSize: 500, keepMs: 3_600_000, idleMs: 2_000, ...options }
+    this.#options = { batchSize: 500, keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, ...options }
   }
 
   start(): void {
@@ -49,7 +51,8 @@ export class OutboxRelay {
       this.#alarms.set(topic, alarm)
       this.#loops.push(this.#loop(topic, alarm))
     }
-    this.#loops.push(this.#pruneLoop())
+    this.#pruning = new Alarm()
+    this.#loops.push(this.#pruneLoop(this.#pruning))
   }
 
   /** Says that there may be something to ship; call it after the commit. */
@@ -60,8 +63,14 @@ export class OutboxRelay {
   /** What is still owed, by topic. */
   async lag(): Promise<OutboxLag[]> {
     const { db, table } = this.#options
+    const due = sql`filter (where ${table.refusals} = 0)`
     const rows = await db
-      .select({ topic: table.topic, due: count(), oldest: min(table.createdAt) })
+      .select({
+        topic: table.topic,
+        due: sql`count(*) ${due}`.mapWith(Number),
+        oldest: sql<string | null>`min(${table.createdAt}) ${due}`,
+        refused: sql`count(*) filter (where ${table.refusals} > 0)`.mapWith(Number),
+      })
       .from(table)
       .where(isNull(table.deliveredAt))
       .groupBy(table.topic)
@@ -76,7 +85,7 @@ export class OutboxRelay {
     if (options.flush) {
       await Promise.all(
         Object.keys(this.#options.topics).map((topic) =>
-          this.#drain(topic).catch((error) =>
+          this.#drain(topic, () => true).catch((error) =>
             this.#options.log.warn(
               { err: error, topic },
               'the outbox could not be flushed; it goes on at the next start',
@@ -91,7 +100,7 @@ export class OutboxRelay {
     let failures = 0
     while (this.#running) {
       try {
-        await this.#drain(topic)
+        await this.#drain(topic, () => this.#running)
         failures = 0
         await alarm.sleep(this.#options.idleMs)
       } catch (error) {
@@ -104,8 +113,9 @@ export class OutboxRelay {
     }
   }
 
-  async #drain(topic: string): Promise<void> {
-    while (await this.#shipBatch(topic)) if (!this.#running) return
+  /** Ships batch after batch, until the topic is empty or it may not go on. */
+  async #drain(topic: string, mayGoOn: () => boolean): Promise<void> {
+    while ((await this.#shipBatch(topic)) && mayGoOn());
   }
 
   /** Ships one batch in a transaction that holds the topic's lock, so that two instances never overtake each other. */
@@ -158,10 +168,10 @@ export class OutboxRelay {
     return refused
   }
 
-  async #pruneLoop(): Promise<void> {
-    const { db, table, keepMs, log } = this.#options
+  async #pruneLoop(alarm: Alarm): Promise<void> {
+    const { db, table, keepMs, pruneEveryMs, log } = this.#options
     while (this.#running) {
-      await this.#pruning.sleep(PRUNE_EVERY_MS)
+      await alarm.sleep(pruneEveryMs)
       if (!this.#running) return
       const before = new Date(Date.now() - keepMs).toISOString()
       await db
