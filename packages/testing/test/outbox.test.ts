@@ -226,6 +226,7 @@ describe('a row that is refused for what it is', () => {
     await eventually(() => it.received.a!.length === 1)
     // The batch and the row by itself; then the good one.
     expect(attempts).toBe(3)
+    await eventually(async () => (await it.due()) === 1)
     expect(await relay.lag()).toEqual([{ topic: 'a', due: 0, oldest: null, refused: 1 }])
   })
 

@@ -1,5 +1,3 @@
-import type { PgTable } from 'drizzle-orm/pg-core'
-import { getTableConfig } from 'drizzle-orm/pg-core'
 import postgres from 'postgres'
 
 /** Runs SQL as the engine's superuser. */
@@ -11,5 +9,3 @@ export async function asAdmin<T>(url: string, use: (sql: postgres.Sql) => Promis
     await sql.end({ timeout: 5 })
   }
 }
-
-export const nameOf = (table: PgTable): string => getTableConfig(table).name
