@@ -11,26 +11,23 @@ export const lockFile = 'lock.db'
 const holderFile = 'lock.pid'
 
 /**
- * Databases of held locks, by directory. They must stay reachable: the garbage collector closes a forgotten one, and
- * the lock with it. It also answers a second open in this process, which must not even touch the file: closing any
- * descriptor of it would drop the lock (POSIX record locks work that way).
+ * Databases of held locks. They must stay reachable: the garbage collector closes a forgotten one, and the lock goes
+ * with it.
  */
-const held = new Map<string, Database>()
+const held = new Set<Database>()
 
 /**
  * Locks a directory through SQLite, which has an exclusive lock on every platform; the kernel drops it with the
- * process. `shownPath` is for messages. Throws `DataDirectoryInUse`.
+ * process. `shownPath` is for messages. Throws `DataDirectoryInUse`, also for a second lock in the same process.
  */
 export function lockDirectory(directory: string, shownPath: string): DirectoryLock {
-  if (held.has(directory)) throw inUse(shownPath, process.pid)
   const database = openExclusively(directory, shownPath)
-  held.set(directory, database)
+  held.add(database)
   writeFileSync(join(directory, holderFile), `${process.pid}\n`, { mode: 0o600 })
   return {
     release() {
-      if (held.get(directory) !== database) return
+      if (!held.delete(database)) return
       rmSync(join(directory, holderFile), { force: true })
-      held.delete(directory)
       database.run('ROLLBACK')
       database.close()
     },

@@ -107,7 +107,18 @@ describe('the process', () => {
     expect(isRunning(last.pid)).toBe(false)
   })
 
-  test('names a port that is taken, and a directory that another process has', async () => {
+  test('waits for a predecessor that still has the directory', async () => {
+    using place = temporaryDirectory()
+    const first = await startTestClickHouse({ directory: place.path })
+    const starting = startTestClickHouse({ directory: place.path })
+    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')])
+    await first.stop()
+    await using second = await starting
+    expect(early).toBe('waiting')
+    expect(isRunning(second.pid)).toBe(true)
+  })
+
+  test("names a port that is taken, and a directory that can't be made", async () => {
     using place = temporaryDirectory()
     const port = await freePort()
     {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { openDataDirectory } from '../src/index.ts'
 import { linkLibraries } from '../src/postgres/binaries.ts'
 import { temporaryDirectory } from './support/directories.ts'
-import { asOrdinaryUser, isRoot, isRunning, ordinaryUser, runScript, userOf } from './support/processes.ts'
+import { asOrdinaryUser, eventually, isRoot, isRunning, ordinaryUser, runScript, userOf } from './support/processes.ts'
 import { connect, startTestPostgres } from './support/stores.ts'
 
 // Each test starts databases; a busy machine takes its time.
@@ -68,6 +68,8 @@ test('started by an ordinary user, Postgres runs under the account of that user'
   const pid = Number(await script.line())
   expect(isRunning(pid)).toBe(true)
   expect(userOf(pid)).toBe(isRoot ? ordinaryUser : process.getuid!())
+  script.kill('SIGKILL')
+  await eventually('Postgres ends', () => !isRunning(pid))
 })
 
 describe('the links between the libraries', () => {

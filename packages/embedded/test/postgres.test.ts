@@ -1,10 +1,19 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EmbeddedPostgresFailed, freePort } from '../src/index.ts'
 import { startPostgresBoundBy } from '../src/postgres/start.ts'
 import { temporaryDirectory } from './support/directories.ts'
-import { asOrdinaryUser, eventually, isRunning, processesWith, runScript } from './support/processes.ts'
+import {
+  asOrdinaryUser,
+  eventually,
+  isRoot,
+  isRunning,
+  ordinaryUser,
+  processesWith,
+  runScript,
+  userOf,
+} from './support/processes.ts'
 import { connect, startTestPostgres, superuserPassword } from './support/stores.ts'
 
 // Each test starts databases; a busy machine takes its time.
@@ -103,16 +112,37 @@ describe('what is in the directory', () => {
 
   test("a stale postmaster.pid whose process id is somebody else's now is no obstacle", async () => {
     using place = temporaryDirectory()
+    // So that Postgres runs under the ordinary account.
+    chmodSync(place.path, 0o711)
     const directory = join(place.path, 'postgres')
     const first = await startTestPostgres({ directory })
     const lines = readFileSync(join(directory, 'postmaster.pid'), 'utf8').split('\n')
     await first.stop()
     // Under Postgres's account, or else Postgres itself would know that it isn't one.
     await using other = Bun.spawn([...asOrdinaryUser, 'sleep', '60'])
+    if (isRoot) await eventually('it runs under that account', () => userOf(other.pid) === ordinaryUser)
     writeFileSync(join(directory, 'postmaster.pid'), [other.pid, ...lines.slice(1)].join('\n'))
     await using second = await startTestPostgres({ directory })
     expect(isRunning(other.pid)).toBe(true)
     expect(isRunning(second.pid)).toBe(true)
+  })
+
+  test('a Postgres that outlived its owner is waited for', async () => {
+    using place = temporaryDirectory()
+    const directory = join(place.path, 'postgres')
+    await using owner = runScript('start-postgres.ts', [directory])
+    expect(await owner.line()).toBe('starting')
+    const pid = Number(await owner.line())
+    process.kill(pid, 'SIGSTOP')
+    owner.kill('SIGKILL')
+    await owner.exited
+    const starting = startTestPostgres({ directory })
+    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')])
+    process.kill(pid, 'SIGCONT')
+    await using running = await starting
+    expect(early).toBe('waiting')
+    expect(isRunning(pid)).toBe(false)
+    expect(isRunning(running.pid)).toBe(true)
   })
 })
 
@@ -123,6 +153,23 @@ describe('the process', () => {
     using _listener = Bun.listen({ hostname: '127.0.0.1', port, socket: { data() {} } })
     const start = startTestPostgres({ directory: join(place.path, 'postgres'), port })
     await expect(start).rejects.toThrow(`can't use the port ${port} of 127.0.0.1: another program has it`)
+  })
+
+  test('a connection that outlived it is waited for', async () => {
+    using place = temporaryDirectory()
+    const directory = join(place.path, 'postgres')
+    const first = await startTestPostgres({ directory })
+    await using sql = connect(first.url('postgres'))
+    const backend = (await sql`select pg_backend_pid() pid`)[0]!.pid
+    process.kill(backend, 'SIGSTOP')
+    process.kill(first.pid, 'SIGKILL')
+    await first.exited
+    const starting = startTestPostgres({ directory })
+    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')])
+    process.kill(backend, 'SIGCONT')
+    await using running = await starting
+    expect(early).toBe('waiting')
+    expect(isRunning(running.pid)).toBe(true)
   })
 
   test('its death is reported, and its data recovers', async () => {

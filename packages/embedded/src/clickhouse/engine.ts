@@ -143,8 +143,7 @@ export class Engine {
   }
 
   /** Writes out what asynchronous inserts still hold, and lets go of the directory. No connection may be open. */
-  async close(): Promise<void> {
-    await this.#native.QueryAsyncConnection(this.#keep, 'SYSTEM FLUSH ASYNC INSERT QUEUE', 'Null').catch(() => {})
+  close(): void {
     this.#native.CloseConnection(this.#keep)
   }
 }

@@ -82,7 +82,7 @@ export function serve(options: ServerOptions): ClickHouseServer {
       await server.stop(true)
       await settle(active, 1_000)
       await sessions.close()
-      await engine.close()
+      engine.close()
     },
   }
 }

@@ -50,8 +50,10 @@ export async function startClickHouse(options: ClickHouseOptions): Promise<Runni
     const { child, answer } = await launch(options)
     if (answer.type === 'ready') return running(child, answer.port, options)
     await child.exited
-    const locked = answer.reason === 'engine' && /Cannot lock file/.test(answer.message)
-    if (!locked || Date.now() > deadline) throw failure(answer, options)
+    // The engine says what is wrong on standard error alone.
+    const message = [answer.message, child.recentLines()].join('\n').trim()
+    const locked = answer.reason === 'engine' && /Cannot lock file/.test(message)
+    if (!locked || Date.now() > deadline) throw failure({ ...answer, message }, options)
     await Bun.sleep(100)
   }
 }
@@ -84,10 +86,13 @@ async function launch(options: ClickHouseOptions): Promise<{ child: BoundProcess
       maxBodyBytes: options.maxBodyBytes ?? 256 * 2 ** 20,
     },
   })
-  const ended = child.exited.then(({ code, signal }): FromChild => {
-    const message = `The process ended with ${code ?? signal}. ${child.recentLines()}`
-    return { type: 'failed', reason: 'engine', message }
-  })
+  const ended = child.exited.then(
+    ({ code, signal }): FromChild => ({
+      type: 'failed',
+      reason: 'engine',
+      message: `the process ended with ${code ?? signal}`,
+    }),
+  )
   const answer = await withTimeout(Promise.race([promise, ended]), startTimeoutMs)
   if (answer) return { child, answer }
   await child.end(stopSteps)

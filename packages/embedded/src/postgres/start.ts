@@ -114,7 +114,7 @@ async function launchPostgres(
       throw new PortTaken(`Postgres can't use the port ${port} of 127.0.0.1: another program has it.`)
     }
     // Former backends take a moment to notice that their postmaster was killed.
-    const retry = /pre-existing shared memory block|lock file "postmaster\.pid" already exists/.test(lines)
+    const retry = /pre-existing shared memory block/.test(lines)
     if (!retry || Date.now() > deadline) {
       throw new EmbeddedPostgresFailed(`Postgres didn't start (it ended with ${exit.code ?? exit.signal}): ${lines}`)
     }

@@ -84,14 +84,17 @@ export async function moveIntoPlace(from: string, to: string, root: string): Pro
       try {
         await makeDirectories(dirname(to), root)
         await rename(from, to)
-        await syncDirectory(dirname(to))
-        return
+        break
       } catch (error) {
-        if (errorCode(error) !== 'ENOENT' || attempt === 20) throw error
+        if (errorCode(error) !== 'ENOENT' || attempt === 100) throw error
       }
     }
   } catch (error) {
     await unlink(from).catch(() => {})
     throw storageError(error)
   }
+  await syncDirectory(dirname(to)).catch((error) => {
+    // Deleted again already, together with its directory.
+    if (errorCode(error) !== 'ENOENT') throw error
+  })
 }

@@ -120,9 +120,11 @@ function writing(place: () => StoreUnderTest): void {
     await store().delete(key)
     await expect(store().get(key)).rejects.toThrow(ObjectNotFound)
     const parent = newKey()
-    const churn = Array.from({ length: 20 }, async (_, i) => {
-      await store().put(`${parent}/deep/${i}`, bytes('x'))
-      await store().delete(`${parent}/deep/${i}`)
+    const churn = Array.from({ length: 4 }, async (_, i) => {
+      for (let round = 0; round < 25; round++) {
+        await store().put(`${parent}/very/deep/${i}`, bytes('x'))
+        await store().delete(`${parent}/very/deep/${i}`)
+      }
     })
     await Promise.all(churn)
     expect((await store().list({ prefix: parent })).objects).toEqual([])
