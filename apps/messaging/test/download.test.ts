@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { type Member, type Stack, startMessaging } from './stack.ts'
@@ -14,6 +14,17 @@ async function fixture(stack: Stack, bytes: NonNullable<RequestInit['body']> = T
     stack.request(method, `/v1/media/${media.id}/content`, member, { headers })
   return { alice, media, get, etag: `"${media.sha256}"` }
 }
+
+/** How many of this process's descriptors are of files with this name. */
+const openFiles = (name: string): number =>
+  readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).endsWith(name)
+    } catch {
+      // Closed since it was listed, as the one that lists always is.
+      return false
+    }
+  }).length
 
 describe('downloading a file', () => {
   test('gives its bytes with what a browser needs to take them safely', async () => {
@@ -161,12 +172,10 @@ describe('downloading a file', () => {
     )
   })
 
-  test('by a client that goes away frees the descriptor', async () => {
+  test.if(process.platform === 'linux')('by a client that goes away frees the descriptor', async () => {
     await using stack = await startMessaging()
     const { media, alice } = await fixture(stack, randomBytes(20_000_000), '')
     using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: stack.service.app.handle })
-    const open = () => readdirSync('/proc/self/fd').length
-    const before = open()
     const gone = new AbortController()
     const readers = await Promise.all(
       Array.from({ length: 20 }, async () => {
@@ -177,10 +186,10 @@ describe('downloading a file', () => {
         return reader
       }),
     )
-    expect(open()).toBeGreaterThan(before + 20)
+    expect(openFiles(media.id)).toBe(20)
     gone.abort()
     await Promise.allSettled(readers.map((reader) => reader.read()))
-    await eventually(() => open() <= before + 2)
+    await eventually(() => openFiles(media.id) === 0)
   })
 })
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { channelStream, decodeNews, type EventFrame, type Message, messagingPort, subjects } from '@conntext/contracts'
 import { callPort } from '@conntext/http'
-import { newId } from '@conntext/kernel'
+import { createLogger, newId } from '@conntext/kernel'
 import { createMessagingService } from '../src/service.ts'
 import { onBehalf, type Stack, startMessaging } from './stack.ts'
+
+const POISON = 'a very private thing'
 
 const frames = async (stack: Stack, channelId: string) => {
   const rows =
@@ -305,15 +307,23 @@ describe('many at once', () => {
   })
 
   test('a batch that the database refuses is stored one by one, and only the culprit fails', async () => {
-    await using stack = await startMessaging()
+    const lines: string[] = []
+    const log = createLogger({ service: 'messaging', level: 'debug', write: (line) => lines.push(line) })
+    await using stack = await startMessaging({ log })
     const channel = await stack.authority.channel()
     const alice = await stack.authority.member()
-    await stack.sql`alter table messages add constraint no_poison check (content <> 'poison')`
-    const contents = ['a', 'b', 'poison', 'c', 'd']
+    await stack.sql`alter table messages add constraint no_poison check (content not like 'a very%')`
+    const contents = ['a', 'b', POISON, 'c', 'd']
     const answers = await Promise.all(contents.map((content) => stack.send(channel.id, alice, { content })))
     expect(answers.map((answer) => answer.status)).toEqual([201, 201, 500, 201, 201])
     const { items } = (await stack.history(channel.id, alice)).body
     expect(items.map((item) => item.seq)).toEqual([1, 2, 3, 4])
     expect(items.map((item) => item.content).sort()).toEqual(['a', 'b', 'c', 'd'])
+    const logged = lines.map((line) => JSON.parse(line))
+    expect(logged.map((line) => [line.level, line.msg, line.err.code, line.err.constraint])).toEqual([
+      ['warn', 'a batch of messages failed; storing them singly', '23514', 'no_poison'],
+      ['error', 'a request failed', '23514', 'no_poison'],
+    ])
+    expect(lines.join()).not.toContain(POISON)
   })
 })

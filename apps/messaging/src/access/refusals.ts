@@ -1,4 +1,5 @@
 import { auditFor, type Permission } from '@conntext/contracts'
+import { withoutData } from '@conntext/database'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { actorOf, type Caller } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
@@ -58,7 +59,7 @@ export class Refusals {
       await enqueue(this.deps.db, messagingOutbox, [{ id: event.id, topic: 'audit', payload: event }])
       this.deps.nudge()
     } catch (error) {
-      this.deps.log.error({ err: error, permission, route }, 'a refusal could not be recorded')
+      this.deps.log.error({ err: withoutData(error), permission, route }, 'a refusal could not be recorded')
     }
   }
 }
