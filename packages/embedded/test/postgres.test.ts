@@ -137,8 +137,9 @@ describe('what is in the directory', () => {
     owner.kill('SIGKILL')
     await owner.exited
     const starting = startTestPostgres({ directory })
-    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')])
-    process.kill(pid, 'SIGCONT')
+    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')]).finally(
+      () => process.kill(pid, 'SIGCONT'),
+    )
     await using running = await starting
     expect(early).toBe('waiting')
     expect(isRunning(pid)).toBe(false)
@@ -165,8 +166,9 @@ describe('the process', () => {
     process.kill(first.pid, 'SIGKILL')
     await first.exited
     const starting = startTestPostgres({ directory })
-    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')])
-    process.kill(backend, 'SIGCONT')
+    const early = await Promise.race([starting.then(() => 'started'), Bun.sleep(500).then(() => 'waiting')]).finally(
+      () => process.kill(backend, 'SIGCONT'),
+    )
     await using running = await starting
     expect(early).toBe('waiting')
     expect(isRunning(running.pid)).toBe(true)
