@@ -7,8 +7,8 @@ import { type Bench, median, rate } from './lib/result.ts'
 import { startBenchServer } from './lib/server.ts'
 import { openListeners, sendWindowed, stamped } from './lib/sockets.ts'
 
-const CONNECTIONS = 32
-const WINDOW = 16
+const CONNECTIONS = 8
+const WINDOW = 32
 const ROWS_PER_INSERT = 100
 const INSERTERS = 4
 

@@ -12,7 +12,7 @@ import {
   provisionServerDetails,
   SERVER_DETAILS,
 } from '@conntext/db-server-details'
-import { type DataDirectory, readOrCreateSecret, startClickHouse, startPostgres } from '@conntext/embedded'
+import { type DataDirectory, readOrCreateSecret, startClickHouse, startPostgres, supervise } from '@conntext/embedded'
 import { deriveKey, type Logger, randomToken } from '@conntext/kernel'
 import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
@@ -32,7 +32,7 @@ export type Stores = {
 
 type Options = { config: ServerConfig; data: DataDirectory; masterKey: Uint8Array; log: Logger }
 
-/** Starts the engines under the data directory, brings their schemas up to date, and opens them as each service. */
+/** Starts the engines under the data directory, and again should one end by itself; brings their schemas up to date, and opens them as each service. */
 export async function openStores(options: Options): Promise<Stores> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
@@ -49,12 +49,17 @@ export async function openStores(options: Options): Promise<Stores> {
 }
 
 async function openPostgres({ data, masterKey, log }: Options, closers: (() => Promise<void>)[]) {
-  const postgres = await startPostgres({
-    directory: `${data.path}/postgres`,
-    superuserPassword: readOrCreateSecret(data, 'postgres-password', 32),
-    log: (line) => log.debug({ line }, 'postgres'),
-  })
-  closers.push(() => postgres.stop())
+  const superuserPassword = readOrCreateSecret(data, 'postgres-password', 32)
+  const start = (port?: number) =>
+    startPostgres({
+      directory: `${data.path}/postgres`,
+      superuserPassword,
+      log: (line) => log.debug({ line }, 'postgres'),
+      ...(port === undefined ? {} : { port }),
+    })
+  const engine = await supervise(start, { name: 'postgres', log: (line) => log.error({ line }, 'postgres') })
+  closers.push(() => engine.stop())
+  const postgres = engine.current()
   // The services' users get their passwords anew at each start, so nothing has to remember them.
   const password = (service: string) => deriveKey(masterKey, `postgres/${service}`).toString('base64url')
   await createDatabase(postgres.url('postgres'), SERVER_DETAILS)
@@ -86,12 +91,16 @@ async function openClickHouse({ config, data, log }: Options, closers: (() => Pr
 }
 
 async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: (() => Promise<void>)[]) {
-  const engine = await startClickHouse({
-    directory: data.subdirectory('clickhouse'),
-    user: 'conntext',
-    password: randomToken(),
-    log: (line) => log.debug({ line }, 'clickhouse'),
-  })
+  const password = randomToken()
+  const start = (port?: number) =>
+    startClickHouse({
+      directory: data.subdirectory('clickhouse'),
+      user: 'conntext',
+      password,
+      log: (line) => log.debug({ line }, 'clickhouse'),
+      ...(port === undefined ? {} : { port }),
+    })
+  const engine = await supervise(start, { name: 'clickhouse', log: (line) => log.error({ line }, 'clickhouse') })
   closers.push(() => engine.stop())
-  return { url: engine.url, username: engine.user, password: engine.password }
+  return { url: engine.current().url, username: 'conntext', password }
 }
