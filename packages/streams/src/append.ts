@@ -1,6 +1,6 @@
 import { type EventType, eventFrame } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
-import { asc, eq, inArray, sql } from 'drizzle-orm'
+import { and, asc, eq, inArray, sql } from 'drizzle-orm'
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import type { streamTables } from './tables.ts'
 
@@ -13,29 +13,28 @@ export type Appended = { stream: string; seq: number; frame: string }
 export type NewEvent = { id?: string; stream: string; type: EventType | (string & {}); at?: string; data: unknown }
 
 /**
- * Locks the streams, in the order of their names so that two transactions can't wait for each other, and answers
- * where each stands. Whoever holds a stream's lock is the only one who appends to it.
+ * Locks the streams and answers where each stands. Whoever holds a stream's lock is the only one who appends to it. Two
+ * transactions can't wait for each other, as long as each asks once for all that it needs: rows are locked in the order
+ * of their names, and only when all of them are there; what isn't is made first, while nothing is locked.
  */
 export async function lockStreams(tx: Executor, tables: StreamTables, names: string[]): Promise<Map<string, number>> {
   const { streams } = tables
   const wanted = [...new Set(names)].sort()
   if (wanted.length === 0) return new Map()
-  const lock = () =>
-    tx
+  const named = inArray(streams.name, wanted)
+  for (;;) {
+    const rows = await tx
       .select({ name: streams.name, lastSeq: streams.lastSeq })
       .from(streams)
-      .where(inArray(streams.name, wanted))
+      .where(and(named, sql`(select count(*) from ${streams} where ${named}) = ${wanted.length}`))
       .orderBy(asc(streams.name))
       .for('update')
-  let rows = await lock()
-  if (rows.length < wanted.length) {
+    if (rows.length === wanted.length) return new Map(rows.map((row) => [row.name, row.lastSeq]))
     await tx
       .insert(streams)
       .values(wanted.map((name) => ({ name })))
       .onConflictDoNothing()
-    rows = await lock()
   }
-  return new Map(rows.map((row) => [row.name, row.lastSeq]))
 }
 
 /** Writes events that already have their numbers, and moves the streams on. The streams must be locked. */
@@ -67,15 +66,19 @@ export async function appendEvents(tx: Executor, tables: StreamTables, events: N
   )
   const given = events.flatMap((event) => event.id ?? [])
   const known = new Set(given.length > 0 ? await knownIds(tx, tables, given) : [])
-  const appended = events
-    .filter((event) => !event.id || !known.has(event.id))
-    .map((event) => {
-      const seq = (heads.get(event.stream) ?? 0) + 1
-      heads.set(event.stream, seq)
-      const at = event.at ?? new Date().toISOString()
-      const frame = eventFrame(event.stream, event.type, seq, at, JSON.stringify(event.data))
-      return { id: event.id ?? newId(), stream: event.stream, type: event.type, seq, at, frame }
-    })
+  const isNew = ({ id }: NewEvent): boolean => {
+    if (id === undefined) return true
+    const before = known.size
+    // Adding it tells, and keeps a second one of this batch out.
+    return known.add(id).size > before
+  }
+  const appended = events.filter(isNew).map((event) => {
+    const seq = (heads.get(event.stream) ?? 0) + 1
+    heads.set(event.stream, seq)
+    const at = event.at ?? new Date().toISOString()
+    const frame = eventFrame(event.stream, event.type, seq, at, JSON.stringify(event.data ?? null))
+    return { id: event.id ?? newId(), stream: event.stream, type: event.type, seq, at, frame }
+  })
   await writeEvents(tx, tables, appended)
   return appended
 }

@@ -16,24 +16,33 @@ export async function streamHeads(
   return heads
 }
 
+type EventsQuery = { stream: string; after: number; limit: number }
+
 /**
- * The events after `after`, ascending and gapless. `truncated` when the log no longer reaches back to it: the reader
- * has to fetch the state itself and go on from the stream's head.
+ * The events after `after`, ascending and gapless. `truncated` when the log can't tell what came after it, because it no
+ * longer reaches back that far, or not yet forward (a backup was restored): the reader has to fetch the state itself and
+ * go on from the stream's head.
  */
 export async function streamEvents(
   db: Executor,
   tables: StreamTables,
-  query: { stream: string; after: number; limit: number },
+  query: EventsQuery,
 ): Promise<{ events: StreamEvent[]; truncated: boolean }> {
-  const log = tables.streamEvents
-  const events = await db
+  const events = await eventsAfter(db, tables, query)
+  if (events.length > 0) return page(events, query)
+  const { [query.stream]: head = 0 } = await streamHeads(db, tables, [query.stream])
+  if (head <= query.after) return { events, truncated: head < query.after }
+  // Either the log ends before it, or something was appended since it was read.
+  return page(await eventsAfter(db, tables, query), query)
+}
+
+const page = (events: StreamEvent[], { after }: EventsQuery) => ({ events, truncated: events[0]?.seq !== after + 1 })
+
+function eventsAfter(db: Executor, { streamEvents: log }: StreamTables, query: EventsQuery): Promise<StreamEvent[]> {
+  return db
     .select({ seq: log.seq, frame: log.frame })
     .from(log)
     .where(and(eq(log.stream, query.stream), gt(log.seq, query.after)))
     .orderBy(asc(log.seq))
     .limit(query.limit)
-  const first = events[0]
-  if (first) return { events, truncated: first.seq !== query.after + 1 }
-  const { [query.stream]: head = 0 } = await streamHeads(db, tables, [query.stream])
-  return { events, truncated: head > query.after }
 }
