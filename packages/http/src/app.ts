@@ -1,3 +1,4 @@
+import { Fields } from '@conntext/contracts'
 import { isDatabaseAway, isUnstorableText, withoutData } from '@conntext/database'
 import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
@@ -5,6 +6,7 @@ import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
 import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { internalError, problemResponse } from './problem.ts'
+import { isJson, readStrictly, refuseRepeated } from './strict.ts'
 
 /** Turns whatever was thrown into what may be told; what is our own fault is logged with its cause. */
 export function toAppError(code: string | number, error: unknown, log: Logger, about: object): AppError {
@@ -39,7 +41,7 @@ function faultsOf(error: ValidationError): InputFault[] {
  * where a route doesn't read its body itself (`rawBodies`: path prefixes).
  */
 export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
-  new Elysia({ normalize: false })
+  new Elysia({ normalize: false, strictPath: true })
     .wrap(settling)
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const id = requestId(request.headers)
@@ -47,11 +49,15 @@ export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
       return problemResponse(toAppError(code, error, options.log, about), id)
     })
     .onRequest(({ request }) => {
-      if (request.body === null || isJson(request.headers)) return
+      refuseRepeated(request.url)
+      if (request.body === null) return
+      if (isJson(request.headers)) return readStrictly(request)
       const { pathname } = new URL(request.url)
       if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
       throw requestErrors.wrongContentType('Send application/json.')
     })
+    // For every route that doesn't say which query it takes: none.
+    .guard({ query: Fields({}) })
 
 // Around everything, so that it sees the final answer whether a handler or an error made it.
 const settling =
@@ -61,8 +67,3 @@ const settling =
     if (!request.headers.has(IDEMPOTENCY_KEY_HEADER)) return answer
     return Promise.resolve(answer).then((final) => settleIdempotency(request, final))
   }
-
-const isJson = (headers: Headers): boolean => {
-  const [type = ''] = (headers.get('content-type') ?? '').split(';')
-  return type.trim().toLowerCase() === 'application/json'
-}

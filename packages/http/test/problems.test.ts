@@ -29,6 +29,7 @@ function start(work: (name: string) => unknown = (name) => ({ name })) {
       query: Query,
       response: { 200: Made },
     })
+    .get('/v1/things', () => ({ name: 'all' }), { response: { 200: Made } })
     .put('/v1/uploads/:id', async ({ request }) => ({ size: (await request.arrayBuffer()).byteLength }), {
       parse: 'none',
     })
@@ -62,6 +63,22 @@ describe('what a client gets wrong', () => {
     expect(query.errors).toMatchObject([{ path: '/query/surprise' }])
   })
 
+  test('a route that takes no query refuses one', async () => {
+    const { app } = start()
+    expect((await app.handle(request('/v1/things', { method: 'GET' }))).status).toBe(200)
+    const refused = await problem(app.handle(request('/v1/things?surprise=1', { method: 'GET' })))
+    expect(refused).toMatchObject({ status: 422, errors: [{ path: '/query/surprise' }] })
+  })
+
+  test('a query parameter that is given twice is a 422: nobody can say which one counts', async () => {
+    const refused = await problem(start().send({ name: 'x' }, '/v1/things?limit=1&limit=2'))
+    expect(refused).toMatchObject({ status: 422, errors: [{ path: '/query/limit' }] })
+  })
+
+  test('a slash too many at the end is another address', async () => {
+    expect(await problem(start().send({ name: 'x' }, '/v1/things/'))).toMatchObject({ status: 404 })
+  })
+
   test('all faults are told, with their paths, and none of the values', async () => {
     const { send } = start()
     const found = await problem(send({ name: 12345, inner: { size: 0 } }))
@@ -88,9 +105,36 @@ describe('what a client gets wrong', () => {
     expect(await problem(answer)).toMatchObject({ status: 415, code: 'request.wrongContentType' })
   })
 
-  test('JSON is JSON with a charset and in capitals too', async () => {
-    const answer = await start().send({ name: 'x' }, undefined, { 'content-type': 'Application/JSON; charset=utf-8' })
-    expect(answer.status).toBe(200)
+  test.each(['Application/JSON; charset=utf-8', 'application/json ; Charset="UTF-8"', 'application/json;q=1'])(
+    '%p is JSON',
+    async (type) => {
+      const answer = await start().send({ name: 'x' }, undefined, { 'content-type': type })
+      expect(answer.status).toBe(200)
+    },
+  )
+
+  test.each([
+    [{ 'content-type': 'application/json; charset=utf-16' }],
+    [{ 'content-type': 'application/json; charset="latin1"' }],
+    [{ 'content-encoding': 'gzip' }],
+  ])('JSON in another code (%p) is a 415, not read as if it were in UTF-8', async (headers) => {
+    expect(await problem(start().send({ name: 'x' }, undefined, headers))).toMatchObject({ status: 415 })
+  })
+
+  test('bytes that are no UTF-8 are a 400: nothing is put in their place', async () => {
+    const body = new Uint8Array([...Buffer.from('{"name":"'), 0xff, 0xfe, ...Buffer.from('"}')])
+    const headers = { 'content-type': 'application/json' }
+    const answer = start().app.handle(new Request('http://localhost/v1/things', { method: 'POST', headers, body }))
+    expect(await problem(answer)).toMatchObject({ status: 400, code: 'request.unparsable' })
+  })
+
+  test.each([10_000, 500_000])('JSON nested %p deep is a 400, at once', async (depth) => {
+    const { send, lines } = start()
+    const began = performance.now()
+    const body = `{"name":${'['.repeat(depth)}${']'.repeat(depth)}}`
+    expect(await problem(send(body))).toMatchObject({ status: 400, code: 'request.unparsable' })
+    expect(performance.now() - began).toBeLessThan(500)
+    expect(lines).toEqual([])
   })
 
   test('a route that is not there is a 404', async () => {

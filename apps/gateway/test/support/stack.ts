@@ -3,6 +3,7 @@ import type { MessagingPort, ServiceHealth, SystemPort } from '@conntext/contrac
 import { access, baseApp, Guard } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { testAuthority } from '@conntext/testing'
+import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { createGateway, type GatewayDeps, gatewayConfig } from '../../src/service.ts'
 import { Client } from './client.ts'
@@ -160,7 +161,7 @@ function testServices(guard: Guard): GatewayDeps['upstreams'] {
       .post('/v1/auth/login', ({ body }) => ({ got: JSON.stringify(body).length }), { public: true, parse: 'json' })
       .get('/v1/server', echo, { can: 'member' })
       .patch('/v1/server', ({ body }) => ({ got: JSON.stringify(body).length }), { can: 'member', parse: 'json' })
-      .get('/v1/search', echo, { can: 'member' })
+      .get('/v1/search', echo, { can: 'member', query: Type.Object({ q: Type.String() }) })
       .post('/v1/channels/:id/messages', echo, { can: 'member', parse: 'json' })
       .get('/v1/voice/ice-servers', echo, { can: 'member' })
       .post(

@@ -1,0 +1,42 @@
+import { type InputFault, parseJson } from '@conntext/kernel'
+import { requestErrors } from './errors.ts'
+
+const MAX_FAULTS = 20
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** Whether a body says of itself that it is JSON as it is sent here: in UTF-8 and not packed. */
+export function isJson(headers: Headers): boolean {
+  const [type = '', ...parameters] = (headers.get('content-type') ?? '').toLowerCase().split(';')
+  if (type.trim() !== 'application/json') return false
+  const charset = parameters.map((one) => one.trim()).find((one) => one.startsWith('charset='))
+  if (charset !== undefined && !/^charset="?utf-?8"?$/.test(charset)) return false
+  return (headers.get('content-encoding') ?? 'identity').trim().toLowerCase() === 'identity'
+}
+
+/**
+ * Makes a request's `json()`, which is what Elysia reads a body with, refuse bytes that are no UTF-8 (its own puts
+ * other characters in their place) and nesting that no contract has.
+ */
+export function readStrictly(request: Request): void {
+  Object.assign(request, { json: async () => parseJson(utf8.decode(await request.arrayBuffer())) })
+}
+
+/**
+ * Refuses a query parameter that is given more than once: nothing here takes a list, and each reader would take a
+ * value of its own choice.
+ * @throws request.invalid (422)
+ */
+export function refuseRepeated(url: string): void {
+  const query = url.indexOf('?')
+  if (query === -1 || !url.includes('&', query)) return
+  const seen = new Set<string>()
+  const repeated = new Set<string>()
+  for (const name of new URLSearchParams(url.slice(query)).keys()) {
+    if (seen.has(name)) repeated.add(name)
+    seen.add(name)
+  }
+  if (repeated.size === 0) return
+  const faults = [...repeated].map((name): InputFault => ({ path: `/query/${name}`, message: 'Given more than once' }))
+  throw requestErrors.invalid({ errors: faults.slice(0, MAX_FAULTS) })
+}
