@@ -83,6 +83,10 @@ const malformed: [string, string][] = [
   ['nothing', ''],
   ['deep nesting', '['.repeat(200_000)],
   ['deep objects', deep.slice(0, 250_000)],
+  [
+    'deep nesting within a field',
+    `{"op":"message.send","id":1,"content":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
+  ],
   ['no op', '{"id":1}'],
   ['an unknown op', '{"op":"shutdown","id":1}'],
   ['an op of the prototype', '{"op":"constructor","id":1}'],

@@ -1,5 +1,5 @@
 import { type ClientFrame, clientFrames } from '@conntext/contracts'
-import type { InputFault } from '@conntext/kernel'
+import { type InputFault, parseJson } from '@conntext/kernel'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 
@@ -41,7 +41,7 @@ export function parseFrame(text: string): ParsedFrame {
 
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text)
+    const value = parseJson(text)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined
