@@ -11,19 +11,43 @@ export type Provisioning = {
   secret: string[]
 }
 
+const MAX_ATTEMPTS = 20
+
 /** Creates the database unless it is there. `url` names a superuser and any other database. */
 export async function createDatabase(url: string, name: string): Promise<void> {
   await withClient(url, async (client) => {
     const [found] = await client`select 1 from pg_database where datname = ${name}`
-    if (!found) await client`create database ${client(name)} encoding 'UTF8' template template0`
+    if (found) return
+    await client`create database ${client(name)} encoding 'UTF8' template template0`.catch((error) => {
+      // Another instance was faster.
+      if (!['42P04', '23505'].includes(error.code)) throw error
+    })
   })
 }
 
 /** Makes the services' users and grants each the least it needs. Safe to repeat, after every migration. */
-export async function provisionUsers({ url, users, secret }: Provisioning): Promise<void> {
+export async function provisionUsers(provisioning: Provisioning): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await provisionOnce(provisioning)
+    } catch (error) {
+      // Users belong to the whole engine, locks to one database: whoever provisions another one may be at the same user.
+      if (!isCollision(error) || attempt === MAX_ATTEMPTS) throw error
+      await Bun.sleep(attempt * 20 * Math.random())
+    }
+  }
+}
+
+// The user is there by now, or its row was changed under our hands.
+const isCollision = (error: unknown): boolean =>
+  error instanceof postgres.PostgresError &&
+  (error.code === '42710' ||
+    (error.code === '23505' && error.table_name === 'pg_authid') ||
+    (error.code === 'XX000' && error.message.startsWith('tuple concurrently')))
+
+async function provisionOnce({ url, users, secret }: Provisioning): Promise<void> {
   await withClient(url, (client) =>
     client.begin(async (tx) => {
-      // Users belong to the whole engine: two databases provisioned at once would trip over each other.
       await tx`select pg_advisory_xact_lock(7261002)`
       const [here] = await tx`select current_database() as name`
       await tx`revoke all on schema public from public`

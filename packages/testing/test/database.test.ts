@@ -355,6 +355,13 @@ describe('migrations', () => {
     expect(await many.shape()).toEqual(await one.shape())
   })
 
+  test('a database can be made by several at once', async () => {
+    const { CONNTEXT_TEST_POSTGRES: url } = await storeEnvironment()
+    const name = `t_${crypto.randomUUID().replaceAll('-', '')}`
+    await Promise.all(Array.from({ length: 4 }, () => createDatabase(url!, name)))
+    await asAdmin(url!, (admin) => admin`drop database ${admin(name)}`.execute())
+  })
+
   test('a database can be made again, and is the same', async () => {
     await using it = await empty()
     await createDatabase(it.url, new URL(it.url).pathname.slice(1))
@@ -364,6 +371,18 @@ describe('migrations', () => {
 })
 
 describe('a provisioned user', () => {
+  test('is the same in every database of an engine, also when several are provisioned at once', async () => {
+    await using one = await start()
+    await using other = await start()
+    const users = [{ name: `u_${newId().replaceAll('-', '')}`, password: 'test', owns: ['thing'] }]
+    const provision = (url: string) => provisionUsers({ url, users, secret: [] })
+    for (let i = 0; i < 10; i += 1) await Promise.all([provision(one.adminUrl), provision(other.adminUrl)])
+    for (const { adminUrl } of [one, other]) {
+      await asAdmin(adminUrl, (admin) => admin`drop owned by ${admin(users[0]!.name)}`.execute())
+    }
+    await asAdmin(one.adminUrl, (admin) => admin`drop role ${admin(users[0]!.name)}`.execute())
+  })
+
   test('gets a new password, and loses what it no longer owns, when provisioned again', async () => {
     await using it = await start()
     const name = `u_${newId().replaceAll('-', '')}`

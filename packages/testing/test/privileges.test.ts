@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'bun:test'
+import { openDatabase } from '@conntext/database'
+import * as communications from '@conntext/db-communications'
+import { provisionCommunications } from '@conntext/db-communications'
+import * as serverDetails from '@conntext/db-server-details'
+import { provisionServerDetails } from '@conntext/db-server-details'
+import { getTableColumns, is, sql } from 'drizzle-orm'
+import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
+import { testCommunications, testServerDetails } from '../src/index.ts'
+import { asAdmin } from './support/sql.ts'
+
+type Privilege = { table: string; writer: string | undefined; secret?: true }
+
+// By hand, so that a table which changes hands is noticed here too.
+const SERVER_DETAILS: Privilege[] = [
+  { table: 'users', writer: 'auth' },
+  { table: 'credentials', writer: 'auth', secret: true },
+  { table: 'sessions', writer: 'auth' },
+  { table: 'refresh_tokens', writer: 'auth', secret: true },
+  { table: 'data_keys', writer: 'auth', secret: true },
+  { table: 'signing_keys', writer: 'auth', secret: true },
+  { table: 'login_failures', writer: 'auth', secret: true },
+  { table: 'roles', writer: 'auth' },
+  { table: 'member_roles', writer: 'auth' },
+  { table: 'authority_state', writer: 'auth' },
+  { table: 'auth_outbox', writer: 'auth', secret: true },
+  { table: 'auth_idempotency_keys', writer: 'auth', secret: true },
+  { table: 'server_settings', writer: 'system' },
+  { table: 'channels', writer: 'system' },
+  { table: 'channel_overrides', writer: 'system' },
+  { table: 'invites', writer: 'system', secret: true },
+  { table: 'invite_redemptions', writer: 'system' },
+  { table: 'streams', writer: 'system' },
+  { table: 'stream_events', writer: 'system' },
+  { table: 'system_outbox', writer: 'system', secret: true },
+  { table: 'system_idempotency_keys', writer: 'system', secret: true },
+]
+const COMMUNICATIONS: Privilege[] = [
+  { table: 'streams', writer: 'messaging' },
+  { table: 'stream_events', writer: 'messaging' },
+  { table: 'messages', writer: 'messaging' },
+  { table: 'media', writer: 'messaging' },
+  { table: 'message_media', writer: 'messaging' },
+  { table: 'messaging_outbox', writer: 'messaging', secret: true },
+  { table: 'messaging_idempotency_keys', writer: 'messaging', secret: true },
+]
+
+// What a user may do to a database itself is not cloned with it.
+async function ownServerDetails() {
+  const databases = await testServerDetails()
+  await provisionServerDetails(databases.adminUrl, { auth: 'test', system: 'test' })
+  return databases
+}
+async function ownCommunications() {
+  const databases = await testCommunications()
+  await provisionCommunications(databases.adminUrl, { messaging: 'test', realtime: 'test' })
+  return databases
+}
+
+const tablesOf = (schema: object) => Object.values(schema).filter((one): one is PgTable => is(one, PgTable))
+
+/** Tries each way of touching each table as a service's user, in a transaction that is rolled back. */
+async function privileges(adminUrl: string, service: string, tables: PgTable[]) {
+  const url = Object.assign(new URL(adminUrl), { username: `conntext_${service}`, password: 'test' }).href
+  const db = openDatabase({}, { url, poolSize: 1, applicationName: 'test' })
+  const may = async (statement: ReturnType<typeof sql>) => {
+    const error = await db
+      .transaction(async (tx) => {
+        await tx.execute(statement)
+        tx.rollback()
+      })
+      .catch((error: { cause?: { code?: string } }) => error)
+    // 42501: insufficient privilege. Whatever else went wrong, it was allowed to try.
+    return (error as { cause?: { code?: string } }).cause?.code !== '42501'
+  }
+  const found: Record<string, { read: boolean; write: boolean[] }> = {}
+  for (const table of tables) {
+    const { name } = getTableConfig(table)
+    // Not the first one, which may be an identity that nobody may set.
+    const column = sql.identifier(Object.values(getTableColumns(table)).at(-1)!.name)
+    const at = sql.identifier(name)
+    found[name] = {
+      read: await may(sql`select 1 from ${at}`),
+      write: [
+        await may(sql`insert into ${at} default values`),
+        await may(sql`update ${at} set ${column} = ${column}`),
+        await may(sql`delete from ${at}`),
+      ],
+    }
+  }
+  const more = [
+    await may(sql`create table mine (id int)`),
+    await may(sql`create temporary table mine (id int)`),
+    await may(sql`truncate ${sql.identifier(getTableConfig(tables[0]!).name)}`),
+    await may(sql`create role mine`),
+    await may(sql`select pg_read_file('postgresql.conf')`),
+    await may(sql`select * from drizzle.__drizzle_migrations`),
+  ]
+  await db.close()
+  return { found, more }
+}
+
+function expected(service: string, list: Privilege[]) {
+  return Object.fromEntries(
+    list.map(({ table, writer, secret }) => {
+      const own = writer === service
+      return [table, { read: own || !secret, write: [own, own, own] }]
+    }),
+  )
+}
+
+describe('a service writes its own tables alone, and reads what is not secret', () => {
+  test.each(['auth', 'system'])('%s in the Server Details database', async (service) => {
+    await using it = await ownServerDetails()
+    const { found, more } = await privileges(it.adminUrl, service, tablesOf(serverDetails))
+    expect(found).toEqual(expected(service, SERVER_DETAILS))
+    expect(more).toEqual(more.map(() => false))
+  })
+
+  test.each(['messaging', 'realtime'])('%s in the Communication database', async (service) => {
+    await using it = await ownCommunications()
+    const { found, more } = await privileges(it.adminUrl, service, tablesOf(communications))
+    expect(found).toEqual(expected(service, COMMUNICATIONS))
+    expect(more).toEqual(more.map(() => false))
+  })
+
+  test('and none gets into the database of the others', async () => {
+    await using serverDetails = await ownServerDetails()
+    await using communications = await ownCommunications()
+    for (const [url, user] of [
+      [serverDetails.adminUrl, 'conntext_messaging'],
+      [communications.adminUrl, 'conntext_auth'],
+    ] as const) {
+      const stranger = Object.assign(new URL(url), { username: user, password: 'test' }).href
+      const entering = asAdmin(stranger, (client) => client`select 1`)
+      // The driver's queries run only when they are waited for.
+      await expect(entering.then((rows) => rows.length)).rejects.toThrow('permission denied for database')
+    }
+  })
+})
