@@ -1,0 +1,47 @@
+import { afterAll, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ConfigError } from '@conntext/kernel'
+import { loadConfig } from '../src/config.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'conntext-config-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+test('without any variable there are defaults', () => {
+  const config = loadConfig({})
+  expect(config).toMatchObject({ data: './data', logLevel: 'warn', setupCode: undefined, clickhouse: undefined })
+  expect(config.gateway).toMatchObject({ port: 8080, trustedProxies: 0, corsOrigins: ['*'] })
+})
+
+test('every fault is named at once, and no value is told', () => {
+  const faulty = () =>
+    loadConfig({ CONNTEXT_PORT: 'eighty', CONNTEXT_LOG_LEVEL: 'loud', CONNTEXT_CLICKHOUSE_URL: 'mysql://secret' })
+  expect(faulty).toThrow(ConfigError)
+  try {
+    faulty()
+  } catch (error) {
+    const { message } = error as ConfigError
+    for (const name of ['CONNTEXT_PORT', 'CONNTEXT_LOG_LEVEL', 'CONNTEXT_CLICKHOUSE_URL'])
+      expect(message).toContain(name)
+    for (const value of ['eighty', 'loud', 'secret']) expect(message).not.toContain(value)
+  }
+})
+
+test('the environment goes before the file, and the file before the defaults', () => {
+  const file = join(directory, 'conntext.env')
+  writeFileSync(file, 'CONNTEXT_PORT=9001\nCONNTEXT_DATA=/srv/conntext\n')
+  const config = loadConfig({ CONNTEXT_CONFIG: file, CONNTEXT_PORT: '9002' })
+  expect(config.gateway.port).toBe(9002)
+  expect(config.data).toBe('/srv/conntext')
+})
+
+test('a file that is not there is a fault', () => {
+  expect(() => loadConfig({ CONNTEXT_CONFIG: join(directory, 'none') })).toThrow(/CONNTEXT_CONFIG/)
+})
+
+test('a variable that looks like a setting and is none is pointed out', () => {
+  expect(loadConfig({ CONNTEXT_PROT: '1', CONNTEXT_TEST_POSTGRES: 'x', PATH: '/bin' }).unknown).toEqual([
+    'CONNTEXT_PROT',
+  ])
+})
