@@ -60,6 +60,35 @@ test('a new channel is announced to those who see it, and its first event is not
   expect(client.seqs(channelStream(channel.id))).toEqual([1])
 })
 
+test('what happens in a new channel before the gateway knows of it is delivered all the same', async () => {
+  await using stack = await startStack({ logs })
+  const { authority, bus } = stack
+  const { token } = await authority.member()
+  const { client } = await stack.enter(token)
+  const answer = authority.port.authority
+  const known = Promise.withResolvers<void>()
+  const late = () => known.promise.then(() => answer({}))
+  Object.assign(authority.port, { authority: late })
+  const channel = await authority.channel()
+  await logs.append(channelStream(channel.id), ['first', 'second'], bus)
+  known.resolve()
+  await eventually(() => client.seqs(channelStream(channel.id)).length === 2)
+  expect(changes(client.frames)).toMatchObject([{ d: { channels: [{ id: channel.id, lastSeq: 0 }] } }])
+})
+
+test("a change of one account's roles that nobody heard of is found all the same", async () => {
+  await using stack = await startStack({ logs, config: { streams: { reconcileMs: 20 } } })
+  const { authority } = stack
+  const channel = await authority.channel()
+  const role = newRole(authority)
+  await restrict(authority, channel.id, role)
+  const member = await authority.member()
+  const { client } = await stack.enter(member.token)
+  const grant = (await authority.port.grant({ userId: member.userId }))!
+  stack.unannounced(() => Object.assign(authority.port, { grant: async () => ({ ...grant, roleIds: [role] }) }))
+  expect((await client.frame((frame) => frame.t === 'access.changed')).d.channels).toHaveLength(1)
+})
+
 test('a deleted channel is taken away', async () => {
   await using stack = await startStack({ logs })
   const channel = await stack.authority.channel()
@@ -261,7 +290,10 @@ test('a change whose announcement the bus lost is found all the same', async () 
   const channel = { ...(await authority.channel()), id: crypto.randomUUID(), name: 'unheard of' }
   await eventually(() => changes(client.frames).length === 1)
   // Said to nobody; the guard has a fresh snapshot for another reason.
-  stack.unannounced(() => authority.snapshot.channels.push(channel))
+  stack.unannounced(() => {
+    authority.snapshot.channels.push(channel)
+    authority.snapshot.version += 1
+  })
   await eventually(() => changes(client.frames).length === 2)
   expect(changes(client.frames)[1]).toMatchObject({ d: { channels: [{ name: 'unheard of' }], removed: [] } })
 })

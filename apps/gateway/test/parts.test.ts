@@ -3,7 +3,7 @@ import { ConfigError, silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import fc from 'fast-check'
 import { gatewayDefaults, readGatewayConfig } from '../src/config.ts'
-import { addressKey, clientAddress } from '../src/http/address.ts'
+import { addressKey, createAddressReader } from '../src/http/address.ts'
 import { compileOperations } from '../src/http/operations.ts'
 import { destinationOf } from '../src/http/routing.ts'
 import { RateLimiter } from '../src/rate-limit.ts'
@@ -34,6 +34,8 @@ test('an IPv6 customer is limited by their /64, however the address is written',
 })
 
 test('an address is plain, whatever the socket or a proxy calls it', () => {
+  const clientAddress = (socket: string | undefined, forwarded: string | null, hops: number) =>
+    createAddressReader(hops)(socket, new Headers(forwarded === null ? {} : { 'x-forwarded-for': forwarded }))
   expect(clientAddress('::ffff:192.0.2.1', null, 0)).toBe('192.0.2.1')
   expect(clientAddress('192.0.2.1', '198.51.100.2:4711', 1)).toBe('198.51.100.2')
   expect(clientAddress('192.0.2.1', '6.6.6.6', 0)).toBe('192.0.2.1')

@@ -14,13 +14,17 @@ export type DriftOptions = { guard: Guard; access: Access; connections: Connecti
  */
 export function watchDrift({ guard, access, connections, log, everyMs }: DriftOptions): () => void {
   let round: string[] = []
+  let share = 1
 
   const look = async (): Promise<void> => {
     if (access.gate.closed) return
-    if ((await guard.authority()) !== access.view.authority) return access.changed({})
-    if (round.length === 0) round = [...new Set([...connections.ready()].map((one) => one.identity!.userId))]
-    const share = round.splice(0, Math.ceil((round.length * everyMs) / ROUND_MS) || 1)
-    for (const userId of share) {
+    const { snapshot } = await guard.authority()
+    if (snapshot.version !== access.view.authority.snapshot.version) return access.changed({})
+    if (round.length === 0) {
+      round = [...new Set([...connections.ready()].map((one) => one.identity!.userId))]
+      share = Math.ceil((round.length * everyMs) / ROUND_MS)
+    }
+    for (const userId of round.splice(0, share)) {
       const grant = JSON.stringify(await guard.grant(userId))
       const drifted = connections.ofUser(userId).some((one) => one.grant && JSON.stringify(one.grant) !== grant)
       if (drifted) access.changed({ userId })

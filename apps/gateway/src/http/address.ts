@@ -11,16 +11,32 @@ function plain(text: string): string | undefined {
   return isIP(address) === 0 ? undefined : address
 }
 
+// Clients make many requests over few connections: what a socket's address looks like plainly is remembered.
+const REMEMBERED = 10_000
+
 /**
- * The client's address. Behind `hops` trusted proxies, each of which has appended the address it saw, it is the one
- * that the outermost of them saw; whatever stands further left is the client's own invention.
+ * How a client's address is found. Behind `hops` trusted proxies, each of which has appended the address it saw, it is
+ * the one that the outermost of them saw; whatever stands further left is the client's own invention.
  */
-export function clientAddress(socketAddress: string | undefined, forwarded: string | null, hops: number): string {
-  const direct = plain(socketAddress ?? '') ?? 'unknown'
-  if (hops === 0 || forwarded === null) return direct
-  const seen = forwarded.split(',')
-  const chosen = seen[Math.max(0, seen.length - hops)]?.trim() ?? ''
-  return plain(chosen) ?? direct
+export function createAddressReader(hops: number) {
+  const remembered = new Map<string, string>()
+
+  const direct = (socketAddress: string): string => {
+    const known = remembered.get(socketAddress)
+    if (known !== undefined) return known
+    const found = plain(socketAddress) ?? 'unknown'
+    if (remembered.size >= REMEMBERED) remembered.clear()
+    remembered.set(socketAddress, found)
+    return found
+  }
+
+  return (socketAddress: string | undefined, headers: Headers): string => {
+    const own = direct(socketAddress ?? '')
+    const forwarded = hops === 0 ? null : headers.get('x-forwarded-for')
+    if (forwarded === null) return own
+    const seen = forwarded.split(',')
+    return plain(seen[Math.max(0, seen.length - hops)]?.trim() ?? '') ?? own
+  }
 }
 
 /** What an address is limited by: one IPv6 customer has a whole /64 to choose from. */

@@ -6,10 +6,16 @@ import type { Operation } from './operations.ts'
 
 const CREDENTIAL_ROUTE = /^\/v1\/auth\/(register|login|refresh)(\/|$)/
 const BEARER = /^Bearer +(\S+)$/i
+const PLAIN_BEARER = 'Bearer '
 
-export const bearerOf = (headers: Headers): string | undefined => {
+export function bearerOf(headers: Headers): string | undefined {
   const header = headers.get('authorization')
-  return header === null ? undefined : BEARER.exec(header)?.[1]
+  if (header === null) return undefined
+  // How everybody writes it, without the regular expression.
+  if (header.startsWith(PLAIN_BEARER) && !header.includes(' ', PLAIN_BEARER.length)) {
+    return header.length > PLAIN_BEARER.length ? header.slice(PLAIN_BEARER.length) : undefined
+  }
+  return BEARER.exec(header)?.[1]
 }
 
 export type Applicant = {

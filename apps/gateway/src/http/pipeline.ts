@@ -3,7 +3,7 @@ import { AppError, type Logger } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Allowance } from '../rate-limit.ts'
-import { clientAddress } from './address.ts'
+import { createAddressReader } from './address.ts'
 import { type Admission, bearerOf } from './admission.ts'
 import { boundBody, isStreamed } from './body.ts'
 import type { Cors } from './cors.ts'
@@ -46,15 +46,15 @@ const NO_TARGET: Target = { path: '', search: '' }
 
 /** The way of a request from the socket to the service and back. Never fails: every error becomes a problem. */
 export function createPipeline(deps: PipelineDeps) {
-  const { config, metrics, cors, log } = deps
+  const { metrics, cors, log } = deps
+  const addressOf = createAddressReader(deps.config.trustedProxies)
 
   return async function handle(request: Request, connection: Connection): Promise<Response | undefined> {
     const started = performance.now()
     const { headers } = request
-    const forwarded = config.trustedProxies === 0 ? null : headers.get('x-forwarded-for')
     const exchange: Exchange = {
       requestId: requestId(headers),
-      address: clientAddress(connection.address, forwarded, config.trustedProxies),
+      address: addressOf(connection.address, headers),
       target: NO_TARGET,
       destination: 'none',
       allowance: undefined,
