@@ -83,6 +83,17 @@ test('failures in an account’s name bring growing pauses, the right password t
   expect((await wrong()).status).toBe(429)
 })
 
+test('failures are forgotten an hour after the last', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const wrong = () => auth.login('ann', 'not the password')
+  for (let i = 0; i < 5; i++) await wrong()
+  expect((await wrong()).status).toBe(429)
+  clock.advance(3_600_001)
+  for (let i = 0; i < 5; i++) expect((await wrong()).status).toBe(401)
+  expect((await wrong()).status).toBe(429)
+})
+
 test('an unknown account is throttled like a known one', async () => {
   await using auth = await startAuth()
   for (let i = 0; i < 5; i++) expect((await auth.login('nobody')).status).toBe(401)

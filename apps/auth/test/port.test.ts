@@ -4,7 +4,7 @@ import { channelOverrides, channels, serverSettings, users } from '@conntext/db-
 import { callPort } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { eq } from 'drizzle-orm'
-import { startAuth } from './stack.ts'
+import { startAuth, testClock } from './stack.ts'
 
 test('the snapshot holds what the routes and system have made', async () => {
   await using auth = await startAuth()
@@ -127,6 +127,21 @@ test('health tries the database, and says what to do when it is away', async () 
   expect(state).toBe('down')
   expect(dependencies[0]).toMatchObject({ state: 'down', detail: 'connection refused' })
   expect(dependencies[0]!.remedy).not.toBeNull()
+})
+
+test('what system has not taken for a minute makes auth degraded, not down', async () => {
+  const clock = testClock()
+  await using away = await startAuth({ clock })
+  const refusing = async () => {
+    throw new Error('away')
+  }
+  await using auth = await startAuth({ clock, system: { ...away.options.system, ingestAudit: refusing } })
+  await auth.member('ann')
+  expect((await auth.port.health({})).state).toBe('up')
+  clock.advance(62_000)
+  const { state, dependencies } = await auth.port.health({})
+  expect(state).toBe('degraded')
+  expect(dependencies[1]).toMatchObject({ name: 'outbox', state: 'degraded' })
 })
 
 test('the port is for those who know the credential', async () => {

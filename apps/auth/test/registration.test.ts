@@ -153,6 +153,7 @@ test('a taken name takes no use of an invite, and a race that is lost gives its 
   await auth.register({ username: 'ann' })
   expect((await auth.register({ username: 'ann', inviteCode: 'welcome' })).status).toBe(409)
   expect(auth.system.invites.get('welcome')?.usesLeft).toBe(10)
+  expect(auth.system.releases).toHaveLength(0)
 
   const answers = await Promise.all(
     ['bob', 'bob', 'bob'].map((username) => auth.register({ username, inviteCode: 'welcome' })),

@@ -78,7 +78,7 @@ test('a session that ended while an instance was away has ended for it too', asy
 test('with another master key the service does not start, and says why', async () => {
   await using auth = await startAuth()
   const other = createAuthService({ ...auth.options, masterKey: new Uint8Array(32).fill(1) })
-  expect(other.start()).rejects.toThrow(/master key doesn't open/)
+  await expect(other.start()).rejects.toThrow(/master key doesn't open/)
   expect(() => createAuthService({ ...auth.options, masterKey: new Uint8Array(16) })).toThrow(/32 bytes/)
 })
 

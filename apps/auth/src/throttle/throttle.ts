@@ -43,8 +43,9 @@ export function createThrottle({ db, clock, key }: Dependencies) {
       const waits = subjects.map((subject) => {
         const hash = hashOf(subject)
         const row = found.find((one) => Buffer.compare(one.subject, hash) === 0)
-        if (!row || row.lastFailedAt.getTime() < now - FORGOTTEN_AFTER_MS) return 0
-        return row.lastFailedAt.getTime() + pauseAfter(row.failures, policies[subject.kind]) - now
+        return row === undefined
+          ? 0
+          : row.lastFailedAt.getTime() + pauseAfter(row.failures, policies[subject.kind]) - now
       })
       const wait = Math.max(...waits)
       if (wait > 0) throw refuse({ retryAfter: Math.ceil(wait / 1000) })
