@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
-import { type Member, type Stack, startMessaging } from './stack.ts'
+import { type Member, recordingLogger, type Stack, startMessaging } from './stack.ts'
 
 const TEN = '0123456789'
 
@@ -304,7 +304,8 @@ describe('a file goes', () => {
   })
 
   test('never from under a message: attached and deleted at once, one of the two wins', async () => {
-    await using stack = await startMessaging()
+    const { log, lines } = recordingLogger()
+    await using stack = await startMessaging({ log })
     const { alice } = await fixture(stack)
     const channel = await stack.authority.channel()
     const files = await Promise.all(Array.from({ length: 20 }, () => stack.upload(alice, 'x')))
@@ -317,6 +318,7 @@ describe('a file goes', () => {
         return `${sent.status} ${removed.status}`
       }),
     )
+    expect(lines).toEqual([])
     for (const outcome of outcomes) expect(['201 409', '422 204']).toContain(outcome)
     const { items } = (await stack.history(channel.id, alice)).body
     expect(items.every((item) => item.media.length === 1)).toBe(true)

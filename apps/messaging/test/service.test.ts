@@ -120,11 +120,11 @@ describe('stopping', () => {
     })
     const stopped = stack.service.stop()
     await release()
-    expect(new Set((await Promise.all(sends)).map((answer) => answer.status))).toEqual(new Set([201]))
     await stopped
+    expect(await stack.sql`select 1 from messages`).toHaveLength(21)
+    expect(new Set((await Promise.all(sends)).map((answer) => answer.status))).toEqual(new Set([201]))
     expect(stack.audited.map((one) => one.target.id)).toContain(upload.body.id)
     const late = await stack.send(channel.id, alice, { content: 'x' })
     expect([late.status, late.body.code]).toEqual([503, 'dependency.away'])
-    expect(await stack.sql`select 1 from messages`).toHaveLength(21)
   })
 })

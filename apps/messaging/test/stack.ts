@@ -12,7 +12,7 @@ import {
   type Problem,
 } from '@conntext/contracts'
 import { callPort, Guard } from '@conntext/http'
-import { type Clock, type Logger, silentLogger, systemClock } from '@conntext/kernel'
+import { type Clock, createLogger, type Logger, silentLogger, systemClock } from '@conntext/kernel'
 import { openFilesystemStore } from '@conntext/object-store'
 import { testAuthority, testCommunications } from '@conntext/testing'
 import postgres from 'postgres'
@@ -102,6 +102,13 @@ export async function startMessaging(options: Options = {}) {
 }
 
 export type Stack = Awaited<ReturnType<typeof startMessaging>>
+
+/** A logger, and the lines of level `warn` and above that it has written, parsed. */
+export function recordingLogger() {
+  const lines: { level: string; msg: string; err?: { code?: string; constraint?: string } }[] = []
+  const log = createLogger({ service: 'messaging', level: 'warn', write: (line) => lines.push(JSON.parse(line)) })
+  return { log, lines }
+}
 
 export async function answerOf<T>(response: Response): Promise<Answer<T>> {
   const text = await response.text()

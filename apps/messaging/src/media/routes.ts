@@ -1,5 +1,5 @@
 import { Media, MediaParams, UploadQuery } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { type DownloadDeps, downloadMedia } from './download.ts'
@@ -59,7 +59,12 @@ export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOp
         can: 'member',
         params: MediaParams,
         response: { 204: Type.Void() },
-        detail: { operationId: 'deleteMedia', summary: 'Delete a file of one’s own that no message carries', tags },
+        detail: {
+          operationId: 'deleteMedia',
+          summary: 'Delete a file of one’s own that no message carries',
+          tags,
+          ...refusals({ 409: 'A message carries the file' }),
+        },
       },
     )
     .get(
@@ -73,6 +78,10 @@ export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOp
           summary: 'Download a file, or a range of it',
           tags,
           responses: contentResponses,
+          ...refusals({
+            412: 'The file is not the one that was meant by If-Match or If-Unmodified-Since',
+            416: 'The range lies outside the file',
+          }),
         },
       },
     )
