@@ -1,6 +1,15 @@
-import { type MessagingPort, messagingPort } from '@conntext/contracts'
+import { type Message, type MessagingPort, messagingPort, type NewMessage, type Problem } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
-import { accessErrors, type Caller, channelNotFound, createHealth, type Guard, servePort } from '@conntext/http'
+import {
+  accessErrors,
+  type Caller,
+  channelNotFound,
+  createHealth,
+  type Guard,
+  servePort,
+  toAppError,
+  toProblem,
+} from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
@@ -23,15 +32,11 @@ export type PortDeps = {
 
 /** What messaging offers to the other services. */
 export function createPort(deps: PortDeps, credential: string) {
-  const { db, sender, write, nudge } = deps
+  const { db, write, nudge } = deps
   const implementation: MessagingPort = {
     streamHeads: async ({ streams }) => ({ heads: await streamHeads(db, tables, streams) }),
     streamEvents: (query) => streamEvents(db, tables, query),
-    sendMessage: async ({ channelId, message, caller }) => {
-      const sent = { ...caller, reason: null }
-      await admit(deps, sent, channelId)
-      return sender.send(sent, channelId, message)
-    },
+    sendMessages: ({ caller, sends }) => sendInOrder(deps, { ...caller, reason: null }, sends),
     appendEvents: async ({ events }) => {
       const streams = events.map((event) => event.stream)
       await write(streams, async (tx) => ({ answer: undefined, events: await appendEvents(tx, tables, events) }))
@@ -45,6 +50,29 @@ export function createPort(deps: PortDeps, credential: string) {
     health: healthOf(deps),
   }
   return servePort(messagingPort, implementation, { credential, log: deps.log })
+}
+
+type Send = { channelId: string; message: NewMessage }
+type Outcome = { message: Message } | { problem: Problem }
+
+/** All are checked first, which takes some longer than others; then they are submitted in their order. */
+async function sendInOrder(deps: PortDeps, caller: Caller, sends: Send[]): Promise<Outcome[]> {
+  const problem = (error: unknown): Outcome => {
+    const about = { requestId: caller.requestId, path: 'message.send' }
+    return { problem: toProblem(toAppError('UNKNOWN', error, deps.log, about), caller.requestId) }
+  }
+  const prepared = await Promise.allSettled(
+    sends.map(async ({ channelId, message }) => {
+      await admit(deps, caller, channelId)
+      return deps.sender.prepare(caller, channelId, message)
+    }),
+  )
+  return Promise.all(
+    prepared.map(async (one): Promise<Outcome> => {
+      if (one.status === 'rejected') return problem(one.reason)
+      return deps.sender.submit(one.value).then((message) => ({ message }), problem)
+    }),
+  )
 }
 
 /** What the access macro asks before the POST, for the caller of a gateway. */

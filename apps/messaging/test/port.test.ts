@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { channelStream, decodeNews, subjects } from '@conntext/contracts'
+import { channelStream, decodeNews, type Media, type Message, subjects } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { onBehalf, startMessaging } from './stack.ts'
@@ -11,13 +11,12 @@ describe('sending through the port', () => {
     const alice = await stack.authority.member()
     const caller = onBehalf(alice)
     const message = { content: 'hello', nonce: 'n' }
-    const sent = await stack.port.sendMessage({ channelId: channel.id, message, caller })
-    expect((await stack.send(channel.id, alice, message)).body).toEqual(sent)
-    const code = (channelId: string, content: string) =>
-      stack.port.sendMessage({ channelId, message: { content }, caller }).then(
-        () => 'sent',
-        (error) => `${error.status} ${error.code}`,
-      )
+    const [sent] = await stack.port.sendMessages({ caller, sends: [{ channelId: channel.id, message }] })
+    expect((await stack.send(channel.id, alice, message)).body).toEqual((sent as { message: Message }).message)
+    const code = async (channelId: string, content: string) => {
+      const [outcome] = await stack.port.sendMessages({ caller, sends: [{ channelId, message: { content } }] })
+      return 'problem' in outcome! ? `${outcome.problem.status} ${outcome.problem.code}` : 'sent'
+    }
     expect(await code(channel.id, '')).toBe('422 message.empty')
     expect(await code(newId(), 'x')).toBe('404 channel.notFound')
     const everyone = stack.authority.snapshot.roles[0]!
@@ -29,6 +28,24 @@ describe('sending through the port', () => {
     everyone.permissions = []
     await stack.authority.changed()
     expect(await code(channel.id, 'x')).toBe('404 channel.notFound')
+  })
+
+  test('keeps the order of what is sent together, and a fault of one is nobody else’s', async () => {
+    await using stack = await startMessaging()
+    const channel = await stack.authority.channel()
+    const alice = await stack.authority.member()
+    const { body: file } = await stack.upload(alice, 'a file')
+    const contents = Array.from({ length: 60 }, (_, index) => (index === 7 ? '' : `number ${index}`))
+    const sends = contents.map((content, index) => ({
+      channelId: channel.id,
+      // Files are looked at longer before a message is let through.
+      message: { content, ...(index % 10 === 3 ? { mediaIds: [(file as Media).id] } : {}) },
+    }))
+    const outcomes = await stack.port.sendMessages({ caller: onBehalf(alice), sends })
+    const told = outcomes.map((one) => ('message' in one ? one.message.content : one.problem.code))
+    expect(told).toEqual(contents.map((content) => content || 'message.empty'))
+    const seqs = outcomes.flatMap((one) => ('message' in one ? one.message.seq : []))
+    expect(seqs).toEqual(Array.from({ length: 59 }, (_, index) => index + 1))
   })
 
   test('needs the service credential', async () => {

@@ -238,7 +238,8 @@ describe('a nonce', () => {
       Array.from({ length: 40 }, async (_, index) => {
         const port = index % 2 ? stack.port : other
         const message = { content: 'x', nonce: `n${Math.floor(index / 4)}` }
-        return (await port.sendMessage({ channelId: channel.id, message, caller: onBehalf(alice) })).id
+        const [sent] = await port.sendMessages({ caller: onBehalf(alice), sends: [{ channelId: channel.id, message }] })
+        return (sent as { message: Message }).message.id
       }),
     )
     expect(new Set(ids).size).toBe(10)

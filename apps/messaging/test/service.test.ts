@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { isPermission } from '@conntext/contracts'
+import { utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { channelStream, decodeNews, isPermission, subjects } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
+import { createMessagingService } from '../src/service.ts'
 import { type Stack, startMessaging } from './stack.ts'
 
 /** Holds all streams, so that whatever is sent waits; answers what lets it go. */
@@ -105,6 +108,46 @@ describe('under too much', () => {
   })
 })
 
+describe('when the database breaks off', () => {
+  test('what was under way is a 503 and not stored; what comes after is numbered and published as ever', async () => {
+    await using stack = await startMessaging()
+    const channel = await stack.authority.channel()
+    const alice = await stack.authority.member()
+    const heard: number[] = []
+    await stack.bus.subscribe(subjects.stream(channelStream(channel.id)), (news) => heard.push(decodeNews(news).seq))
+    await stack.send(channel.id, alice, { content: 'first' })
+    const release = await blockSends(stack)
+    const sends = Array.from({ length: 5 }, () => stack.send(channel.id, alice, { content: 'x' }))
+    await eventually(async () => {
+      const ended = await stack.sql`select pg_terminate_backend(pid) from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database()`
+      return ended.length > 0
+    })
+    const answers = await Promise.all(sends)
+    expect(answers.map((answer) => `${answer.status} ${answer.body.code}`)).toEqual(
+      Array(5).fill('503 dependency.away'),
+    )
+    await release()
+    expect((await stack.send(channel.id, alice, { content: 'second' })).body.seq).toBe(2)
+    expect(heard).toEqual([1, 2])
+  })
+})
+
+describe('starting', () => {
+  test('sweeps what uploads left that ended with their process, and nothing that is under way', async () => {
+    await using stack = await startMessaging()
+    const abandoned = join(stack.directory, 'tmp', 'abandoned')
+    const running = join(stack.directory, 'tmp', 'running')
+    await Promise.all([writeFile(abandoned, 'x'), writeFile(running, 'x')])
+    const twoHoursAgo = Date.now() / 1000 - 7200
+    await utimes(abandoned, twoHoursAgo, twoHoursAgo)
+    const second = createMessagingService(stack.deps)
+    await second.start()
+    expect(await stack.files()).toEqual(['running'])
+    await second.stop()
+  })
+})
+
 describe('stopping', () => {
   test('stores what was taken, ships what is owed, and takes no more', async () => {
     await using stack = await startMessaging()
@@ -115,7 +158,8 @@ describe('stopping', () => {
     const release = await blockSends(stack)
     const sends = Array.from({ length: 20 }, () => stack.send(channel.id, alice, { content: 'x' }))
     await eventually(async () => {
-      const [waiting] = await stack.sql`select 1 from pg_stat_activity where wait_event_type = 'Lock'`
+      const [waiting] = await stack.sql`select 1 from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database()`
       return waiting
     })
     const stopped = stack.service.stop()

@@ -75,6 +75,7 @@ export async function startMessaging(options: Options = {}) {
     authority,
     bus,
     objects,
+    directory,
     sql,
     audited,
     request,

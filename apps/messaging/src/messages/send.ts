@@ -34,7 +34,11 @@ export class Sender {
    * @throws the errors of the message catalogue; message.deleted (409) where the first send's message is gone.
    */
   async send(caller: Caller, channelId: string, input: NewMessage): Promise<Message> {
-    if (this.#closed) throw dependencyErrors.away({ detail: 'The server is stopping.', retryAfter: 1 })
+    return this.submit(await this.prepare(caller, channelId, input))
+  }
+
+  /** Checks a message, but for what only the database knows. @throws as `send` */
+  async prepare(caller: Caller, channelId: string, input: NewMessage): Promise<Outgoing> {
     const { content, nonce = null, replyTo = null, mediaIds = [] } = input
     const authority = await this.deps.guard.authority()
     const { limits } = authority.snapshot.server
@@ -44,7 +48,13 @@ export class Sender {
     checkContent(content, limits, mediaIds.length > 0)
     if (nonce !== null) checkStorable(nonce, '/body/nonce')
     if (mediaIds.length > 0) await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
-    return this.#batcher.add({ channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds })
+    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds }
+  }
+
+  /** Stores what was prepared. Messages of one channel are numbered in the order in which they are submitted. */
+  async submit(outgoing: Outgoing): Promise<Message> {
+    if (this.#closed) throw dependencyErrors.away({ detail: 'The server is stopping.', retryAfter: 1 })
+    return this.#batcher.add(outgoing)
   }
 
   /** Takes no more, and resolves when what was taken is stored. */
