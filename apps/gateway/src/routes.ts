@@ -1,4 +1,4 @@
-import { type AccessOptions, access, baseApp, requestErrors } from '@conntext/http'
+import { type AccessOptions, access, baseApp, refusals, requestErrors } from '@conntext/http'
 import type { Logger } from '@conntext/kernel'
 import { type Static, Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
@@ -10,6 +10,11 @@ import type { Readiness } from './readiness.ts'
 const Live = Type.Object({ alive: Type.Literal(true), version: Type.String() }, { title: 'Liveness' })
 const State = Type.Union([Type.Literal('up'), Type.Literal('degraded'), Type.Literal('down')])
 const Ready = Type.Object({ ready: Type.Boolean(), parts: Type.Record(Type.String(), State) }, { title: 'Readiness' })
+
+const text = (type: string, description: string) => ({
+  200: { description, content: { [type]: { schema: { type: 'string' as const } } } },
+  304: { description: 'The client has it already' },
+})
 
 export type RoutesDeps = AccessOptions & {
   log: Logger
@@ -50,7 +55,12 @@ export function gatewayRoutes({ log, metrics, openapi, version, ready, ...option
         new Response(await metrics.registry.metrics(), { headers: { 'content-type': metrics.registry.contentType } }),
       {
         can: 'system.view',
-        detail: { operationId: 'metrics', summary: 'Figures in the Prometheus text format', tags },
+        detail: {
+          operationId: 'metrics',
+          summary: 'Figures in the Prometheus text format',
+          tags,
+          responses: { 200: text('text/plain', 'The figures')[200] },
+        },
       },
     )
     .get(
@@ -60,16 +70,35 @@ export function gatewayRoutes({ log, metrics, openapi, version, ready, ...option
       },
       {
         public: true,
-        detail: { operationId: 'gateway', summary: 'The WebSocket; a plain request is told to upgrade', tags },
+        detail: {
+          operationId: 'gateway',
+          summary: 'The WebSocket; a plain request is told to upgrade',
+          tags,
+          responses: { 101: { description: 'The connection is a WebSocket now' } },
+          ...refusals({ 403: 'This origin may not connect', 426: 'This address speaks WebSocket' }),
+        },
       },
     )
     .get('/openapi.json', ({ request }) => serveStatic(document, request), {
       public: true,
-      detail: { operationId: 'openapi', summary: 'This API as an OpenAPI document', tags },
+      detail: {
+        operationId: 'openapi',
+        summary: 'This API as an OpenAPI document',
+        tags,
+        responses: {
+          200: { description: 'The document', content: { 'application/json': { schema: { type: 'object' } } } },
+          304: { description: 'The client has it already' },
+        },
+      },
     })
     .get('/docs', ({ request }) => docs('', request), {
       public: true,
-      detail: { operationId: 'docs', summary: 'This API to read and try', tags },
+      detail: {
+        operationId: 'docs',
+        summary: 'This API to read and try',
+        tags,
+        responses: text('text/html', 'The page'),
+      },
     })
     .get(
       '/docs/:file',

@@ -45,7 +45,7 @@ export type GatewayDeps = {
   ports: {
     auth: Pick<AuthPort, 'ownUser' | 'health'>
     system: Pick<SystemPort, 'streamHeads' | 'streamEvents' | 'health'>
-    messaging: Pick<MessagingPort, 'streamHeads' | 'streamEvents' | 'sendMessage' | 'health'>
+    messaging: Pick<MessagingPort, 'streamHeads' | 'streamEvents' | 'sendMessages' | 'health'>
     realtime: Pick<RealtimePort, 'health' | 'voiceStatus'>
   }
   /** The merged OpenAPI document: what is public and what is not is read from it. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import net from 'node:net'
 import { channelStream, closeCodes } from '@conntext/contracts'
+import { toProblem } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { range } from './support/client.ts'
@@ -247,12 +248,9 @@ test('messages sent without waiting keep their order', async () => {
 })
 
 test("messaging's refusals come back as problems, failures as a 500 without its cause", async () => {
-  const errors = [new AppError('channel.notFound', 404, 'No such channel'), new Error('secret detail')]
-  await using stack = await startStack({
-    sendMessage: async () => {
-      throw errors.shift()
-    },
-  })
+  const problem = toProblem(new AppError('channel.notFound', 404, 'No such channel'), 'r')
+  const answers = [() => [{ problem }], () => Promise.reject(new Error('secret detail'))]
+  await using stack = await startStack({ sendMessages: async () => answers.shift()!() })
   const { token } = await stack.authority.member()
   const { client } = await stack.enter(token)
   const send = { op: 'message.send', channelId: crypto.randomUUID(), content: 'x' }

@@ -49,5 +49,6 @@ test('news on the bus keeps number and frame, spaces and line ends included', ()
       expect(decodeNews(encodeNews(seq, frame))).toEqual({ seq, frame })
     }),
   )
+  expect(decodeNews(encodeNews(7, '{"a": "b c"}'))).toEqual({ seq: 7, frame: '{"a": "b c"}' })
   expect(decodeNews(encodeNews(Number.MAX_SAFE_INTEGER, ''))).toEqual({ seq: Number.MAX_SAFE_INTEGER, frame: '' })
 })

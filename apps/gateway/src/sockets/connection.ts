@@ -1,4 +1,4 @@
-import type { Grant } from '@conntext/contracts'
+import type { ClientFrame, Grant } from '@conntext/contracts'
 import type { Identity } from '@conntext/http'
 import type { ServerWebSocket } from 'bun'
 import type { Visibility } from '../access/view.ts'
@@ -7,6 +7,8 @@ import { type Bucket, fullBucket } from '../rate-limit.ts'
 
 // What is queued beyond this makes a replay wait until the client has taken some of it.
 const REPLAY_QUEUE_BYTES = 262_144
+
+export type SendFrame = Extract<ClientFrame, { op: 'message.send' }>
 
 export type SocketData = { connection: Connection }
 export type Socket = ServerWebSocket<SocketData>
@@ -31,9 +33,9 @@ export class Connection {
   heartbeatAt = this.openedAt
   slowSince: number | undefined
   readonly frames: Bucket
-  /** The sends under way in each channel, one after the other, so that they keep their order. */
-  readonly sends = new Map<string, Promise<void>>()
-  queuedSends = 0
+  /** What waits to be sent. One call to messaging is under way at a time, so that everything keeps its order. */
+  readonly sends: SendFrame[] = []
+  sending = false
   /** Its session has ended, or its account is no member any more: what it has asked for and waits is not done. */
   expelled = false
   #drained: PromiseWithResolvers<void> | undefined

@@ -1,24 +1,23 @@
-import { type ClientFrame, closeCodes, type MessagingPort } from '@conntext/contracts'
+import { type ClientFrame, closeCodes, MAX_SENDS, type MessagingPort, type Problem } from '@conntext/contracts'
 import { accessErrors, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
 import { type AppError, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { RateLimiter, takeToken } from '../rate-limit.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, SendFrame } from './connection.ts'
 import { parseFrame } from './frames.ts'
 import { type IdentifyDeps, type IdentifyFrame, identify, type Refusal } from './identify.ts'
 
 // More sends of one connection than this never wait at once, however slow messaging is.
 const MAX_QUEUED_SENDS = 1_000
 
-type SendFrame = Extract<ClientFrame, { op: 'message.send' }>
 type RefreshFrame = Extract<ClientFrame, { op: 'refresh' }>
 
 export type OperationsDeps = IdentifyDeps & {
   config: GatewayConfig
   guard: Guard
-  messaging: Pick<MessagingPort, 'sendMessage'>
+  messaging: Pick<MessagingPort, 'sendMessages'>
   metrics: Metrics
   log: Logger
   now?: () => number
@@ -113,35 +112,43 @@ export class Operations {
   #send(connection: Connection, frame: SendFrame): void {
     const userId = connection.identity!.userId
     const allowance = this.#messages.take(userId)
-    const full = connection.queuedSends >= MAX_QUEUED_SENDS
+    const full = connection.sends.length >= MAX_QUEUED_SENDS
     if (full || (allowance && !allowance.allowed)) {
       const retryAfter = Math.max(1, allowance?.retryAfter ?? 1)
       const detail = `Too many messages: again in ${retryAfter} s.`
       if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ detail, retryAfter }))
       return
     }
-    connection.queuedSends += 1
-    const before = connection.sends.get(frame.channelId)
-    const sending = before ? before.then(() => this.#sendNow(connection, frame)) : this.#sendNow(connection, frame)
-    connection.sends.set(frame.channelId, sending)
-    void sending.then(() => {
-      connection.queuedSends -= 1
-      if (connection.sends.get(frame.channelId) === sending) connection.sends.delete(frame.channelId)
-    })
+    connection.sends.push(frame)
+    if (!connection.sending) void this.#ship(connection)
   }
 
-  async #sendNow(connection: Connection, { op: _, id, channelId, ...message }: SendFrame): Promise<void> {
+  /** What arrives while a call is under way goes together with the next: in order, and in few calls when there is much. */
+  async #ship(connection: Connection): Promise<void> {
+    connection.sending = true
+    while (connection.sends.length > 0) await this.#shipSome(connection, connection.sends.splice(0, MAX_SENDS))
+    connection.sending = false
+  }
+
+  async #shipSome(connection: Connection, frames: SendFrame[]): Promise<void> {
+    const { identity, opening } = connection
+    if (connection.expelled || !identity) return
     const requestId = newId()
+    const { userId, sessionId, kind } = identity
+    const { address, userAgent } = opening
     try {
-      const { identity, opening } = connection
-      if (connection.expelled || !identity) return
-      const { userId, sessionId, kind } = identity
-      const { address, userAgent } = opening
-      const caller = { userId, sessionId, kind, address, userAgent, requestId }
-      const sent = await this.deps.messaging.sendMessage({ channelId, message, caller })
-      if (id !== undefined) this.#succeed(connection, id, JSON.stringify(sent))
+      const outcomes = await this.deps.messaging.sendMessages({
+        caller: { userId, sessionId, kind, address, userAgent, requestId },
+        sends: frames.map(({ op: _, id: __, channelId, ...message }) => ({ channelId, message })),
+      })
+      frames.forEach(({ id }, index) => {
+        const outcome = outcomes[index]!
+        if ('message' in outcome) this.#succeed(connection, id, JSON.stringify(outcome.message))
+        else if (id !== undefined) this.#refer(connection, id, outcome.problem)
+      })
     } catch (error) {
-      if (id !== undefined) this.#fail(connection, id, this.#known(error, requestId), requestId)
+      const known = this.#known(error, requestId)
+      for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
     }
   }
 
@@ -155,6 +162,10 @@ export class Operations {
   }
 
   #fail(connection: Connection, id: number, error: AppError, requestId = newId()): void {
-    connection.send(JSON.stringify({ op: 'reply', id, ok: false, error: toProblem(error, requestId) }))
+    this.#refer(connection, id, toProblem(error, requestId))
+  }
+
+  #refer(connection: Connection, id: number, problem: Problem): void {
+    connection.send(JSON.stringify({ op: 'reply', id, ok: false, error: problem }))
   }
 }

@@ -17,7 +17,7 @@ export type StackOptions = {
   /** What the gateway listens on, made of the bus that everybody else uses. */
   gatewayBus?: (bus: Bus) => Bus
   /** What messaging answers instead. */
-  sendMessage?: MessagingPort['sendMessage']
+  sendMessages?: MessagingPort['sendMessages']
   /** Changes what the ports answer. */
   ports?: (ports: GatewayDeps['ports']) => GatewayDeps['ports']
   upstreams?: Partial<GatewayDeps['upstreams']>
@@ -50,8 +50,8 @@ export async function startStack(options: StackOptions = {}) {
     system: { ...(logs?.system ?? emptyStreams), health: healthOf('system') },
     messaging: {
       ...(logs?.messaging ?? emptyStreams),
-      sendMessage:
-        options.sendMessage ??
+      sendMessages:
+        options.sendMessages ??
         (logs
           ? sender(logs, bus)
           : async () => {

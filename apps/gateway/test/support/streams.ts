@@ -1,5 +1,5 @@
 import type { Bus } from '@conntext/bus'
-import { channelStream, type MessagingPort, type SystemPort } from '@conntext/contracts'
+import { channelStream, type Message, type MessagingPort, type SystemPort } from '@conntext/contracts'
 import { streamEvents as messagingEvents, streams as messagingStreams } from '@conntext/db-communications'
 import { streamEvents as systemEvents, streams as systemStreams } from '@conntext/db-server-details'
 import { newId, silentLogger } from '@conntext/kernel'
@@ -72,19 +72,23 @@ export type Logs = Awaited<ReturnType<typeof testLogs>>
 
 /** `message.send` over the logs: the event is committed, then published, then answered. */
 export const sender =
-  (logs: Logs, bus: Bus): MessagingPort['sendMessage'] =>
-  async ({ channelId, message, caller }) => {
-    const stored = {
-      id: newId(),
-      channelId,
-      authorId: caller.userId,
-      content: message.content,
-      nonce: message.nonce ?? null,
-      replyTo: null,
-      media: [],
-      createdAt: NOW,
-      editedAt: null,
+  (logs: Logs, bus: Bus): MessagingPort['sendMessages'] =>
+  async ({ caller, sends }) => {
+    const outcomes: { message: Message }[] = []
+    for (const { channelId, message } of sends) {
+      const stored = {
+        id: newId(),
+        channelId,
+        authorId: caller.userId,
+        content: message.content,
+        nonce: message.nonce ?? null,
+        replyTo: null,
+        media: [],
+        createdAt: NOW,
+        editedAt: null,
+      }
+      const seq = await logs.append(channelStream(channelId), [stored], bus)
+      outcomes.push({ message: { ...stored, seq } })
     }
-    const seq = await logs.append(channelStream(channelId), [stored], bus)
-    return { ...stored, seq }
+    return outcomes
   }

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Enumeration, Fields, Id, Nullable } from '../api/common.ts'
+import { Enumeration, Fields, Id, Nullable, Problem } from '../api/common.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -15,12 +15,23 @@ export const OnBehalf = Fields({
   requestId: Type.String(),
 })
 
+export const MAX_SENDS = 100
+
 export const messagingPort = definePort({
   service: 'messaging',
   operations: {
     ...streamOperations,
-    /** The same as `POST /v1/channels/{id}/messages`, for `message.send` over the WebSocket. */
-    sendMessage: { request: Fields({ channelId: Id, message: NewMessage, caller: OnBehalf }), response: Message },
+    /**
+     * The same as `POST /v1/channels/{id}/messages`, for `message.send` over the WebSocket: what one caller sends without
+     * waiting, in that order. Each has an outcome of its own, in the same place.
+     */
+    sendMessages: {
+      request: Fields({
+        caller: OnBehalf,
+        sends: Type.Array(Fields({ channelId: Id, message: NewMessage }), { minItems: 1, maxItems: MAX_SENDS }),
+      }),
+      response: Type.Array(Type.Union([Fields({ message: Message }), Fields({ problem: Problem })])),
+    },
     /** News of a channel that not everyone may see, for the channel's own stream. */
     appendEvents: {
       request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
