@@ -37,13 +37,19 @@ export const visitorOf = (headers: Headers): Visitor => ({
   reason: decodeReason(headers.get('x-audit-reason')),
 })
 
-// Header values are Latin-1 on the wire: a reason in any other script comes percent-encoded.
+// Header values are Latin-1 on the wire: a reason in any other script comes percent-encoded. What no database keeps is
+// left out: it must not keep what it explains from being recorded.
 function decodeReason(raw: string | null): string | null {
   if (raw === null || raw === '') return null
+  const kept = percentDecoded(raw).replaceAll('\0', '').slice(0, MAX_HEADER)
+  return kept.isWellFormed() ? kept : kept.slice(0, -1)
+}
+
+function percentDecoded(text: string): string {
   try {
-    return decodeURIComponent(raw).slice(0, MAX_HEADER)
+    return decodeURIComponent(text)
   } catch {
-    return raw.slice(0, MAX_HEADER)
+    return text
   }
 }
 

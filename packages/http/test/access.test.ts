@@ -183,6 +183,15 @@ describe('a public route', () => {
     expect(await answer.json()).toMatchObject({ reason: '100%' })
   })
 
+  test.each([
+    ['a NUL is left out', 'a%00b', 'ab'],
+    ['a character is not cut in two', `${'r'.repeat(511)}%F0%9F%98%80`, 'r'.repeat(511)],
+  ])('takes of a reason what can be kept, lest it keep a refusal from its record: %s', async (_, sent, kept) => {
+    const it = await start()
+    const answer = await it.send('/v1/open', { method: 'GET', headers: { 'x-audit-reason': sent } })
+    expect(await answer.json()).toMatchObject({ reason: kept })
+  })
+
   test.each(['a b', 'x'.repeat(129), 'ünï', '<script>'])('makes a new request id in place of %p', async (given) => {
     await using it = await start()
     const answer = await it.send('/v1/open', { method: 'GET', headers: { 'x-request-id': given } })
