@@ -5,7 +5,7 @@ import { startBaseline, startBenchServer } from './lib/server.ts'
 import { type Listener, openListeners, sendWindowed, stamped } from './lib/sockets.ts'
 
 const CLIENTS = 500
-const WINDOW = 4
+const WINDOW = 16
 
 type Run = { perSecond: number; p50: number; p99: number; last: number }
 
