@@ -92,3 +92,27 @@ describe('ids and names', () => {
     expect(Value.Check(contracts.Username, name)).toBe(false)
   })
 })
+
+describe('a moment', () => {
+  test.each([
+    '2026-02-28T23:59:59Z',
+    '2024-02-29T00:00:00.000Z',
+    '0001-01-01T00:00:00+14:00',
+    '2026-01-01T00:00:00.123456Z',
+  ])('%p is one', (text) => expect(Value.Check(contracts.Timestamp, text)).toBe(true))
+
+  test.each([
+    '2026-02-30T00:00:00Z',
+    '2025-02-29T00:00:00Z',
+    '2026-13-01T00:00:00Z',
+    '2026-00-01T00:00:00Z',
+    '2026-01-00T00:00:00Z',
+    '2026-01-01T24:00:00Z',
+    '2026-01-01T00:00:00',
+    '2026-01-01 00:00:00Z',
+    '2026-01-01',
+    'Thu, 01 Jan 2026 00:00:00 GMT',
+    '1767225600',
+    '',
+  ])('%p is none', (text) => expect(Value.Check(contracts.Timestamp, text)).toBe(false))
+})

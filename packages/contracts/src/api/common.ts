@@ -28,7 +28,7 @@ export const Id = Type.String({
   description: 'A UUIDv7',
 })
 
-export const Timestamp = Type.String({ format: 'date-time', description: 'RFC 3339, in UTC' })
+export { Timestamp } from './timestamp.ts'
 
 export const IdParams = Fields({ id: Id })
 
