@@ -1,4 +1,3 @@
-import { Fields } from '@conntext/contracts'
 import { isDatabaseAway, isUnstorableText, withoutData } from '@conntext/database'
 import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
@@ -6,7 +5,7 @@ import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
 import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { internalError, problemResponse } from './problem.ts'
-import { isJson, readStrictly, refuseRepeated } from './strict.ts'
+import { isJson, readStrictly, refuseRepeated, refusingQueries } from './strict.ts'
 
 /** Turns whatever was thrown into what may be told; what is our own fault is logged with its cause. */
 export function toAppError(code: string | number, error: unknown, log: Logger, about: object): AppError {
@@ -40,8 +39,8 @@ function faultsOf(error: ValidationError): InputFault[] {
  * The root of every Elysia app here: problems for errors, unknown fields refused instead of dropped, JSON bodies only
  * where a route doesn't read its body itself (`rawBodies`: path prefixes).
  */
-export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
-  new Elysia({ normalize: false, strictPath: true })
+export const baseApp = (options: { log: Logger; rawBodies?: string[] }) => {
+  const app = new Elysia({ normalize: false, strictPath: true })
     .wrap(settling)
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const id = requestId(request.headers)
@@ -56,8 +55,11 @@ export const baseApp = (options: { log: Logger; rawBodies?: string[] }) =>
       if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
       throw requestErrors.wrongContentType('Send application/json.')
     })
-    // For every route that doesn't say which query it takes: none.
-    .guard({ query: Fields({}) })
+  return app.onBeforeHandle(
+    { as: 'global' },
+    refusingQueries(() => app.routes),
+  )
+}
 
 // Around everything, so that it sees the final answer whether a handler or an error made it.
 const settling =

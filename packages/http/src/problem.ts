@@ -26,6 +26,15 @@ export function problemResponse(error: AppError, requestId: string): Response {
   return new Response(JSON.stringify(toProblem(error, requestId)), { status: error.status, headers })
 }
 
+/**
+ * For a route's `detail`: what it may answer beyond what any route of its form may, as descriptions by status. The
+ * OpenAPI document takes them in.
+ */
+export const refusals = (byStatus: Record<number, string>): object => ({ [REFUSALS]: byStatus })
+
+/** Where `refusals` stand in a route's `detail`; not part of the document. */
+export const REFUSALS = 'x-refusals'
+
 /** What a client is told of a failure that is ours: nothing but that it was. */
 export const internalError = (cause: unknown): AppError =>
   new AppError('internal', 500, 'Something went wrong here', { cause })

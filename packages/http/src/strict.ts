@@ -37,6 +37,32 @@ export function refuseRepeated(url: string): void {
     seen.add(name)
   }
   if (repeated.size === 0) return
-  const faults = [...repeated].map((name): InputFault => ({ path: `/query/${name}`, message: 'Given more than once' }))
-  throw requestErrors.invalid({ errors: faults.slice(0, MAX_FAULTS) })
+  throw invalidQuery([...repeated], 'Given more than once')
 }
+
+type Route = { method: string; path: string; hooks: unknown }
+
+/**
+ * For routes that don't say which query they take: none. (A guard with an empty schema would do as much, but the routes
+ * are described from what Elysia tells of them, where a guard's schema hides their own.)
+ * @throws request.invalid (422)
+ */
+export function refusingQueries(routes: () => Route[]) {
+  const key = ({ method, path }: Pick<Route, 'method' | 'path'>) => `${method} ${path}`
+  const takesNone = (route: Route) => (route.hooks as { query?: unknown }).query === undefined
+  let closed: Set<string> | undefined
+  return ({ request, route }: { request: Request; route: string }): void => {
+    const { url, method } = request
+    const query = url.indexOf('?')
+    if (query === -1) return
+    closed ??= new Set(routes().filter(takesNone).map(key))
+    if (!closed.has(key({ method, path: route }))) return
+    const names = [...new URLSearchParams(url.slice(query)).keys()]
+    if (names.length > 0) throw invalidQuery(names, 'Unexpected property')
+  }
+}
+
+const invalidQuery = (names: string[], message: string) =>
+  requestErrors.invalid({
+    errors: names.slice(0, MAX_FAULTS).map((name): InputFault => ({ path: `/query/${name}`, message })),
+  })

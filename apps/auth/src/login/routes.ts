@@ -1,5 +1,5 @@
 import { Authenticated, LoginRequest } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
 import type { Login } from './service.ts'
 
@@ -15,5 +15,6 @@ export const loginRoutes = (options: AccessOptions, login: Login) =>
         operationId: 'login',
         summary: 'Log in with a user name or email address and a password',
         tags: ['Authentication'],
+        ...refusals({ 401: 'The user name or the password is wrong' }),
       },
     })

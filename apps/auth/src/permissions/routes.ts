@@ -1,5 +1,5 @@
 import { EffectivePermissions, EffectiveQuery, PermissionCatalogue } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
 import type { Permissions } from './service.ts'
 
@@ -17,5 +17,10 @@ export const permissionRoutes = (options: AccessOptions, permissions: Permission
       can: 'member',
       query: EffectiveQuery,
       response: { 200: EffectivePermissions },
-      detail: { operationId: 'getEffectivePermissions', summary: 'What a member may do', tags },
+      detail: {
+        operationId: 'getEffectivePermissions',
+        summary: 'What a member may do',
+        tags,
+        ...refusals({ 404: 'There is no such member, or no such channel' }),
+      },
     })

@@ -1,5 +1,5 @@
 import { IdParams, NewRole, PageQuery, Role, RolePage, RolePatch } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { pageRequest } from '../paging.ts'
@@ -42,6 +42,11 @@ export const roleRoutes = (options: AccessOptions, roles: Roles) =>
         can: 'role.manage',
         params: IdParams,
         response: { 204: Type.Void() },
-        detail: { operationId: 'deleteRole', summary: 'Delete a role', tags },
+        detail: {
+          operationId: 'deleteRole',
+          summary: 'Delete a role',
+          tags,
+          ...refusals({ 409: '@everyone stays' }),
+        },
       },
     )

@@ -1,5 +1,5 @@
 import { Authenticated, IdParams, PageQuery, RefreshRequest, SessionPage } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { pageRequest } from '../paging.ts'
@@ -15,7 +15,12 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
       parse: 'json',
       body: RefreshRequest,
       response: { 200: Authenticated },
-      detail: { operationId: 'refresh', summary: 'Exchange a refresh token, which works once, for new tokens', tags },
+      detail: {
+        operationId: 'refresh',
+        summary: 'Exchange a refresh token, which works once, for new tokens',
+        tags,
+        ...refusals({ 401: 'The refresh token is not valid; log in again' }),
+      },
     })
     .post(
       '/logout',

@@ -1,4 +1,5 @@
 import { Problem } from '@conntext/contracts'
+import { REFUSALS } from '@conntext/http'
 import { toOpenAPISchema } from '@elysiajs/openapi/openapi'
 import { Components } from './schemas.ts'
 
@@ -14,12 +15,12 @@ type Body = Record<string, { schema: Json }>
 export type App = Parameters<typeof toOpenAPISchema>[0]
 
 const PROBLEMS: Record<string, string> = {
-  BadRequest: 'The body could not be read',
+  BadRequest: 'The request could not be read',
   Unauthenticated: 'No token, or one that is not valid any more',
   Forbidden: 'A permission is missing',
   NotFound: 'There is no such thing, or the caller may not know of it',
   Conflict: 'It is in the way of something that exists',
-  TooLarge: 'The body is too large',
+  TooLarge: 'The body or the address is too long',
   WrongContentType: 'The body is of a type that is not taken here',
   Invalid: 'The request is not valid; `errors` says where',
   TooMany: 'Too many requests; `Retry-After` says when to come back',
@@ -42,7 +43,7 @@ export function describeApi(apps: App[], version: string) {
     for (const [path, methods] of Object.entries(described)) {
       for (const [method, operation] of Object.entries(methods)) {
         if (!operation.operationId) throw new Error(`${method} ${path} has no operationId`)
-        paths[path] = { ...paths[path], [method]: finish(operation, components) }
+        paths[path] = { ...paths[path], [method]: finish(method, operation, components) }
       }
     }
   }
@@ -68,7 +69,7 @@ export function describeApi(apps: App[], version: string) {
 const sorted = <T>(map: Record<string, T>): Record<string, T> =>
   Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)))
 
-function finish(operation: Operation, components: Components): Operation {
+function finish(method: string, { [REFUSALS]: refused, ...operation }: Operation, components: Components): Operation {
   const referring = (content: Body): Body =>
     Object.fromEntries(
       Object.entries(content).map(([type, media]) => [
@@ -90,7 +91,7 @@ function finish(operation: Operation, components: Components): Operation {
     ...(operation.requestBody
       ? { requestBody: { required: true, ...operation.requestBody, content: referring(operation.requestBody.content) } }
       : {}),
-    responses: { ...failures(operation), ...responses },
+    responses: { ...failures(method, operation), ...refusalsOf(refused), ...responses },
   }
 }
 
@@ -102,18 +103,24 @@ function finishResponse({ content, ...rest }: Response, referring: (content: Bod
   return types.length > 0 ? { ...rest, content: referring(Object.fromEntries(types)) } : rest
 }
 
+const refusalsOf = (refused: unknown): Operation['responses'] =>
+  Object.fromEntries(Object.entries((refused ?? {}) as Record<string, string>).map(([k, text]) => [k, problem(text)]))
+
 /** What can go wrong with any operation of this form. A route's own words about a status win. */
-function failures(operation: Operation): Operation['responses'] {
+function failures(method: string, operation: Operation): Operation['responses'] {
   const refer = (name: string) => ({ $ref: `#/components/responses/${name}` })
   const open = Array.isArray(operation.security) && operation.security.length === 0
   const body = operation.requestBody !== undefined
   const parameters = operation.parameters ?? []
   return {
-    ...(body ? { 400: refer('BadRequest') } : {}),
+    400: refer('BadRequest'),
     ...(open ? {} : { 401: refer('Unauthenticated'), 403: refer('Forbidden') }),
     ...(parameters.some((one) => one.in === 'path') ? { 404: refer('NotFound') } : {}),
-    ...(body ? { 409: refer('Conflict'), 413: refer('TooLarge'), 415: refer('WrongContentType') } : {}),
-    ...(body || parameters.length > 0 ? { 422: refer('Invalid') } : {}),
+    ...(body ? { 409: refer('Conflict') } : {}),
+    413: refer('TooLarge'),
+    ...(method === 'get' || method === 'head' ? {} : { 415: refer('WrongContentType') }),
+    // A query that an operation doesn't take is refused, so even one without parameters can be asked wrongly.
+    422: refer('Invalid'),
     429: refer('TooMany'),
     500: refer('Internal'),
     503: refer('Away'),

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DocsData, DocsErrors, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndSessionData, EndSessionErrors, EndSessionResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetServerData, GetServerErrors, GetServerResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, InspectMediaData, InspectMediaErrors, InspectMediaResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LogoutData, LogoutErrors, LogoutResponses, MetricsData, MetricsErrors, OpenapiData, OpenapiErrors, ReadyData, ReadyErrors, ReadyResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses } from './types.gen';
+import type { CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndSessionData, EndSessionErrors, EndSessionResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetServerData, GetServerErrors, GetServerResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LogoutData, LogoutErrors, LogoutResponses, MetricsData, MetricsErrors, MetricsResponses, OpenapiData, OpenapiErrors, OpenapiResponses, ReadyData, ReadyErrors, ReadyResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -26,7 +26,7 @@ export const getKeys = <ThrowOnError extends boolean = false>(options?: Options<
 /**
  * This API to read and try
  */
-export const docs = <ThrowOnError extends boolean = false>(options?: Options<DocsData, ThrowOnError>): RequestResult<unknown, DocsErrors, ThrowOnError> => (options?.client ?? client).get<unknown, DocsErrors, ThrowOnError>({ url: '/docs', ...options });
+export const docs = <ThrowOnError extends boolean = false>(options?: Options<DocsData, ThrowOnError>): RequestResult<DocsResponses, DocsErrors, ThrowOnError> => (options?.client ?? client).get<DocsResponses, DocsErrors, ThrowOnError>({ url: '/docs', ...options });
 
 /**
  * Whether the process runs
@@ -36,7 +36,7 @@ export const live = <ThrowOnError extends boolean = false>(options?: Options<Liv
 /**
  * Figures in the Prometheus text format
  */
-export const metrics = <ThrowOnError extends boolean = false>(options?: Options<MetricsData, ThrowOnError>): RequestResult<unknown, MetricsErrors, ThrowOnError> => (options?.client ?? client).get<unknown, MetricsErrors, ThrowOnError>({
+export const metrics = <ThrowOnError extends boolean = false>(options?: Options<MetricsData, ThrowOnError>): RequestResult<MetricsResponses, MetricsErrors, ThrowOnError> => (options?.client ?? client).get<MetricsResponses, MetricsErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/metrics',
     ...options
@@ -45,7 +45,7 @@ export const metrics = <ThrowOnError extends boolean = false>(options?: Options<
 /**
  * This API as an OpenAPI document
  */
-export const openapi = <ThrowOnError extends boolean = false>(options?: Options<OpenapiData, ThrowOnError>): RequestResult<unknown, OpenapiErrors, ThrowOnError> => (options?.client ?? client).get<unknown, OpenapiErrors, ThrowOnError>({ url: '/openapi.json', ...options });
+export const openapi = <ThrowOnError extends boolean = false>(options?: Options<OpenapiData, ThrowOnError>): RequestResult<OpenapiResponses, OpenapiErrors, ThrowOnError> => (options?.client ?? client).get<OpenapiResponses, OpenapiErrors, ThrowOnError>({ url: '/openapi.json', ...options });
 
 /**
  * Whether requests can be served
@@ -330,15 +330,6 @@ export const getMedia = <ThrowOnError extends boolean = false>(options: Options<
  * Download a file, or a range of it
  */
 export const downloadMedia = <ThrowOnError extends boolean = false>(options: Options<DownloadMediaData, ThrowOnError>): RequestResult<DownloadMediaResponses, DownloadMediaErrors, ThrowOnError> => (options.client ?? client).get<DownloadMediaResponses, DownloadMediaErrors, ThrowOnError>({
-    security: [{ scheme: 'bearer', type: 'http' }],
-    url: '/v1/media/{mediaId}/content',
-    ...options
-});
-
-/**
- * The headers of a download
- */
-export const inspectMedia = <ThrowOnError extends boolean = false>(options: Options<InspectMediaData, ThrowOnError>): RequestResult<InspectMediaResponses, InspectMediaErrors, ThrowOnError> => (options.client ?? client).head<InspectMediaResponses, InspectMediaErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/media/{mediaId}/content',
     ...options

@@ -561,6 +561,18 @@ export type GetKeysData = {
 
 export type GetKeysErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
@@ -594,6 +606,18 @@ export type DocsData = {
 
 export type DocsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
@@ -609,6 +633,15 @@ export type DocsErrors = {
 
 export type DocsError = DocsErrors[keyof DocsErrors];
 
+export type DocsResponses = {
+    /**
+     * The page
+     */
+    200: string;
+};
+
+export type DocsResponse = DocsResponses[keyof DocsResponses];
+
 export type LiveData = {
     body?: never;
     path?: never;
@@ -617,6 +650,18 @@ export type LiveData = {
 };
 
 export type LiveErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -651,6 +696,10 @@ export type MetricsData = {
 
 export type MetricsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -658,6 +707,14 @@ export type MetricsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -674,6 +731,15 @@ export type MetricsErrors = {
 
 export type MetricsError = MetricsErrors[keyof MetricsErrors];
 
+export type MetricsResponses = {
+    /**
+     * The figures
+     */
+    200: string;
+};
+
+export type MetricsResponse = MetricsResponses[keyof MetricsResponses];
+
 export type OpenapiData = {
     body?: never;
     path?: never;
@@ -682,6 +748,18 @@ export type OpenapiData = {
 };
 
 export type OpenapiErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -698,6 +776,17 @@ export type OpenapiErrors = {
 
 export type OpenapiError = OpenapiErrors[keyof OpenapiErrors];
 
+export type OpenapiResponses = {
+    /**
+     * The document
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type OpenapiResponse = OpenapiResponses[keyof OpenapiResponses];
+
 export type ReadyData = {
     body?: never;
     path?: never;
@@ -706,6 +795,18 @@ export type ReadyData = {
 };
 
 export type ReadyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -766,6 +867,10 @@ export type ListAuditEventsData = {
 
 export type ListAuditEventsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -773,6 +878,10 @@ export type ListAuditEventsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -816,6 +925,10 @@ export type GetAuditEventData = {
 
 export type GetAuditEventErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -827,6 +940,10 @@ export type GetAuditEventErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -865,15 +982,19 @@ export type LoginData = {
 
 export type LoginErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
+    /**
+     * The user name or the password is wrong
+     */
+    401: Problem;
     /**
      * It is in the way of something that exists
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -918,6 +1039,10 @@ export type LogoutData = {
 
 export type LogoutErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -925,6 +1050,18 @@ export type LogoutErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -959,15 +1096,19 @@ export type RefreshData = {
 
 export type RefreshErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
+    /**
+     * The refresh token is not valid; log in again
+     */
+    401: Problem;
     /**
      * It is in the way of something that exists
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1012,15 +1153,27 @@ export type RegisterData = {
 
 export type RegisterErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
+    /**
+     * The server takes no new members, or only by invitation, or the setup code is wrong
+     */
+    403: Problem;
+    /**
+     * There is no such invite
+     */
+    404: Problem;
     /**
      * It is in the way of something that exists
      */
     409: Problem;
     /**
-     * The body is too large
+     * The invite has expired, or has been used as often as it may be
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1074,6 +1227,10 @@ export type ListSessionsData = {
 
 export type ListSessionsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1081,6 +1238,10 @@ export type ListSessionsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1124,6 +1285,10 @@ export type EndSessionData = {
 
 export type EndSessionErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1135,6 +1300,14 @@ export type EndSessionErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1182,6 +1355,10 @@ export type ListChannelsData = {
 
 export type ListChannelsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1189,6 +1366,10 @@ export type ListChannelsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1220,6 +1401,12 @@ export type ListChannelsResponse = ListChannelsResponses[keyof ListChannelsRespo
 
 export type CreateChannelData = {
     body: NewChannel;
+    headers?: {
+        /**
+         * A repeat with the same key and body, within a day, answers what the first did
+         */
+        'idempotency-key'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/channels';
@@ -1227,7 +1414,7 @@ export type CreateChannelData = {
 
 export type CreateChannelErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -1243,7 +1430,7 @@ export type CreateChannelErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1293,6 +1480,10 @@ export type DeleteChannelData = {
 
 export type DeleteChannelErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1304,6 +1495,14 @@ export type DeleteChannelErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1347,6 +1546,10 @@ export type GetChannelData = {
 
 export type GetChannelErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1358,6 +1561,10 @@ export type GetChannelErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1401,7 +1608,7 @@ export type UpdateChannelData = {
 
 export type UpdateChannelErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -1421,7 +1628,7 @@ export type UpdateChannelErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1485,6 +1692,10 @@ export type ListMessagesData = {
 
 export type ListMessagesErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1496,6 +1707,10 @@ export type ListMessagesErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1539,7 +1754,7 @@ export type SendMessageData = {
 
 export type SendMessageErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -1559,7 +1774,7 @@ export type SendMessageErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1613,6 +1828,10 @@ export type DeleteMessageData = {
 
 export type DeleteMessageErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1624,6 +1843,14 @@ export type DeleteMessageErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1671,6 +1898,10 @@ export type GetMessageData = {
 
 export type GetMessageErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1682,6 +1913,10 @@ export type GetMessageErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1729,7 +1964,7 @@ export type EditMessageData = {
 
 export type EditMessageErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -1749,7 +1984,7 @@ export type EditMessageErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1799,6 +2034,10 @@ export type ListOverridesData = {
 
 export type ListOverridesErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1810,6 +2049,10 @@ export type ListOverridesErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1857,6 +2100,10 @@ export type RemoveOverrideData = {
 
 export type RemoveOverrideErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -1868,6 +2115,14 @@ export type RemoveOverrideErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -1915,7 +2170,7 @@ export type SetOverrideData = {
 
 export type SetOverrideErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -1935,7 +2190,7 @@ export type SetOverrideErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -1980,6 +2235,26 @@ export type GatewayData = {
 
 export type GatewayErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * This origin may not connect
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * This address speaks WebSocket
+     */
+    426: Problem;
+    /**
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
@@ -2013,6 +2288,10 @@ export type ListInvitesData = {
 
 export type ListInvitesErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2020,6 +2299,10 @@ export type ListInvitesErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2051,6 +2334,12 @@ export type ListInvitesResponse = ListInvitesResponses[keyof ListInvitesResponse
 
 export type CreateInviteData = {
     body: NewInvite;
+    headers?: {
+        /**
+         * A repeat with the same key and body, within a day, answers what the first did
+         */
+        'idempotency-key'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/invites';
@@ -2058,7 +2347,7 @@ export type CreateInviteData = {
 
 export type CreateInviteErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -2074,7 +2363,7 @@ export type CreateInviteErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -2124,6 +2413,10 @@ export type RevokeInviteData = {
 
 export type RevokeInviteErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2135,6 +2428,14 @@ export type RevokeInviteErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2178,6 +2479,10 @@ export type DeleteMediaData = {
 
 export type DeleteMediaErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2189,6 +2494,18 @@ export type DeleteMediaErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * A message carries the file
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2232,6 +2549,10 @@ export type GetMediaData = {
 
 export type GetMediaErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2243,6 +2564,10 @@ export type GetMediaErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2286,6 +2611,10 @@ export type DownloadMediaData = {
 
 export type DownloadMediaErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2297,6 +2626,18 @@ export type DownloadMediaErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The file is not the one that was meant by If-Match or If-Unmodified-Since
+     */
+    412: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The range lies outside the file
+     */
+    416: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2330,64 +2671,6 @@ export type DownloadMediaResponses = {
 
 export type DownloadMediaResponse = DownloadMediaResponses[keyof DownloadMediaResponses];
 
-export type InspectMediaData = {
-    body?: never;
-    path: {
-        /**
-         * A UUIDv7
-         */
-        mediaId: string;
-    };
-    query?: never;
-    url: '/v1/media/{mediaId}/content';
-};
-
-export type InspectMediaErrors = {
-    /**
-     * No token, or one that is not valid any more
-     */
-    401: Problem;
-    /**
-     * A permission is missing
-     */
-    403: Problem;
-    /**
-     * There is no such thing, or the caller may not know of it
-     */
-    404: Problem;
-    /**
-     * The request is not valid; `errors` says where
-     */
-    422: Problem;
-    /**
-     * Too many requests; `Retry-After` says when to come back
-     */
-    429: Problem;
-    /**
-     * Something went wrong here
-     */
-    500: Problem;
-    /**
-     * A part of the server is away for the moment
-     */
-    503: Problem;
-};
-
-export type InspectMediaError = InspectMediaErrors[keyof InspectMediaErrors];
-
-export type InspectMediaResponses = {
-    /**
-     * The file
-     */
-    200: Blob | File;
-    /**
-     * The part that was asked for
-     */
-    206: Blob | File;
-};
-
-export type InspectMediaResponse = InspectMediaResponses[keyof InspectMediaResponses];
-
 export type ListMembersData = {
     body?: never;
     path?: never;
@@ -2406,6 +2689,10 @@ export type ListMembersData = {
 
 export type ListMembersErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2413,6 +2700,10 @@ export type ListMembersErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2456,6 +2747,10 @@ export type GetMemberData = {
 
 export type GetMemberErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2467,6 +2762,10 @@ export type GetMemberErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2510,7 +2809,7 @@ export type UpdateMemberData = {
 
 export type UpdateMemberErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -2530,7 +2829,7 @@ export type UpdateMemberErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -2575,6 +2874,10 @@ export type ListPermissionsData = {
 
 export type ListPermissionsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2582,6 +2885,14 @@ export type ListPermissionsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -2625,6 +2936,10 @@ export type GetEffectivePermissionsData = {
 
 export type GetEffectivePermissionsErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2632,6 +2947,14 @@ export type GetEffectivePermissionsErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * There is no such member, or no such channel
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2679,6 +3002,10 @@ export type ListRolesData = {
 
 export type ListRolesErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2686,6 +3013,10 @@ export type ListRolesErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2730,7 +3061,7 @@ export type CreateRoleData = {
 
 export type CreateRoleErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -2746,7 +3077,7 @@ export type CreateRoleErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -2796,6 +3127,10 @@ export type DeleteRoleData = {
 
 export type DeleteRoleErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -2807,6 +3142,18 @@ export type DeleteRoleErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * @everyone stays
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -2850,7 +3197,7 @@ export type UpdateRoleData = {
 
 export type UpdateRoleErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -2870,7 +3217,7 @@ export type UpdateRoleErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -2915,6 +3262,18 @@ export type GetServerData = {
 
 export type GetServerErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
@@ -2948,7 +3307,7 @@ export type UpdateServerData = {
 
 export type UpdateServerErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -2964,7 +3323,7 @@ export type UpdateServerErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -3009,6 +3368,10 @@ export type GetSystemHealthData = {
 
 export type GetSystemHealthErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -3016,6 +3379,14 @@ export type GetSystemHealthErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -3055,7 +3426,7 @@ export type UploadMediaData = {
 
 export type UploadMediaErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -3071,7 +3442,7 @@ export type UploadMediaErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -3116,6 +3487,10 @@ export type GetOwnUserData = {
 
 export type GetOwnUserErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -3123,6 +3498,14 @@ export type GetOwnUserErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
@@ -3157,7 +3540,7 @@ export type UpdateOwnUserData = {
 
 export type UpdateOwnUserErrors = {
     /**
-     * The body could not be read
+     * The request could not be read
      */
     400: Problem;
     /**
@@ -3173,7 +3556,7 @@ export type UpdateOwnUserErrors = {
      */
     409: Problem;
     /**
-     * The body is too large
+     * The body or the address is too long
      */
     413: Problem;
     /**
@@ -3223,6 +3606,10 @@ export type GetUserData = {
 
 export type GetUserErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -3234,6 +3621,10 @@ export type GetUserErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -3272,6 +3663,10 @@ export type GetVoiceStatusData = {
 
 export type GetVoiceStatusErrors = {
     /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
      * No token, or one that is not valid any more
      */
     401: Problem;
@@ -3279,6 +3674,14 @@ export type GetVoiceStatusErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
