@@ -73,7 +73,7 @@ async function readBody(request: Request, parameters: URLSearchParams, maxBytes:
   // Parameters too long for the URL.
   const form = await new Response(new Uint8Array(raw), { headers: { 'content-type': type } }).formData()
   for (const [name, value] of form.entries()) {
-    parameters.append(name, typeof value === 'string' ? value : await value.text())
+    parameters.append(name, typeof value === 'string' ? value : await (value as Blob).text())
   }
   return Buffer.alloc(0)
 }
