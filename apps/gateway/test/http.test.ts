@@ -191,6 +191,8 @@ test('a wrong method is a 405 that names the right ones', async () => {
   expect(response.status).toBe(405)
   expect(response.headers.get('allow')).toBe('GET, HEAD, OPTIONS, PATCH')
   expect(await response.json()).toMatchObject({ code: 'request.wrongMethod' })
+  const probe = await fetch(`${stack.url}/livez`, { method: 'POST' })
+  expect([probe.status, probe.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS'])
   const own = await fetch(`${stack.url}/v1/nothing`, { method: 'DELETE', headers: bearer() })
   expect(own.status).toBe(404)
 })

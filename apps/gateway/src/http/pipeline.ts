@@ -42,6 +42,8 @@ export type Connection = {
 }
 
 const SOCKET_PATH = '/v1/gateway'
+// They come often and from one address: they are cheap, and must not be refused.
+const PROBES = new Set(['/livez', '/readyz'])
 const NO_TARGET: Target = { path: '', search: '' }
 
 /** The way of a request from the socket to the service and back. Never fails: every error becomes a problem. */
@@ -84,15 +86,15 @@ async function answer(deps: PipelineDeps, request: Request, exchange: Exchange):
   const destination = destinationOf(target.path)
   if (destination === undefined) throw requestErrors.noSuchRoute()
   exchange.destination = destination
-  // Probes come often and from one address: they are cheap, and must not be refused.
-  if (target.path === '/livez' || target.path === '/readyz') return deps.upstreams.gateway(request)
 
   const operations = deps.operationsOf(target.path)
   const operation = operations.get(request.method) ?? headOf(request.method, operations)
   const applicant = { path: target.path, address: exchange.address, token: bearerOf(request.headers), operation }
-  await admission.admit(applicant, (allowance) => {
-    exchange.allowance = allowance
-  })
+  if (!PROBES.has(target.path)) {
+    await admission.admit(applicant, (allowance) => {
+      exchange.allowance = allowance
+    })
+  }
   if (request.method === 'OPTIONS' && !operation) return optionsOf(operations)
   const response = await forward(deps, request, exchange, operations)
   return response.status === 404 && !operation && operations.size > 0 ? wrongMethod(operations, exchange) : response

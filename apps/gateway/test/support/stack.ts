@@ -137,6 +137,7 @@ const testDocument = {
     '/v1/users/{id}': { get: secured, patch: secured },
     '/v1/auth/login': { post: open },
     '/v1/server': { get: secured, patch: secured },
+    '/livez': { get: open },
     '/v1/search': { get: secured },
     '/v1/channels/{channelId}/messages': { post: secured },
     '/v1/uploads': { post: secured },
