@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { accessCases } from './matrix/cases/access.ts'
+import { bodyCases } from './matrix/cases/bodies.ts'
+import { type Case, maySucceed, type Subject } from './matrix/cases/case.ts'
+import { idCases } from './matrix/cases/ids.ts'
+import { particularCases } from './matrix/cases/particular.ts'
+import { sendTrick, type Trick, tricks } from './matrix/cases/paths.ts'
+import { queryCases } from './matrix/cases/query.ts'
+import { headerCases, transportCases } from './matrix/cases/transport.ts'
+import { faultsByDocument, faultsOfAnswer } from './matrix/check.ts'
+import { type Operation, operations } from './matrix/document.ts'
+import { goodRequest } from './matrix/requests.ts'
+import { type Scene, startScene } from './matrix/scene.ts'
+import { type Answer, type Ask, send } from './matrix/send.ts'
+
+/**
+ * Bad input of every kind on every operation of the OpenAPI document: new operations are covered as soon as there is a
+ * good request for them in matrix/requests.ts, which this test asks for.
+ */
+let scene: Scene
+
+beforeAll(async () => {
+  scene = await startScene()
+}, 60_000)
+
+afterAll(() => scene?.[Symbol.asyncDispose](), 60_000)
+
+const expected = (operation: Operation, { expect }: Case): number[] | undefined => {
+  if (expect === 'documented') return undefined
+  return expect === 'success' ? [operation.success] : [expect].flat()
+}
+
+function faultsOf(operation: Operation, one: Case, answer: Answer, ask: Ask): string[] {
+  const wanted = expected(operation, one)
+  const unexpected = wanted && !wanted.includes(answer.status)
+  return [
+    ...(unexpected ? [`is ${answer.status}, not ${wanted.join(' or ')}: ${answer.text.slice(0, 200)}`] : []),
+    ...faultsOfAnswer(answer, operation.method),
+    ...faultsByDocument(operation, answer),
+    ...(one.also?.(answer, ask) ?? []),
+  ]
+}
+
+async function tryCase({ operation, good }: Subject, one: Case): Promise<string[]> {
+  const base = maySucceed(one, operation) ? await goodRequest(operation, scene) : good
+  const ask = { ...base, ...one.change(base) }
+  const answer = await send(scene.server.url, operation.method, operation.path, ask)
+  return faultsOf(operation, one, answer, ask).map((fault) => `${one.name}: ${fault}`)
+}
+
+async function tryTrick({ good }: Subject, trick: Trick): Promise<string[]> {
+  const answer = await sendTrick(scene.server.url, trick, good.token)
+  if (!answer) return [`${trick.name}: no answer`]
+  const expected = trick.expect.includes(answer.status)
+  return [
+    ...(expected ? [] : [`is ${answer.status}, not ${trick.expect.join(' or ')}: ${answer.text.slice(0, 200)}`]),
+    ...faultsOfAnswer(answer, trick.method),
+  ].map((fault) => `${trick.name} (${trick.target.slice(0, 80)}): ${fault}`)
+}
+
+const generators = [accessCases, idCases, queryCases, bodyCases, transportCases, headerCases, particularCases]
+const plain: Case = { name: 'a good request', expect: 'success', change: () => ({}) }
+
+for (const operation of operations) {
+  test.concurrent(`${operation.method} ${operation.path}`, async () => {
+    const subject = { operation, scene, good: await goodRequest(operation, scene) }
+    const faults: string[] = []
+    const cases = [plain, ...generators.flatMap((generate) => generate(subject))]
+    for (const one of cases) faults.push(...(await tryCase(subject, one)))
+    for (const trick of tricks(subject)) faults.push(...(await tryTrick(subject, trick)))
+    // Whatever was tried, the operation still does what it is for.
+    faults.push(...(await tryCase(subject, plain)))
+    expect(faults).toEqual([])
+  }, 120_000)
+}
+
+test('afterwards the same process is ready, and has nothing to complain of', async () => {
+  const { server } = scene
+  expect(operations.length).toBeGreaterThan(40)
+  expect(existsSync(`/proc/${server.pid}`)).toBe(true)
+  expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
+  expect(server.output().match(/"level":"(error|fatal)".*/g) ?? []).toEqual([])
+  expect(server.output()).not.toMatch(/a long enough password|eyJ[A-Za-z0-9_-]+\.eyJ/)
+})
