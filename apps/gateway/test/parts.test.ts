@@ -4,6 +4,7 @@ import { eventually } from '@conntext/testing'
 import fc from 'fast-check'
 import { gatewayDefaults, readGatewayConfig } from '../src/config.ts'
 import { addressKey, createAddressReader } from '../src/http/address.ts'
+import { boundBody } from '../src/http/body.ts'
 import { compileOperations } from '../src/http/operations.ts'
 import { destinationOf } from '../src/http/routing.ts'
 import { RateLimiter } from '../src/rate-limit.ts'
@@ -160,3 +161,13 @@ test('news in any order, any number of times, with a gate that opens and closes,
     { numRuns: 200 },
   )
 }, 30_000)
+
+test('a body that breaks off is the client’s going away, not our failure', async () => {
+  const body = new ReadableStream({
+    pull(controller) {
+      controller.error(new DOMException('The connection was closed.', 'AbortError'))
+    },
+  })
+  const request = new Request('http://localhost/v1/auth/login', { method: 'POST', body })
+  await expect(boundBody(request, 1_000)).rejects.toMatchObject({ code: 'request.unparsable', status: 400 })
+})

@@ -10,7 +10,7 @@ export const isStreamed = (path: string): boolean => path === STREAMED || path.s
 /**
  * Holds a JSON route's body to its limit: by Content-Length before anything is read, else by counting while reading.
  * Answers the body where it had to be read, undefined where it can pass as it is.
- * @throws request.tooLarge (413)
+ * @throws request.tooLarge (413), request.unparsable (400) when the client goes away meanwhile
  */
 export async function boundBody(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
   const length = request.headers.get('content-length')
@@ -18,10 +18,18 @@ export async function boundBody(request: Request, maxBytes: number): Promise<Uin
     if (Number(length) > maxBytes) throw tooLarge(maxBytes)
     return undefined
   }
-  return request.body === null ? undefined : readBounded(request.body, maxBytes)
+  return request.body === null ? undefined : readBounded(arriving(request.body), maxBytes)
 }
 
-async function readBounded(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+async function* arriving(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (cause) {
+    throw requestErrors.unparsable({ detail: 'The body did not arrive whole.', cause })
+  }
+}
+
+async function readBounded(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let total = 0
   // Leaving the loop cancels the stream: the rest is not read.
