@@ -1,7 +1,7 @@
 import type { Bus } from '@conntext/bus'
 import { authPort, type SystemPort } from '@conntext/contracts'
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
-import { type AccessOptions, actorOf, baseApp, Guard, idempotency, type Service, servePort } from '@conntext/http'
+import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { createAuthPort } from './authority/port.ts'
@@ -19,7 +19,7 @@ import { type SlotLimits, Slots } from './passwords/slots.ts'
 import { permissionRoutes } from './permissions/routes.ts'
 import { createPermissions } from './permissions/service.ts'
 import { Pruning } from './pruning.ts'
-import { Refusals } from './refusals.ts'
+import { createRefusals, type Refusals } from './refusals.ts'
 import { registrationRoutes } from './registration/routes.ts'
 import { createRegistration } from './registration/service.ts'
 import { roleRoutes } from './roles/routes.ts'
@@ -57,7 +57,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const keyring = new Keyring(deps.masterKey)
   const tokens = new AccessTokens(clock)
   const changes = createChanges({ db, bus, log, keyring, system })
-  const refusals = new Refusals({
+  const refusalLog = new RefusalLog({
     clock,
     log,
     record: async (event) => {
@@ -65,6 +65,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await changes.settled()
     },
   })
+  const refusals = createRefusals(refusalLog)
   const port = createAuthPort({ db, relay: changes.relay, clock })
   const guard = new Guard({ auth: port, bus, log, clock })
   const pruning = new Pruning({ db, clock, log })
@@ -78,11 +79,11 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await makeReady(db, { keyring, tokens })
       await guard.start()
       changes.relay.start()
-      refusals.start()
+      refusalLog.start()
       pruning.start()
     },
     async stop() {
-      await Promise.all([pruning.stop(), refusals.stop()])
+      await Promise.all([pruning.stop(), refusalLog.stop()])
       await inTime(changes.relay.stop({ flush: true }), log)
       await guard.stop()
     },
@@ -133,7 +134,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
       key: keyring.hashKey('idempotency'),
       log,
     }),
-    refused: (caller, permission, route) => refusals.note('access.refused', actorOf(caller), route, { permission }),
+    refused: refusals.access,
   }
   return baseApp({ log })
     .use(registrationRoutes(options, registration))

@@ -6,6 +6,7 @@ import {
   channelNotFound,
   createHealth,
   type Guard,
+  type Refused,
   servePort,
   toAppError,
   toProblem,
@@ -13,7 +14,6 @@ import {
 import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
-import type { Refused } from './access/refusals.ts'
 import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
 import { tables, type WriteStreams } from './streams/writer.ts'

@@ -1,11 +1,11 @@
 import type { Bus } from '@conntext/bus'
 import type { AuditEvent, SystemPort } from '@conntext/contracts'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
-import { baseApp, type Guard, type Service } from '@conntext/http'
+import { baseApp, type Guard, noteAccess, RefusalLog, type Service } from '@conntext/http'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
-import { Refusals } from './access/refusals.ts'
+import { messagingAudit, recordAudit } from './audit.ts'
 import { OBJECT_DELETION, type ObjectDeletion } from './media/removal.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
 import { messageRoutes } from './messages/routes.ts'
@@ -50,8 +50,14 @@ export function createMessagingService(given: MessagingDeps): Service {
   const nudge = () => relay.nudge()
   const publication = new Publication(bus, log)
   const write = createStreamWriter(db, publication)
-  const refusals = new Refusals({ ...deps, nudge })
-  const refused = refusals.record
+  const refusals = new RefusalLog({
+    ...deps,
+    async record(event) {
+      await recordAudit(db, [event])
+      nudge()
+    },
+  })
+  const refused = noteAccess(refusals, messagingAudit)
   const sender = new Sender({ ...deps, write, refused })
   const shared = { ...deps, write, sender, refused, nudge }
   const routeDeps = { ...shared, access: { guard: deps.guard, refused } }
@@ -65,10 +71,11 @@ export function createMessagingService(given: MessagingDeps): Service {
         .sweepTemporary(ABANDONED_MS)
         .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
       relay.start()
+      refusals.start()
     },
     async stop() {
       await sender.close()
-      await Promise.all([publication.settled(), refusals.settled()])
+      await Promise.all([publication.settled(), refusals.stop()])
       await relay.stop({ flush: true })
     },
   }

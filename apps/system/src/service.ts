@@ -10,7 +10,16 @@ import {
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
 import { type ServerDetails, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
-import { type AccessOptions, baseApp, type Guard, idempotency, type Service, servePort } from '@conntext/http'
+import {
+  type AccessOptions,
+  baseApp,
+  type Guard,
+  idempotency,
+  noteAccess,
+  RefusalLog,
+  type Service,
+  servePort,
+} from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, deriveKey, type Logger, systemClock } from '@conntext/kernel'
 import { OutboxRelay } from '@conntext/outbox'
@@ -24,7 +33,7 @@ import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
 import { startJob } from './jobs.ts'
 import { implementPort } from './port.ts'
-import { Recorder } from './recorder.ts'
+import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { serverRoutes } from './server/routes.ts'
 import { setUp } from './server/service.ts'
 import { appendForeign } from './streams/service.ts'
@@ -60,13 +69,21 @@ export function createSystemService(given: SystemDeps): SystemService {
   const relay = createRelay(deps, ingest)
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
+  const refusals = new RefusalLog({
+    ...deps,
+    async record(event) {
+      await recordAudit(deps.db, [event])
+      nudge()
+    },
+  })
+  const refused = noteAccess(refusals, systemAudit)
   const keys = inviteKeys(deps.key)
   const own = createOwnHealth(deps)
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {
     guard: deps.guard,
-    refused: (caller, permission, route) => recorder.refused(caller, permission, route),
+    refused,
     idempotency: idempotency({
       store: idempotencyStore({ db: deps.db, table: systemIdempotencyKeys, log }),
       key: deriveKey(deps.key, 'idempotency'),
@@ -81,7 +98,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     app: baseApp({ log })
       .use(serverRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, nudge }, options))
-      .use(inviteRoutes({ ...deps, keys, recorder, nudge }, options))
+      .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
       .use(auditRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options)),
     port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, ingest, health: own }), {
@@ -92,11 +109,12 @@ export function createSystemService(given: SystemDeps): SystemService {
     async start() {
       await setUp(deps)
       relay.start()
+      refusals.start()
       jobs.push(startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log))
     },
     async stop() {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
-      await recorder.settle()
+      await refusals.stop()
       await relay.stop({ flush: true })
     },
   }

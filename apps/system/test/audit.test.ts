@@ -233,7 +233,7 @@ describe('what is recorded of the trail itself', () => {
     expect(await mine()).toEqual([{ filters: [] }, { filters: ['action', 'outcome'] }])
   })
 
-  test('a refusal is, once a minute for each caller, permission and route', async () => {
+  test('a refusal is, once a minute for each caller, permission and route, and at its end its repeats', async () => {
     const stranger = await system.member()
     for (let i = 0; i < 5; i += 1) await get({}, stranger)
     await system.call('POST', '/v1/invites', stranger, {})
@@ -242,6 +242,13 @@ describe('what is recorded of the trail itself', () => {
     expect(refused.map(({ target, data, outcome }) => ({ target, data, outcome }))).toEqual([
       { target: { kind: 'route', id: 'POST /v1/invites' }, data: { permission: 'invite.create' }, outcome: 'refused' },
       { target: { kind: 'route', id: 'GET /v1/audit/events' }, data: { permission: 'audit.view' }, outcome: 'refused' },
+    ])
+    system.clock.advance(61_000)
+    await get({}, stranger)
+    const later = await eventually(async () => ((await mine()).length >= 4 ? await mine() : undefined))
+    expect(later.slice(0, 2).map(({ data }) => data)).toEqual([
+      { permission: 'audit.view' },
+      { permission: 'audit.view', repeats: 4 },
     ])
   })
 })

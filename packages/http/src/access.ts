@@ -5,10 +5,12 @@ import { accessErrors, channelNotFound } from './errors.ts'
 import type { Guard } from './guard.ts'
 import { type Idempotency, IdempotencyHeaders } from './idempotency.ts'
 
+/** Records that somebody was refused; never fails and never waits. */
+export type Refused = (caller: Caller, permission: Permission, route: string) => void
+
 export type AccessOptions = {
   guard: Guard
-  /** Records that somebody was refused; never fails. */
-  refused(caller: Caller, permission: Permission, route: string): void
+  refused: Refused
   /** For routes with `idempotent: true`; without it there can be none. */
   idempotency?: Idempotency
 }

@@ -1,6 +1,6 @@
 import type { Authenticated, LoginRequest } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Visitor } from '@conntext/http'
+import type { Visitor } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
 import type { Changes } from '../changes.ts'
 import { verifyPassword } from '../passwords/passwords.ts'
@@ -64,7 +64,7 @@ export function createLogin({ db, slots, throttle, sessions, changes, refusals }
         return await sessions.answer(user, opened)
       } catch (error) {
         if (error instanceof AppError && error.status < 500) {
-          refusals.note('login.failed', actorOf(visitor), account?.id ?? null, { code: error.code })
+          refusals.login(visitor, account?.id ?? null, error.code)
         }
         throw error
       }

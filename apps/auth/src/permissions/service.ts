@@ -4,7 +4,7 @@ import {
   type EffectiveQuery,
   permissionNames,
 } from '@conntext/contracts'
-import { accessErrors, actorOf, type Caller, channelNotFound, type Guard } from '@conntext/http'
+import { accessErrors, type Caller, channelNotFound, type Guard } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import { memberErrors } from '../members/errors.ts'
 import type { Refusals } from '../refusals.ts'
@@ -24,7 +24,7 @@ export function createPermissions({ guard, clock, refusals }: Dependencies) {
     async effective(caller: Caller, query: EffectiveQuery): Promise<EffectivePermissions> {
       const { channelId, userId = caller.userId } = query
       if (userId !== caller.userId && !(await guard.allows(caller.userId, 'role.manage'))) {
-        refusals.note('access.refused', actorOf(caller), 'GET /v1/permissions/effective', { permission: 'role.manage' })
+        refusals.access(caller, 'role.manage', 'GET /v1/permissions/effective')
         throw accessErrors.forbidden('Asking about others needs the permission role.manage.')
       }
       if (channelId !== undefined && !(await guard.allows(caller.userId, 'channel.view', channelId))) {

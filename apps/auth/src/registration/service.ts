@@ -1,7 +1,7 @@
 import { type Authenticated, auditFor, type Registration, SERVER_STREAM, type SystemPort } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Visitor } from '@conntext/http'
+import type { Visitor } from '@conntext/http'
 import { AppError, equalSecrets, type Logger, newId } from '@conntext/kernel'
 import { type Changes, streamEvent } from '../changes.ts'
 import { hashPassword } from '../passwords/passwords.ts'
@@ -106,7 +106,7 @@ export function createRegistration(deps: Dependencies) {
         const error = conflictOf(thrown)
         if (error instanceof AppError && error.status < 500) {
           if (GUESSED.has(error.code)) await throttle.failed(guesser)
-          refusals.note('registration.refused', actorOf(visitor), null, { code: error.code })
+          refusals.registration(visitor, error.code)
         }
         throw error
       }

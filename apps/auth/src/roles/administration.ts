@@ -1,6 +1,6 @@
 import { isPermission, type Permission, permissionNames } from '@conntext/contracts'
 import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
-import { accessErrors, actorOf, type Caller } from '@conntext/http'
+import { accessErrors, type Caller } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
 import { lockAuthority } from '../authority/queries.ts'
 import type { Refusals } from '../refusals.ts'
@@ -40,9 +40,7 @@ export async function administer<T>(
       return change(tx, await readAdministrator(tx, caller.userId, ownerId))
     })
   } catch (error) {
-    if (error instanceof AppError && error.status === 403) {
-      refusals.note('access.refused', actorOf(caller), route, { permission: 'role.manage' })
-    }
+    if (error instanceof AppError && error.status === 403) refusals.access(caller, 'role.manage', route)
     throw error
   }
 }

@@ -1,8 +1,9 @@
-import { type AuditActor, auditFor } from '@conntext/contracts'
+import type { AuditActor } from '@conntext/contracts'
 import { media, messageMedia, messagingOutbox } from '@conntext/db-communications'
 import { newId } from '@conntext/kernel'
 import { enqueue } from '@conntext/outbox'
 import { and, asc, eq, inArray, notExists, sql } from 'drizzle-orm'
+import { messagingAudit, recordAudit } from '../audit.ts'
 import type { Transaction } from '../streams/writer.ts'
 
 /** The outbox topic for objects whose rows are gone: their bytes follow, as soon as the object store is there. */
@@ -10,8 +11,6 @@ export const OBJECT_DELETION = 'objectDeletion'
 export type ObjectDeletion = { key: string }
 
 export type Dropped = { id: string; ownerId: string; objectKey: string }
-
-const audit = auditFor('messaging')
 
 /** Deletes those of the media that no message carries, and owes the deletion of their bytes. Answers which they were. */
 export async function dropUnusedMedia(tx: Transaction, ids: string[]): Promise<Dropped[]> {
@@ -35,7 +34,6 @@ export async function dropUnusedMedia(tx: Transaction, ids: string[]): Promise<D
 
 /** Audits that somebody's action made these files go. */
 export async function recordDropped(tx: Transaction, actor: AuditActor, dropped: Dropped[]): Promise<void> {
-  const events = dropped.map(({ id, ownerId }) => audit('media.deleted', actor, id, { ownerId }))
-  const entries = events.map((event) => ({ id: event.id, topic: 'audit', payload: event }))
-  await enqueue(tx, messagingOutbox, entries)
+  const events = dropped.map(({ id, ownerId }) => messagingAudit('media.deleted', actor, id, { ownerId }))
+  await recordAudit(tx, events)
 }

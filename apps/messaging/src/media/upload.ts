@@ -1,9 +1,9 @@
-import { auditFor, type Media } from '@conntext/contracts'
-import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import type { Media } from '@conntext/contracts'
+import type { Communications } from '@conntext/db-communications'
 import { actorOf, type Caller, type Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { type ObjectStore, ObjectStoreFull, ObjectTooLarge, type StoredObject } from '@conntext/object-store'
-import { enqueue } from '@conntext/outbox'
+import { messagingAudit, recordAudit } from '../audit.ts'
 import { detectContentType, HEAD_BYTES } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
 import { sanitiseFilename } from './filename.ts'
@@ -19,8 +19,6 @@ export type UploadDeps = {
   nudge: () => void
 }
 export type Upload = { request: Request; filename: string | undefined }
-
-const audit = auditFor('messaging')
 
 /**
  * Stores a request's body as a file of the caller's: streamed, so that memory doesn't grow with it. A client that
@@ -59,10 +57,10 @@ export async function uploadMedia(deps: UploadDeps, caller: Caller, { request, f
 
 async function record(deps: UploadDeps, caller: Caller, row: Parameters<typeof toMedia>[0]): Promise<Media> {
   const { size, contentType, sha256 } = row
-  const event = audit('media.uploaded', actorOf(caller), row.id, { size, contentType, sha256 })
+  const event = messagingAudit('media.uploaded', actorOf(caller), row.id, { size, contentType, sha256 })
   await deps.db.transaction(async (tx) => {
     await insertMedia(tx, row)
-    await enqueue(tx, messagingOutbox, [{ id: event.id, topic: 'audit', payload: event }])
+    await recordAudit(tx, [event])
   })
   deps.nudge()
   return toMedia(row)

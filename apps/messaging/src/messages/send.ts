@@ -1,6 +1,5 @@
 import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
-import { accessErrors, type Caller, channelNotFound, dependencyErrors } from '@conntext/http'
-import type { Refused } from '../access/refusals.ts'
+import { accessErrors, type Caller, channelNotFound, dependencyErrors, type Refused } from '@conntext/http'
 import { Batcher } from './batcher.ts'
 import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
 import { checkContent, checkStorable } from './content.ts'

@@ -1,10 +1,9 @@
-import { auditFor, channelStream, type Message } from '@conntext/contracts'
-import { type Communications, messagingOutbox } from '@conntext/db-communications'
-import { accessErrors, actorOf, type Caller, type Guard } from '@conntext/http'
+import { channelStream, type Message } from '@conntext/contracts'
+import type { Communications } from '@conntext/db-communications'
+import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
-import { enqueue } from '@conntext/outbox'
 import { appendEvents } from '@conntext/streams'
-import type { Refused } from '../access/refusals.ts'
+import { messagingAudit, recordAudit } from '../audit.ts'
 import { dropUnusedMedia, recordDropped } from '../media/removal.ts'
 import { type Transaction, tables, type WriteStreams } from '../streams/writer.ts'
 import { checkContent } from './content.ts'
@@ -21,8 +20,6 @@ export type MessageDeps = {
   nudge: () => void
 }
 type Address = { channelId: string; messageId: string }
-
-const audit = auditFor('messaging')
 
 /** @throws message.notFound (404), also for one that has been deleted */
 export async function getMessage({ db }: Pick<MessageDeps, 'db'>, address: Address): Promise<Message> {
@@ -71,8 +68,8 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
     await recordDropped(tx, actorOf(caller), unused)
     if (!own) {
       const { channelId, authorId } = row
-      const event = audit('message.deletedByModerator', actorOf(caller), row.id, { channelId, authorId })
-      await enqueue(tx, messagingOutbox, [{ id: event.id, topic: 'audit', payload: event }])
+      const data = { channelId, authorId }
+      await recordAudit(tx, [messagingAudit('message.deletedByModerator', actorOf(caller), row.id, data)])
     }
     return { answer: undefined, events }
   })

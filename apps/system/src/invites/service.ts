@@ -8,11 +8,11 @@ import {
   pageLimit,
 } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { accessErrors, actorOf, type Caller, type Guard } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
 import { type Clock, deriveKey, keyedHash, newId, randomToken, seal, unseal } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import { CURSOR_ID, decodeCursor, encodeCursor, pageOf } from '../paging.ts'
-import { type Recorder, recordAudit, systemAudit } from '../recorder.ts'
+import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
 import { type InviteRow, insertInvite, revoke, selectInvites } from './queries.ts'
 
@@ -25,7 +25,7 @@ export type InviteDeps = {
   guard: Guard
   clock: Clock
   keys: InviteKeys
-  recorder: Recorder
+  refused: Refused
   nudge(): void
 }
 
@@ -91,9 +91,9 @@ export async function revokeInvite(deps: InviteDeps, caller: Caller, id: string)
 }
 
 /** An invite must not give what its maker couldn't: only who manages roles, and only roles below their own. */
-async function assertMayGive({ guard, recorder }: InviteDeps, caller: Caller, roleId: string): Promise<void> {
+async function assertMayGive({ guard, refused }: InviteDeps, caller: Caller, roleId: string): Promise<void> {
   if (!(await guard.allows(caller.userId, 'role.manage'))) {
-    recorder.refused(caller, 'role.manage', 'POST /v1/invites')
+    refused(caller, 'role.manage', 'POST /v1/invites')
     throw accessErrors.forbidden('Inviting with a role needs the permission role.manage.')
   }
   const [{ snapshot }, grant] = await Promise.all([guard.authority(), guard.grant(caller.userId)])
