@@ -1,4 +1,6 @@
+export * from './columns.ts'
 export * from './errors.ts'
+export * from './executor.ts'
 export * from './migrate.ts'
 export * from './open.ts'
 export * from './provision.ts'
