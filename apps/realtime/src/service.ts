@@ -3,6 +3,7 @@ import { baseApp, createHealth, type Guard, type Service, servePort } from '@con
 import type { Logger } from '@conntext/kernel'
 import { statusRoutes } from './status/routes.ts'
 import { voiceStatus, workersProbe } from './status/service.ts'
+import type { WorkerLocation } from './worker/locate.ts'
 import { createWorkerSupervisor } from './worker/supervisor.ts'
 
 export type RealtimeDeps = {
@@ -11,11 +12,17 @@ export type RealtimeDeps = {
   credential: string
   /** How many mediasoup workers; by default one a core. */
   workers?: number
+  /** Where the worker's binary is; by default where `locateWorker` finds it. */
+  locate?: () => Promise<WorkerLocation>
 }
 
 /** Voice and video. Where no mediasoup worker can be had, the service runs and says so. */
-export function createRealtimeService({ log, guard, credential, workers }: RealtimeDeps): Service {
-  const supervisor = createWorkerSupervisor({ logger: log, ...(workers === undefined ? {} : { count: workers }) })
+export function createRealtimeService({ log, guard, credential, workers, locate }: RealtimeDeps): Service {
+  const supervisor = createWorkerSupervisor({
+    logger: log,
+    ...(workers === undefined ? {} : { count: workers }),
+    ...(locate === undefined ? {} : { locate }),
+  })
   const refused = (caller: { userId: string }, permission: string, route: string) =>
     log.info({ userId: caller.userId, permission, route }, 'a request was refused')
   const health = createHealth('realtime', [workersProbe(supervisor)])
