@@ -99,11 +99,15 @@ export class GatewayClient {
 
   /** Ends the connection for good; what is unanswered fails. */
   close(): void {
-    this.#closed = true
     clearTimeout(this.#retry)
     this.#socket?.close(1000)
     this.#forget()
-    for (const pending of this.#pending.values()) pending.reject(new Error('the gateway client was closed'))
+    this.#end('the gateway client was closed')
+  }
+
+  #end(reason: string): void {
+    this.#closed = true
+    for (const pending of this.#pending.values()) pending.reject(new Error(reason))
     this.#pending.clear()
   }
 
@@ -232,9 +236,9 @@ export class GatewayClient {
     // A token may have run out on its way: one more try, with one that is asked for anew.
     const unwelcome = code === AUTHENTICATION_FAILED && this.#failures > 0
     const final = this.#closed || FINAL.has(code) || unwelcome
-    if (final) this.#closed = true
     this.#emitter.emit('disconnected', { code, final })
-    if (!final) this.#later()
+    if (final) this.#end(`the gateway closed the connection with ${code}`)
+    else this.#later()
   }
 
   #forget(): void {

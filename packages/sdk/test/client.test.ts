@@ -1,0 +1,132 @@
+import { expect, test } from 'bun:test'
+import { GatewayClient, ProblemError } from '../src/index.ts'
+import { event, type Frame, ready, startPeer } from './peer.ts'
+
+const STREAM = 'channel:a'
+const client = (baseUrl: string) =>
+  new GatewayClient({ baseUrl, token: async () => 'token', reconnect: { firstMs: 1, longestMs: 20 } })
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${condition}`)
+    await Bun.sleep(2)
+  }
+}
+
+test('comes back with its cursors, and hands on each event once and in order', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ [STREAM]: connection === 1 ? 5 : 9 }, connection > 1))
+    if (connection === 1) {
+      for (const seq of [5, 6, 6, 7]) socket.send(event(STREAM, seq))
+      socket.close(1001)
+    } else for (const seq of [7, 8, 9, 10]) socket.send(event(STREAM, seq))
+  })
+  const gateway = client(peer.baseUrl)
+  const seqs: unknown[] = []
+  gateway.on('event', ({ seq }) => seqs.push(seq))
+  await gateway.connect()
+  await until(() => seqs.length >= 5)
+  expect(seqs).toEqual([6, 7, 8, 9, 10])
+  expect(peer.frames.filter(({ op }) => op === 'identify')).toEqual([
+    { op: 'identify', token: 'token' },
+    { op: 'identify', token: 'token', cursors: { [STREAM]: 7 } },
+  ])
+  gateway.close()
+})
+
+test('a gap makes it come back for what it missed', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ [STREAM]: 1 }))
+    for (const seq of connection === 1 ? [2, 4] : [3, 4]) socket.send(event(STREAM, seq))
+  })
+  const gateway = client(peer.baseUrl)
+  const seqs: unknown[] = []
+  gateway.on('event', ({ seq }) => seqs.push(seq))
+  await gateway.connect()
+  await until(() => seqs.length === 3)
+  expect(seqs).toEqual([2, 3, 4])
+  gateway.close()
+})
+
+test('a send without an answer is sent again after the connection was lost, with the same nonce', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op === 'identify') socket.send(ready({ [STREAM]: 0 }))
+    else if (connection === 1) socket.terminate()
+    else socket.send(JSON.stringify({ op: 'reply', id: frame.id, ok: true, d: { content: 'stored' } }))
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  expect(await gateway.send({ channelId: 'a', content: 'x' })).toMatchObject({ content: 'stored' })
+  const sends = peer.frames.filter(({ op }) => op === 'message.send')
+  expect(sends).toHaveLength(2)
+  expect(sends[0]).toEqual(sends[1] as Frame)
+  expect(sends[0]!.nonce).toBeString()
+  gateway.close()
+})
+
+test('a refusal is an error with its code; too many is tried again', async () => {
+  const problems = [
+    { type: '', title: 'Too many', status: 429, code: 'request.tooMany', requestId: 'r', retryAfter: 0.01 },
+    { type: '', title: 'No such channel', status: 404, code: 'channel.notFound', requestId: 'r' },
+  ]
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') socket.send(ready({}))
+    else socket.send(JSON.stringify({ op: 'reply', id: frame.id, ok: false, error: problems.shift() }))
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  const failed = await gateway.send({ channelId: 'a', content: 'x' }).catch((error) => error)
+  expect(failed).toBeInstanceOf(ProblemError)
+  expect(failed.code).toBe('channel.notFound')
+  expect(peer.frames.filter(({ op }) => op === 'message.send')).toHaveLength(2)
+  gateway.close()
+})
+
+test('an ended session ends it for good: nothing waits for ever', async () => {
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') socket.send(ready({}))
+    else socket.close(4004)
+  })
+  const gateway = client(peer.baseUrl)
+  const ends: unknown[] = []
+  gateway.on('disconnected', (end) => ends.push(end))
+  await gateway.connect()
+  await expect(gateway.send({ channelId: 'a', content: 'x' })).rejects.toThrow('4004')
+  expect(ends).toEqual([{ code: 4004, final: true }])
+  await expect(gateway.send({ channelId: 'a', content: 'x' })).rejects.toThrow('closed')
+  expect(peer.connections()).toBe(1)
+})
+
+test('a reset sets the cursor anew and says so', async () => {
+  using peer = startPeer((frame, socket) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ [STREAM]: 50 }, true))
+    socket.send(JSON.stringify({ op: 'reset', stream: STREAM, seq: 50 }))
+    socket.send(event(STREAM, 51))
+  })
+  const gateway = client(peer.baseUrl)
+  const resets: unknown[] = []
+  const seqs: unknown[] = []
+  gateway.on('reset', ({ stream, seq }) => resets.push([stream, seq]))
+  gateway.on('event', ({ seq }) => seqs.push(seq))
+  await gateway.connect({ [STREAM]: 3 })
+  await until(() => seqs.length === 1)
+  expect(resets).toEqual([[STREAM, 50]])
+  expect(seqs).toEqual([51])
+  expect(gateway.cursors).toEqual({ [STREAM]: 51 })
+  gateway.close()
+})
+
+test('beats its heart, and takes a server that has gone silent for gone', async () => {
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') socket.send(ready({}))
+  }, 30)
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  await until(() => peer.connections() > 1)
+  expect(peer.frames.some(({ op }) => op === 'heartbeat')).toBe(true)
+  gateway.close()
+})
