@@ -10,9 +10,10 @@ import {
   type SystemPort,
   subjects,
 } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { authOutbox, type ServerDetails } from '@conntext/db-server-details'
 import { type Logger, newId } from '@conntext/kernel'
-import { type Executor, enqueue, OutboxRelay } from '@conntext/outbox'
+import { enqueue, OutboxRelay } from '@conntext/outbox'
 import type { Keyring } from './keys/keyring.ts'
 
 /** An event for a stream of system's, which the outbox takes there. */

@@ -1,11 +1,11 @@
 import { everyoneDefaults } from '@conntext/contracts'
-import { authorityState, roles, type ServerDetails } from '@conntext/db-server-details'
+import { authorityState, nameKey, roles, type ServerDetails } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
 import { STATE_ID } from './authority/queries.ts'
 import type { AccessTokens } from './keys/access-tokens.ts'
 import type { Keyring } from './keys/keyring.ts'
-import { EVERYONE, roleNameKey } from './roles/roles.ts'
+import { EVERYONE } from './roles/roles.ts'
 
 // Any number will do, as long as every instance of every version uses the same.
 const FIRST_START_LOCK = 7_261_011
@@ -28,7 +28,7 @@ export async function makeReady(db: ServerDetails, { keyring, tokens }: Keys): P
       .values({
         id: newId(),
         name: EVERYONE,
-        nameKey: roleNameKey(EVERYONE),
+        nameKey: nameKey(EVERYONE),
         position: 0,
         permissions: everyoneDefaults,
         isEveryone: true,

@@ -1,6 +1,7 @@
 import { type AuditEvent, auditFor } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { messagingOutbox } from '@conntext/db-communications'
-import { type Executor, enqueue } from '@conntext/outbox'
+import { enqueue } from '@conntext/outbox'
 
 /** Makes this service's audit events. */
 export const messagingAudit = auditFor('messaging')

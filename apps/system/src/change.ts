@@ -1,6 +1,14 @@
 import type { Bus } from '@conntext/bus'
 import { type AuditEvent, subjects } from '@conntext/contracts'
-import { type ServerDetails, serverSettings, streamEvents, streams, systemOutbox } from '@conntext/db-server-details'
+import {
+  SETTINGS_ID,
+  type ServerDetails,
+  type SettingsRow,
+  serverSettings,
+  streamEvents,
+  streams,
+  systemOutbox,
+} from '@conntext/db-server-details'
 import type { Logger } from '@conntext/kernel'
 import { enqueue, type OutboxEntry } from '@conntext/outbox'
 import { appendEvents, type NewEvent, publishEvents } from '@conntext/streams'
@@ -8,10 +16,8 @@ import { eq, sql } from 'drizzle-orm'
 import { auditEntries } from './recorder.ts'
 
 export type Transaction = Parameters<Parameters<ServerDetails['transaction']>[0]>[0]
-export type Settings = typeof serverSettings.$inferSelect
 export type ChangeDeps = { db: ServerDetails; bus: Bus; log: Logger; nudge(): void }
 
-export const SETTINGS_ID = 1
 export const serverStreams = { streams, streamEvents }
 
 /** What a change leaves behind, besides itself. Without an audit event nothing has changed. */
@@ -30,7 +36,7 @@ export type Effects = {
  */
 export async function change<T>(
   deps: ChangeDeps,
-  body: (tx: Transaction, effects: Effects, settings: Settings) => Promise<T>,
+  body: (tx: Transaction, effects: Effects, settings: SettingsRow) => Promise<T>,
 ): Promise<T> {
   const effects: Effects = { audit: [], events: [], owed: [] }
   const { result, appended } = await deps.db.transaction(async (tx) => {
@@ -48,7 +54,7 @@ export async function change<T>(
 }
 
 // The lock on the one row is what puts changes in a row.
-async function lockSettings(tx: Transaction): Promise<Settings> {
+async function lockSettings(tx: Transaction): Promise<SettingsRow> {
   const [settings] = await tx.select().from(serverSettings).where(eq(serverSettings.id, SETTINGS_ID)).for('update')
   if (!settings) throw new Error('the server settings have not been made yet')
   return settings

@@ -1,4 +1,5 @@
 import { type AuditEvent, auditFor } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { type ServerDetails, systemOutbox } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
@@ -11,7 +12,7 @@ export const auditEntries = (events: AuditEvent[]): OutboxEntry[] =>
   events.map((event) => ({ id: event.id, topic: 'audit', payload: event }))
 
 /** Records events in the transaction of what they tell of. */
-export const recordAudit = (tx: Parameters<typeof enqueue>[0], events: AuditEvent[]): Promise<void> =>
+export const recordAudit = (tx: Executor, events: AuditEvent[]): Promise<void> =>
   enqueue(tx, systemOutbox, auditEntries(events))
 
 const COALESCE_MS = 60_000

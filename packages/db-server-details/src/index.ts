@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { type Database, type DatabaseOptions, migrateDatabase, openDatabase, provisionUsers } from '@conntext/database'
 import * as schema from './schema.ts'
 
+export * from './rows.ts'
 export * from './schema.ts'
 
 export const SERVER_DETAILS = 'server_details'

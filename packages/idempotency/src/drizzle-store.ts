@@ -1,11 +1,8 @@
+import type { Executor } from '@conntext/database'
 import { type Logger, newId } from '@conntext/kernel'
 import { and, eq, inArray, lt, sql } from 'drizzle-orm'
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import type { Claimed, IdempotencyKey, IdempotencyStore, StoredAnswer } from './store.ts'
 import type { IdempotencyTable } from './table.ts'
-
-// biome-ignore lint/suspicious/noExplicitAny: the schema of the database plays no part here
-type Executor = PgDatabase<PgQueryResultHKT, any, any>
 
 const PRUNE_EVERY_MS = 60_000
 const PRUNED_AT_ONCE = 10_000

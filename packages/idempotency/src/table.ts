@@ -1,7 +1,5 @@
-import { customType, index, integer, pgTable, timestamp, uuid } from 'drizzle-orm/pg-core'
-
-const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' })
-const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
+import { bytea, time } from '@conntext/database'
+import { index, integer, pgTable, uuid } from 'drizzle-orm/pg-core'
 
 /**
  * One service's idempotency keys, in the database that the service writes. Only keyed hashes and sealed answers: the

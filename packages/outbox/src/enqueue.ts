@@ -1,8 +1,5 @@
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import type { Executor } from '@conntext/database'
 import type { OutboxTable } from './tables.ts'
-
-// biome-ignore lint/suspicious/noExplicitAny: the schema of the database plays no part here
-export type Executor = PgDatabase<PgQueryResultHKT, any, any>
 
 /** `id` makes the delivery idempotent for the receiver. */
 export type OutboxEntry = { id: string; topic: string; payload: unknown }

@@ -1,7 +1,7 @@
+import type { Executor } from '@conntext/database'
 import { AppError, type Logger } from '@conntext/kernel'
 import { and, asc, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
-import type { Executor } from './enqueue.ts'
 import type { OutboxTable } from './tables.ts'
 
 /** Delivers a batch, all or nothing; resolves only when the receiver keeps it for good. Must bear repeats. */

@@ -1,11 +1,9 @@
 import { type EventType, eventFrame } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { newId } from '@conntext/kernel'
 import { and, asc, eq, inArray, sql } from 'drizzle-orm'
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import type { streamTables } from './tables.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: the schema of the database plays no part here
-export type Executor = PgDatabase<PgQueryResultHKT, any, any>
 export type StreamTables = ReturnType<typeof streamTables>
 
 /** An event that has its number. */

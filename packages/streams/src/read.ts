@@ -1,6 +1,7 @@
 import type { StreamEvent } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { and, asc, eq, gt, inArray } from 'drizzle-orm'
-import type { Executor, StreamTables } from './append.ts'
+import type { StreamTables } from './append.ts'
 
 /** Where each stream stands; 0 for one in which nothing has happened. */
 export async function streamHeads(

@@ -1,14 +1,12 @@
+import type { AuthoritySnapshot, AuthPort, Grant } from '@conntext/contracts'
 import {
-  type AuthoritySnapshot,
-  type AuthPort,
-  type Channel,
-  type Grant,
-  isPermission,
-  type Override,
-  type ServerInfo,
-} from '@conntext/contracts'
-import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
-
+  newServerSettings,
+  type ServerDetails,
+  type ServerDetailsExecutor,
+  toChannel,
+  toOverride,
+  toServerInfo,
+} from '@conntext/db-server-details'
 import { createHealth } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import type { OutboxRelay } from '@conntext/outbox'
@@ -53,51 +51,13 @@ async function readSnapshot(tx: ServerDetailsExecutor): Promise<AuthoritySnapsho
   return {
     version: state.version + (settings?.version ?? 0),
     ownerId: state.ownerId,
-    server: settings ? toServerInfo(settings) : unsetServer(everyone.createdAt),
+    // Until system has written its first settings, those that it is going to write.
+    server: toServerInfo(settings ?? { ...newServerSettings, createdAt: new Date(everyone.createdAt) }),
     roles,
     channels: (await listAllChannels(tx)).map(toChannel),
     overrides: (await listOverrides(tx)).map(toOverride),
   }
 }
-
-// Until system has written its first settings. By invitation only: nobody is let in that wasn't meant to be.
-const unsetServer = (createdAt: string): ServerInfo => ({
-  name: 'ConnText',
-  description: null,
-  registrationMode: 'invite',
-  limits: { maxMessageLength: 4_000, maxFileBytes: 500_000_000, maxMediaPerMessage: 10 },
-  createdAt,
-})
-
-const toServerInfo = (row: NonNullable<Awaited<ReturnType<typeof findSettings>>>): ServerInfo => ({
-  name: row.name,
-  description: row.description,
-  registrationMode: row.registrationMode,
-  limits: {
-    maxMessageLength: row.maxMessageLength,
-    maxFileBytes: row.maxFileBytes,
-    maxMediaPerMessage: row.maxMediaPerMessage,
-  },
-  createdAt: row.createdAt.toISOString(),
-})
-
-const toChannel = (row: Awaited<ReturnType<typeof listAllChannels>>[number]): Channel => ({
-  id: row.id,
-  name: row.name,
-  type: row.type,
-  parentId: row.parentId,
-  topic: row.topic,
-  position: row.position,
-  createdAt: row.createdAt.toISOString(),
-})
-
-const toOverride = (row: Awaited<ReturnType<typeof listOverrides>>[number]): Override => ({
-  channelId: row.channelId,
-  targetKind: row.targetKind,
-  targetId: row.targetId,
-  allow: row.allow.filter(isPermission),
-  deny: row.deny.filter(isPermission),
-})
 
 const toGrant = (row: Awaited<ReturnType<typeof listGrants>>[number]): Grant => ({
   userId: row.userId,

@@ -3,9 +3,6 @@ import type { RoleRow } from './queries.ts'
 
 export const EVERYONE = '@everyone'
 
-/** What makes a role's name unique. */
-export const roleNameKey = (name: string): string => name.normalize('NFKC').toLowerCase()
-
 /** In the catalogue's order, so that the same permissions are the same array. */
 export const inOrder = (permissions: readonly string[]): Permission[] =>
   permissionNames.filter((name) => permissions.includes(name))

@@ -7,7 +7,7 @@ import {
   type RolePatch,
   SERVER_STREAM,
 } from '@conntext/contracts'
-import type { ServerDetails } from '@conntext/db-server-details'
+import { nameKey, type ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { raiseVersion } from '../authority/queries.ts'
@@ -27,7 +27,7 @@ import {
   shiftRoles,
   updateRole,
 } from './queries.ts'
-import { inOrder, roleNameKey, toRole } from './roles.ts'
+import { inOrder, toRole } from './roles.ts'
 
 const MOST_ROLES = 250
 // Right above @everyone: a new role outranks nobody.
@@ -54,10 +54,10 @@ export function createRoles(deps: Dependencies) {
         const { colour = null, permissions = [] } = input
         const name = input.name.trim()
         assertHeld(who, permissions)
-        if (await isRoleNameTaken(tx, roleNameKey(name))) throw roleErrors.nameTaken()
+        if (await isRoleNameTaken(tx, nameKey(name))) throw roleErrors.nameTaken()
         if ((await countRoles(tx)) >= MOST_ROLES) throw roleErrors.tooMany(`It can have ${MOST_ROLES}.`)
         const shifted = await shiftRoles(tx, FIRST_POSITION, 1)
-        const values = { id: newId(), name, nameKey: roleNameKey(name), colour, position: FIRST_POSITION }
+        const values = { id: newId(), name, nameKey: nameKey(name), colour, position: FIRST_POSITION }
         const created = toRole(await insertRole(tx, { ...values, permissions: inOrder(permissions) }))
         await raiseVersion(tx)
         const data = { name, permissions: created.permissions }
@@ -85,7 +85,7 @@ export function createRoles(deps: Dependencies) {
           throw roleErrors.everyoneFixed()
         }
         assertHeld(who, wanted.permissions?.filter((name) => !before.permissions.includes(name)) ?? [])
-        const name = wanted.name === undefined ? {} : { nameKey: roleNameKey(wanted.name) }
+        const name = wanted.name === undefined ? {} : { nameKey: nameKey(wanted.name) }
         if (name.nameKey && (await isRoleNameTaken(tx, name.nameKey, id))) throw roleErrors.nameTaken()
         const after = toRole(await updateRole(tx, id, { ...wanted, ...name }))
         await raiseVersion(tx)

@@ -1,12 +1,12 @@
 import type { Bus } from '@conntext/bus'
 import { channelStream, type Message, type MessagingPort, type SystemPort } from '@conntext/contracts'
+import type { Executor } from '@conntext/database'
 import { streamEvents as messagingEvents, streams as messagingStreams } from '@conntext/db-communications'
 import { streamEvents as systemEvents, streams as systemStreams } from '@conntext/db-server-details'
 import { newId, silentLogger } from '@conntext/kernel'
 import {
   appendEvents,
   dropStream,
-  type Executor,
   publishEvents,
   type StreamTables,
   streamEvents,

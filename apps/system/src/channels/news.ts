@@ -1,7 +1,8 @@
 import { Authority, type AuthoritySnapshot, type Channel, channelStream, SERVER_STREAM } from '@conntext/contracts'
+import { toChannel } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import type { Effects, Transaction } from '../change.ts'
-import { type ChannelRow, selectChannels, selectOverrides } from './queries.ts'
+import { selectChannels, selectOverrides } from './queries.ts'
 
 /**
  * Who may see what by the channels and overrides as the transaction has them now; the roles are the snapshot's.
@@ -31,13 +32,3 @@ export function tellOf(
     }
   }
 }
-
-export const toChannel = (row: ChannelRow): Channel => ({
-  id: row.id,
-  name: row.name,
-  type: row.type,
-  parentId: row.parentId,
-  topic: row.topic,
-  position: row.position,
-  createdAt: row.createdAt.toISOString(),
-})

@@ -1,12 +1,13 @@
 import type { Override } from '@conntext/contracts'
-import { channelOverrides, channels, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import {
+  type ChannelRow,
+  channelOverrides,
+  channels,
+  nameKey,
+  type ServerDetailsExecutor,
+  toOverride,
+} from '@conntext/db-server-details'
 import { and, asc, eq, sql } from 'drizzle-orm'
-
-export type ChannelRow = typeof channels.$inferSelect
-export type OverrideRow = typeof channelOverrides.$inferSelect
-
-// What makes a name taken: without regard to case and to how its letters are encoded.
-const nameKey = (name: string): string => name.normalize('NFKC').toLowerCase()
 
 /** All of them, in their order: their number is bounded. */
 export const selectChannels = (db: ServerDetailsExecutor): Promise<ChannelRow[]> =>
@@ -53,7 +54,7 @@ export async function selectOverrides(db: ServerDetailsExecutor, channelId?: str
     .from(channelOverrides)
     .where(channelId === undefined ? undefined : eq(channelOverrides.channelId, channelId))
     .orderBy(asc(channelOverrides.targetKind), asc(channelOverrides.targetId))
-  return rows as Override[]
+  return rows.map(toOverride)
 }
 
 export async function upsertOverride(tx: ServerDetailsExecutor, override: Override): Promise<void> {

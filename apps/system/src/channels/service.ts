@@ -1,5 +1,6 @@
 import { type Channel, type NewChannel, type Page, type PageQuery, pageLimit, SERVER_STREAM } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
+import { type ChannelRow, toChannel } from '@conntext/db-server-details'
 import { actorOf, type Caller, type Guard } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
@@ -7,8 +8,8 @@ import { type ChangeDeps, change } from '../change.ts'
 import { CURSOR_ID, CURSOR_NUMBER, decodeCursor, encodeCursor, pageOf } from '../paging.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors } from './errors.ts'
-import { authorityWithin, tellOf, toChannel } from './news.ts'
-import { type ChannelRow, deleteChannelRow, insertChannel, selectChannel, selectChannels } from './queries.ts'
+import { authorityWithin, tellOf } from './news.ts'
+import { deleteChannelRow, insertChannel, selectChannel, selectChannels } from './queries.ts'
 
 export type ChannelDeps = ChangeDeps & { guard: Guard; clock: Clock }
 
@@ -59,7 +60,7 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
       const position = (rows.at(-1)?.position ?? -1) + 1
       const row = { id: newId(), name: name.trim(), type, parentId, topic, position, createdAt: deps.clock.now() }
       await insertChannel(tx, row)
-      const channel = toChannel({ ...row, nameKey: '' })
+      const channel = toChannel(row)
       effects.audit.push(systemAudit('channel.created', actorOf(caller), row.id, { name: row.name, type }))
       tellOf(effects, await authorityWithin(tx, snapshot), 'channel.created', [channel])
       return channel

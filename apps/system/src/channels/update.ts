@@ -1,10 +1,11 @@
 import { type Channel, type ChannelPatch, changedFields } from '@conntext/contracts'
+import { type ChannelRow, toChannel } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import { change } from '../change.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors } from './errors.ts'
-import { authorityWithin, tellOf, toChannel } from './news.ts'
-import { type ChannelRow, selectChannels, updateChannelFields, updatePositions } from './queries.ts'
+import { authorityWithin, tellOf } from './news.ts'
+import { selectChannels, updateChannelFields, updatePositions } from './queries.ts'
 import { assertMayPut, assertParent, type ChannelDeps, nameTakenAsConflict } from './service.ts'
 
 /**

@@ -1,8 +1,7 @@
-import { type ServerDetailsExecutor, serverSettings } from '@conntext/db-server-details'
+import { SETTINGS_ID, type ServerDetailsExecutor, type SettingsRow, serverSettings } from '@conntext/db-server-details'
 import { eq } from 'drizzle-orm'
-import { SETTINGS_ID, type Settings } from '../change.ts'
 
-export async function readSettings(db: ServerDetailsExecutor): Promise<Settings> {
+export async function readSettings(db: ServerDetailsExecutor): Promise<SettingsRow> {
   const [settings] = await db.select().from(serverSettings).where(eq(serverSettings.id, SETTINGS_ID))
   if (!settings) throw new Error('the server settings have not been made yet')
   return settings
@@ -18,6 +17,6 @@ export async function insertSettings(tx: ServerDetailsExecutor, settings: typeof
   return made.length > 0
 }
 
-export async function updateSettings(tx: ServerDetailsExecutor, patch: Partial<Settings>): Promise<void> {
+export async function updateSettings(tx: ServerDetailsExecutor, patch: Partial<SettingsRow>): Promise<void> {
   await tx.update(serverSettings).set(patch).where(eq(serverSettings.id, SETTINGS_ID))
 }

@@ -1,31 +1,29 @@
 import { changedFields, SERVER_STREAM, type ServerInfo, type ServerPatch, systemActor } from '@conntext/contracts'
-import type { ServerDetails } from '@conntext/db-server-details'
+import {
+  newServerSettings,
+  SETTINGS_ID,
+  type ServerDetails,
+  type SettingsRow,
+  toServerInfo,
+} from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
-import { announce, type ChangeDeps, change, SETTINGS_ID, type Settings } from '../change.ts'
+import { announce, type ChangeDeps, change } from '../change.ts'
 import { insertChannel } from '../channels/queries.ts'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { insertSettings, readSettings, updateSettings } from './queries.ts'
 
-const NEW_SERVER = {
-  name: 'ConnText',
-  registrationMode: 'invite',
-  maxMessageLength: 4000,
-  maxFileBytes: 524_288_000,
-  maxMediaPerMessage: 10,
-} as const
-
-export const getServer = async (db: ServerDetails): Promise<ServerInfo> => toServer(await readSettings(db))
+export const getServer = async (db: ServerDetails): Promise<ServerInfo> => toServerInfo(await readSettings(db))
 
 /** Changes the given settings; those that are as they were leave no trace. */
 export function updateServer(deps: ChangeDeps, caller: Caller, patch: ServerPatch): Promise<ServerInfo> {
   const { limits, name, ...others } = patch
   const wanted = { ...others, ...limits, ...(name === undefined ? {} : { name: name.trim() }) }
   return change(deps, async (tx, effects, settings) => {
-    const changed = changedFields<Settings>(settings, wanted)
-    if (!changed) return toServer(settings)
+    const changed = changedFields<SettingsRow>(settings, wanted)
+    if (!changed) return toServerInfo(settings)
     await updateSettings(tx, wanted)
-    const server = toServer({ ...settings, ...wanted })
+    const server = toServerInfo({ ...settings, ...wanted })
     effects.audit.push(systemAudit('server.updated', actorOf(caller), null, changed))
     effects.events.push({ stream: SERVER_STREAM, type: 'server.updated', data: server })
     return server
@@ -38,7 +36,7 @@ type SetUpDeps = Omit<ChangeDeps, 'nudge'> & { clock: Clock; version: string }
 export async function setUp({ db, bus, log, clock, version }: SetUpDeps): Promise<void> {
   const isNew = await db.transaction(async (tx) => {
     const createdAt = clock.now()
-    const made = await insertSettings(tx, { id: SETTINGS_ID, ...NEW_SERVER, createdAt })
+    const made = await insertSettings(tx, { id: SETTINGS_ID, ...newServerSettings, createdAt })
     const started = systemAudit('system.started', systemActor, null, { version })
     if (!made) {
       await recordAudit(tx, [started])
@@ -52,15 +50,3 @@ export async function setUp({ db, bus, log, clock, version }: SetUpDeps): Promis
   })
   if (isNew) await announce({ bus, log })
 }
-
-const toServer = (row: Settings): ServerInfo => ({
-  name: row.name,
-  description: row.description,
-  registrationMode: row.registrationMode,
-  limits: {
-    maxMessageLength: row.maxMessageLength,
-    maxFileBytes: row.maxFileBytes,
-    maxMediaPerMessage: row.maxMediaPerMessage,
-  },
-  createdAt: row.createdAt.toISOString(),
-})
