@@ -269,6 +269,24 @@ describe('PATCH /v1/channels/:channelId', () => {
     expect(JSON.stringify([stream, system.heard])).not.toContain('secret plans')
   })
 
+  test('news of a channel that was hidden from a role goes to everybody once the role is gone', async () => {
+    const channel = await system.channel(manager)
+    const { roles } = system.authority.snapshot
+    const role = { ...roles[0]!, id: newId(), name: 'gone soon', isEveryone: false }
+    roles.push(role)
+    await system.authority.changed()
+    const override = `/v1/channels/${channel.id}/overrides/${role.id}`
+    expect((await system.call('PUT', override, manager, { allow: [], deny: ['channel.view'] })).status).toBe(200)
+    const change = () => system.call('PATCH', `/v1/channels/${channel.id}`, manager, { topic: newId() })
+    const before = (await system.streamOf('server')).length
+    expect((await change()).status).toBe(200)
+    expect((await system.streamOf('server')).length).toBe(before)
+    roles.splice(roles.indexOf(role), 1)
+    await system.authority.changed()
+    const { body } = await change()
+    expect((await system.streamOf('server')).at(-1)).toMatchObject({ t: 'channel.updated', d: body })
+  })
+
   test('what is made in a hidden category is told in its own stream; what leaves it, to everybody', async () => {
     const { channel: category, admin } = await hidden({ type: 'category' })
     const before = (await system.streamOf('server')).length
