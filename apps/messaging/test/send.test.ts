@@ -321,7 +321,7 @@ describe('many at once', () => {
     const { items } = (await stack.history(channel.id, alice)).body
     expect(items.map((item) => item.seq)).toEqual([1, 2, 3, 4])
     expect(items.map((item) => item.content).sort()).toEqual(['a', 'b', 'c', 'd'])
-    expect(lines.map((line) => [line.level, line.msg, line.err?.code, line.err?.constraint])).toEqual([
+    expect(lines.map((line) => [line.level, line.msg, line.err?.cause?.code, line.err?.cause?.constraint])).toEqual([
       ['warn', 'a batch of messages failed; storing them singly', '23514', 'no_poison'],
       ['error', 'a request failed', '23514', 'no_poison'],
     ])

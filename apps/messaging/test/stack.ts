@@ -106,7 +106,7 @@ export type Stack = Awaited<ReturnType<typeof startMessaging>>
 
 /** A logger, and the lines of level `warn` and above that it has written, parsed. */
 export function recordingLogger() {
-  const lines: { level: string; msg: string; err?: { code?: string; constraint?: string } }[] = []
+  const lines: { level: string; msg: string; err?: { cause?: { code?: string; constraint?: string } } }[] = []
   const log = createLogger({ service: 'messaging', level: 'warn', write: (line) => lines.push(JSON.parse(line)) })
   return { log, lines }
 }

@@ -1,6 +1,3 @@
-import { DrizzleQueryError } from 'drizzle-orm'
-import postgres from 'postgres'
-
 type PostgresError = { code?: string; constraint_name?: string; message?: string }
 
 // drizzle wraps what the driver threw; SQLSTATE codes are in PostgreSQL's appendix A.
@@ -33,14 +30,3 @@ const AWAY =
 
 /** Whether the database is away, rather than the query wrong. */
 export const isDatabaseAway = (error: unknown): boolean => AWAY.test(postgresError(error).code ?? '')
-
-/**
- * A failure as it may be logged. drizzle puts a query's parameters into its message and Postgres puts rows into its
- * detail: people's words and secrets among them, which have no place in a log.
- */
-export function withoutData(error: unknown): unknown {
-  const failed = error instanceof DrizzleQueryError ? (error.cause ?? 'a query failed') : error
-  if (!(failed instanceof postgres.PostgresError)) return failed
-  const { name, message, code, constraint_name, table_name, stack } = failed
-  return { type: name, message, code, constraint: constraint_name, table: table_name, stack }
-}

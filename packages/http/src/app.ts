@@ -1,4 +1,4 @@
-import { isDatabaseAway, isUnstorableText, withoutData } from '@conntext/database'
+import { isDatabaseAway, isUnstorableText } from '@conntext/database'
 import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
 import { requestId } from './caller.ts'
@@ -18,11 +18,11 @@ export function toAppError(code: string | number, error: unknown, log: Logger, a
   if (code === 'NOT_FOUND') return requestErrors.noSuchRoute()
   if (isUnstorableText(error)) return requestErrors.invalid('A text holds a character that cannot be kept.')
   if (error instanceof AppError || isDatabaseAway(error)) {
-    log.warn({ ...about, err: withoutData(error) }, 'a dependency is away')
+    log.warn({ ...about, err: error }, 'a dependency is away')
     return error instanceof AppError ? error : dependencyErrors.away({ retryAfter: 1, cause: error })
   }
   // A validation error carries the whole answer, other people's words included: only where it broke is logged.
-  const logged = error instanceof ValidationError ? { outOfContract: faultsOf(error) } : { err: withoutData(error) }
+  const logged = error instanceof ValidationError ? { outOfContract: faultsOf(error) } : { err: error }
   log.error({ ...about, ...logged }, 'a request failed')
   return internalError(error)
 }

@@ -33,9 +33,11 @@ export function reportError(error: Error, depth = 0): ErrorReport {
   }
 }
 
-// drizzle puts a statement's parameters into its message: passwords' hashes and people's words among them.
+// drizzle puts a statement's parameters into its message, and Postgres a value that is wrong by itself (class 22 of its
+// codes): passwords' hashes and people's words among them.
 function messageOf(error: Error): string {
-  const { query } = error as Details
+  const { code, query } = error as Details
+  if (error.name === 'PostgresError') return String(code).startsWith('22') ? 'a value was refused' : error.message
   return typeof query === 'string' ? `Failed query: ${query}` : error.message
 }
 

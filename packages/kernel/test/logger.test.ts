@@ -41,8 +41,9 @@ describe('secrets', () => {
 })
 
 /** As drizzle wraps what the driver threw: words and parameters of the statement, and the driver's error as cause. */
-function queryError() {
+function queryError(given: { message?: string; code?: string } = {}) {
   const params = ['bob', 'hunter2']
+  const query = 'insert into users values ($1, $2)'
   const driver = Object.assign(new Error('duplicate key value violates unique constraint "users_key"'), {
     name: 'PostgresError',
     code: '23505',
@@ -50,8 +51,9 @@ function queryError() {
     table_name: 'users',
     detail: 'Key (password)=(hunter2) already exists.',
     parameters: params,
+    query,
+    ...given,
   })
-  const query = 'insert into users values ($1, $2)'
   return Object.assign(new Error(`Failed query: ${query}\nparams: ${params}`, { cause: driver }), { query, params })
 }
 
@@ -79,9 +81,18 @@ describe('an error', () => {
       expect(lines.join()).not.toContain('hunter2')
       expect(lines[0]).toContain('insert into users values ($1, $2)')
       expect(lines[0]).toContain('23505')
+      expect(lines[0]).toContain('duplicate key value violates unique constraint')
       expect(lines[0]).toContain('users_key')
     },
   )
+
+  test('of a query with a value that Postgres quotes is told without it', () => {
+    const { log, last, lines } = record()
+    const err = queryError({ code: '22P02', message: 'invalid input syntax for type uuid: "hunter2"' })
+    log.error({ err }, 'failed')
+    expect(last().err).toMatchObject({ cause: { message: 'a value was refused', code: '22P02' } })
+    expect(lines.join()).not.toContain('hunter2')
+  })
 
   test('tells none of the properties that somebody hung on it', () => {
     const { log, lines } = record()

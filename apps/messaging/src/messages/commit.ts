@@ -1,5 +1,5 @@
 import { type Authority, channelStream, type Message } from '@conntext/contracts'
-import { isDatabaseAway, withoutData } from '@conntext/database'
+import { isDatabaseAway } from '@conntext/database'
 import { channelNotFound, type Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { type MediaRow, toMedia } from '../media/shape.ts'
@@ -38,10 +38,7 @@ export async function commitMessages(deps: CommitDeps, batch: Outgoing[]): Promi
     return await commit(deps, batch)
   } catch (error) {
     if (batch.length === 1 || isDatabaseAway(error)) throw error
-    deps.log.warn(
-      { messages: batch.length, err: withoutData(error) },
-      'a batch of messages failed; storing them singly',
-    )
+    deps.log.warn({ messages: batch.length, err: error }, 'a batch of messages failed; storing them singly')
   }
   const outcomes: Outcome<Message>[] = []
   for (const one of batch) outcomes.push(...(await commit(deps, [one]).catch((error: unknown) => [{ error }])))
