@@ -18,6 +18,16 @@ function greet({ url, setupCode }: RunningServer): void {
   }
 }
 
+/** Says what this machine could not have, once the media workers have come up or failed to. */
+async function tellOfVoice({ voiceStatus }: RunningServer): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const { state, reason, remedy } = await voiceStatus()
+    if (state === 'off') say(`voice is off: ${[reason, remedy].filter(Boolean).join('. ')}`)
+    if (state !== 'starting') return
+    await Bun.sleep(100)
+  }
+}
+
 function stopOnSignals(server: RunningServer): void {
   let stopping = false
   const stop = (signal: string) => {
@@ -41,6 +51,8 @@ try {
   stopOnSignals(server)
   greet(server)
   say(`ready after ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  // A server that is stopping already has nothing more to tell.
+  tellOfVoice(server).catch(() => {})
 } catch (error) {
   const told = error instanceof ConfigError || error instanceof DataDirectoryInUse || error instanceof EmbeddedError
   if (!told) throw error

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createMemoryBus } from '@conntext/bus'
+import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory, readOrCreateSecret } from '@conntext/embedded'
-import { createLogger, type Logger } from '@conntext/kernel'
+import { ConfigError, createLogger, type Logger } from '@conntext/kernel'
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
 import type { ServerConfig } from './config.ts'
@@ -13,6 +14,7 @@ import { openStores } from './stores.ts'
 export type RunningServer = {
   url: string
   setupCode: SetupCode
+  voiceStatus(): Promise<VoiceStatus>
   /** Drains: clients are told to come back, what is owed is shipped, engines are shut down. */
   stop(): Promise<void>
 }
@@ -34,7 +36,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     const stores = await openStores({ config, data, masterKey, log })
     started.push({ name: 'stores', stop: stores.close })
     const bus = createMemoryBus(log)
-    const { services, gateway } = createServices({
+    const { services, gateway, voiceStatus } = createServices({
       config,
       stores,
       bus,
@@ -47,13 +49,26 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       await service.start()
       started.push({ name: service.name, stop: service.stop })
     }
-    const { url } = await gateway.start()
     started.push({ name: 'gateway', stop: gateway.stop })
-    return { url, setupCode, stop }
+    const { url } = await gateway.start().catch((error: unknown) => {
+      throw addressFault(error, config.gateway) ?? error
+    })
+    return { url, setupCode, voiceStatus, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** An address that can't be had is for the operator to change. */
+function addressFault(error: unknown, { hostname, port }: ServerConfig['gateway']): ConfigError | undefined {
+  const faults: Record<string, { setting: string; message: string }> = {
+    EADDRINUSE: { setting: 'CONNTEXT_PORT', message: `port ${port} is taken by another program` },
+    EACCES: { setting: 'CONNTEXT_PORT', message: `port ${port} is not for this account to listen on` },
+    EADDRNOTAVAIL: { setting: 'CONNTEXT_HOST', message: `${hostname} is no address of this machine` },
+  }
+  const fault = faults[String((error as { code?: unknown } | null)?.code)]
+  return fault && new ConfigError([fault])
 }
 
 /** In the reverse order, each whatever became of the others. */

@@ -93,5 +93,5 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     openapi,
     version,
   })
-  return { services: Object.values(services), gateway }
+  return { services: Object.values(services), gateway, voiceStatus: () => realtime.voiceStatus({}) }
 }
