@@ -16,8 +16,8 @@ export type ServerProcess = {
   data: string
   /** What it has printed so far. */
   output(): string
-  /** Ends it as the signal does, and waits until it is gone. */
-  kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
+  /** Ends it as the signal does, and waits until it is gone. Answers its exit code; none where the signal killed it. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>
   /** Starts it again on the same data and the same port. */
   restart(): Promise<void>
   /** Stops it in order and removes its data. */
@@ -51,6 +51,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     async kill(signal) {
       child.kill(signal)
       await within(child.exited, STOP_MS)
+      return child.signalCode === null ? child.exitCode : null
     },
     async restart() {
       output = ''
@@ -88,7 +89,7 @@ async function drain(stream: ReadableStream<Uint8Array>, collect: (text: string)
 async function address(output: () => string, child: Child): Promise<string> {
   const url = await eventually(() => {
     if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`)
-    return /listening on (\S+)/.exec(output())?.[1]
+    return /^conntext: listening on (\S+)$/m.exec(output())?.[1]
   }, START_MS)
   await eventually(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok, START_MS)
   return url
