@@ -3,7 +3,8 @@ import { authPort, type SystemPort } from '@conntext/contracts'
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
 import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
-import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { answerWithin, type Clock, type Logger, systemClock } from '@conntext/kernel'
+import type { OutboxRelay } from '@conntext/outbox'
 import { createAuthPort } from './authority/port.ts'
 import { createChanges } from './changes.ts'
 import { makeReady } from './first-start.ts'
@@ -84,23 +85,17 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
     },
     async stop() {
       await Promise.all([pruning.stop(), refusalLog.stop()])
-      await inTime(changes.relay.stop({ flush: true }), log)
+      await shipRest(changes.relay, log)
       await guard.stop()
     },
   }
 }
 
 /** What is still owed then stays in the outbox, and is shipped at the next start. */
-async function inTime(stopping: Promise<void>, log: Logger): Promise<void> {
-  let timer: Timer | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      log.warn({ afterMs: STOP_WITHIN_MS }, 'the outbox could not be shipped in time')
-      resolve()
-    }, STOP_WITHIN_MS)
-  })
-  await Promise.race([stopping, late]).finally(() => clearTimeout(timer))
-}
+const shipRest = (relay: OutboxRelay, log: Logger): Promise<void> =>
+  answerWithin(STOP_WITHIN_MS, () => relay.stop({ flush: true })).catch((error: unknown) =>
+    log.warn({ err: error }, 'the outbox could not be shipped in time'),
+  )
 
 type Parts = {
   keyring: Keyring

@@ -1,5 +1,6 @@
 import type { Bus } from '@conntext/bus'
 import type { AuthPort, HealthState, MessagingPort, RealtimePort, SystemPort } from '@conntext/contracts'
+import { answerWithin } from '@conntext/kernel'
 
 const FRESH_MS = 1_000
 const TIMEOUT_MS = 3_000
@@ -29,7 +30,11 @@ export function createReadiness(ports: HealthPorts, bus: Bus, isDraining: () => 
       ),
       ['bus', async () => bus.check().then(() => 'up' as const)],
     ]
-    const states = await Promise.all(probes.map(async ([name, run]) => [name, await bounded(run)] as const))
+    const states = await Promise.all(
+      probes.map(
+        async ([name, run]) => [name, await answerWithin(TIMEOUT_MS, run).catch(() => 'down' as const)] as const,
+      ),
+    )
     const ready = states.every(([name, state]) => state !== 'down' || NOT_NEEDED.has(name))
     return { ready, parts: Object.fromEntries(states) }
   }
@@ -39,19 +44,5 @@ export function createReadiness(ports: HealthPorts, bus: Bus, isDraining: () => 
     if (!last || now - last.at > FRESH_MS) last = { at: now, result: examine() }
     const found = await last.result
     return isDraining() ? { ...found, ready: false } : found
-  }
-}
-
-async function bounded(run: () => Promise<HealthState>): Promise<HealthState> {
-  let timer: Timer | undefined
-  const late = new Promise<HealthState>((resolve) => {
-    timer = setTimeout(() => resolve('down'), TIMEOUT_MS)
-  })
-  try {
-    return await Promise.race([run(), late])
-  } catch {
-    return 'down'
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -6,6 +6,9 @@ import {
   channelNotFound,
   createHealth,
   type Guard,
+  outboxProbe,
+  type Probe,
+  postgresProbe,
   type Refused,
   servePort,
   toAppError,
@@ -13,6 +16,7 @@ import {
 } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
+import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
 import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
@@ -27,6 +31,7 @@ export type PortDeps = {
   sender: Sender
   write: WriteStreams
   refused: Refused
+  relay: OutboxRelay
   nudge: () => void
 }
 
@@ -83,28 +88,18 @@ async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: st
   throw accessErrors.forbidden('This needs the permission message.send.')
 }
 
-function healthOf({ db, objects, clock }: PortDeps) {
-  const probes = [
-    {
-      name: 'communications database',
-      critical: true,
-      remedy: 'See that Postgres runs and that messaging can reach it.',
-      run: async () => {
-        await db.check()
-        return undefined
-      },
+function healthOf({ db, objects, relay, clock }: PortDeps) {
+  const receivers = 'the system service and the object store'
+  const store: Probe = {
+    name: 'object store',
+    // Messages go on without it; only files don't.
+    critical: false,
+    remedy: 'See that the object store runs, can be written, and has space left.',
+    async run() {
+      await objects.check()
+      return undefined
     },
-    {
-      name: 'object store',
-      // Messages go on without it; only files don't.
-      critical: false,
-      remedy: 'See that the object store runs, can be written, and has space left.',
-      run: async () => {
-        await objects.check()
-        return undefined
-      },
-    },
-  ]
-  const health = createHealth('messaging', probes, clock)
-  return () => health()
+  }
+  const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'messaging_outbox', receivers })
+  return createHealth('messaging', [postgresProbe(db, 'Communication'), store, outbox], clock)
 }

@@ -65,7 +65,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   return {
     name: 'messaging',
     app: baseApp({ log, rawBodies: RAW_BODIES }).use(messageRoutes(routeDeps)).use(mediaRoutes(routeDeps)),
-    port: createPort(shared, deps.credential),
+    port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects
         .sweepTemporary(ABANDONED_MS)

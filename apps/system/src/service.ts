@@ -78,7 +78,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   })
   const refused = noteAccess(refusals, systemAudit)
   const keys = inviteKeys(deps.key)
-  const own = createOwnHealth(deps)
+  const own = createOwnHealth({ ...deps, relay })
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {

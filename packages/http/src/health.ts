@@ -1,5 +1,5 @@
 import type { DependencyHealth, HealthState, ServiceHealth } from '@conntext/contracts'
-import { type Clock, reportError, systemClock } from '@conntext/kernel'
+import { answerWithin, type Clock, reportError, systemClock } from '@conntext/kernel'
 
 const PROBE_TIMEOUT_MS = 3_000
 
@@ -28,7 +28,7 @@ export function createHealth(
 
   const examine = async (probe: Probe): Promise<DependencyHealth> => {
     const started = performance.now()
-    const found = await bounded(probe, timeoutMs).catch((error: unknown) => ({
+    const found = await answerWithin(timeoutMs, () => probe.run()).catch((error: unknown) => ({
       state: 'down' as const,
       detail: error instanceof Error ? reportError(error).message : String(error),
       remedy: probe.remedy,
@@ -52,17 +52,5 @@ export function createHealth(
     const failing = dependencies.filter((one) => one.state !== 'up')
     const down = failing.some((one) => one.state === 'down' && probes.find((p) => p.name === one.name)?.critical)
     return { service, state: down ? 'down' : failing.length > 0 ? 'degraded' : 'up', dependencies }
-  }
-}
-
-async function bounded(probe: Probe, timeoutMs: number): ReturnType<Probe['run']> {
-  let timer: Timer | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs)
-  })
-  try {
-    return await Promise.race([probe.run(), late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -7,7 +7,7 @@ import {
   toOverride,
   toServerInfo,
 } from '@conntext/db-server-details'
-import { createHealth } from '@conntext/http'
+import { createHealth, outboxProbe, postgresProbe } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import type { OutboxRelay } from '@conntext/outbox'
 import { jsonWebKeySet } from '../keys/access-tokens.ts'
@@ -15,7 +15,6 @@ import { toRole } from '../roles/roles.ts'
 import { listRevokedSessions } from '../sessions/queries.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
-import { probes } from './probes.ts'
 import { findSettings, findState, listAllChannels, listAllRoles, listGrants, listOverrides } from './queries.ts'
 
 type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock }
@@ -23,6 +22,12 @@ type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock }
 /** What the other services, and this one's own guard, ask of auth. */
 export function createAuthPort({ db, relay, clock }: Dependencies): AuthPort {
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
+  const outbox = outboxProbe({
+    lag: () => relay.lag(),
+    clock,
+    table: 'auth_outbox',
+    receivers: 'the system service',
+  })
 
   return {
     // In one snapshot of the database: never the roles from before a change and the overrides from after it.
@@ -39,7 +44,7 @@ export function createAuthPort({ db, relay, clock }: Dependencies): AuthPort {
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
     },
-    health: createHealth('auth', probes(db, relay, clock), clock),
+    health: createHealth('auth', [postgresProbe(db, 'Server Details'), outbox], clock),
   }
 }
 

@@ -1,6 +1,6 @@
 import { Authority, type AuthorityChange, channelStream, closeCodes, type Grant } from '@conntext/contracts'
 import type { Guard } from '@conntext/http'
-import type { Clock, Logger } from '@conntext/kernel'
+import { answerWithin, type Clock, type Logger } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
 import type { Connections } from '../sockets/connections.ts'
 import type { StreamHub } from '../streams/hub.ts'
@@ -167,17 +167,11 @@ export class Access {
 
   /** Undefined when it could not be had in time. */
   async #fetchGrant(userId: string): Promise<Grant | null | undefined> {
-    let timer: Timer | undefined
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), GRANT_TIMEOUT_MS)
-    })
     try {
-      return await Promise.race([this.options.guard.grant(userId), late])
+      return await answerWithin(GRANT_TIMEOUT_MS, () => this.options.guard.grant(userId))
     } catch (error) {
       this.options.log.warn({ err: error, userId }, "an account's grant could not be fetched")
       return undefined
-    } finally {
-      clearTimeout(timer)
     }
   }
 

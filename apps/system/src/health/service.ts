@@ -8,55 +8,26 @@ import type {
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { createHealth, type Probe, type ProbeResult } from '@conntext/http'
-import type { Clock } from '@conntext/kernel'
-import { outboxState } from './queries.ts'
+import { createHealth, outboxProbe, type Probe, postgresProbe } from '@conntext/http'
+import { answerWithin, type Clock } from '@conntext/kernel'
+import type { OutboxRelay } from '@conntext/outbox'
 
-const OUTBOX_LATE_MS = 60_000
 // Longer than a service gives each of its own dependencies.
 const PORT_TIMEOUT_MS = 5_000
 
-type OwnDeps = { db: ServerDetails; audit: Audit; clock: Clock }
+type OwnDeps = { db: ServerDetails; audit: Audit; relay: OutboxRelay; clock: Clock }
 
 /** This service's own health: the audit database may be away for a while, since the outbox keeps what it is owed. */
-export function createOwnHealth({ db, audit, clock }: OwnDeps): () => Promise<ServiceHealth> {
-  const postgres: Probe = {
-    name: 'postgres',
-    critical: true,
-    remedy: 'Start Postgres, or check the address and the password of the Server Details database.',
-    run: async () => void (await db.check()),
-  }
+export function createOwnHealth({ db, audit, relay, clock }: OwnDeps): () => Promise<ServiceHealth> {
   const clickhouse: Probe = {
     name: 'clickhouse',
     critical: false,
     remedy: 'Start ClickHouse, or check its address and password. Audit events are kept until it is back.',
     run: async () => void (await audit.check()),
   }
-  const outbox: Probe = {
-    name: 'outbox',
-    critical: false,
-    remedy: 'The outbox is a table in the Server Details database: see to that one.',
-    run: () => examineOutbox(db, clock),
-  }
-  return createHealth('system', [postgres, clickhouse, outbox], clock)
-}
-
-async function examineOutbox(db: ServerDetails, clock: Clock): Promise<ProbeResult | undefined> {
-  const { waitingSince, refused } = await outboxState(db)
-  const ageMs = waitingSince ? clock.now().getTime() - waitingSince.getTime() : 0
-  if (ageMs > OUTBOX_LATE_MS) {
-    return {
-      state: 'degraded',
-      detail: `What this service owes to others has been waiting for ${Math.round(ageMs / 1000)} s.`,
-      remedy: 'See whether ClickHouse and the messaging service are up; the log says why deliveries fail.',
-    }
-  }
-  if (refused === 0) return undefined
-  return {
-    state: 'degraded',
-    detail: `Set aside, because their receiver refused them: ${refused} of what this service owes.`,
-    remedy: 'The log and system_outbox.refused_with say why; set refusals to 0 to have them tried again.',
-  }
+  const receivers = 'ClickHouse and the messaging service'
+  const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'system_outbox', receivers })
+  return createHealth('system', [postgresProbe(db, 'Server Details'), clickhouse, outbox], clock)
 }
 
 export type HealthPorts = {
@@ -76,7 +47,7 @@ export function createSystemHealth(
   const downSince = new Map<string, string>()
   const examine = async ([service, port]: [string, Pick<AuthPort, 'health'>]): Promise<ServiceHealth> => {
     try {
-      const health = await answered(() => port.health({}))
+      const health = await answerWithin(PORT_TIMEOUT_MS, () => port.health({}))
       downSince.delete(service)
       return health
     } catch (error) {
@@ -93,18 +64,6 @@ export function createSystemHealth(
 
 const worst = (states: HealthState[]): HealthState =>
   states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'up'
-
-async function answered<T>(ask: () => Promise<T>): Promise<T> {
-  let timer: Timer | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${PORT_TIMEOUT_MS / 1000} s`)), PORT_TIMEOUT_MS)
-  })
-  try {
-    return await Promise.race([ask(), late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 function unreachable(service: string, error: unknown, since: string): ServiceHealth {
   const dependency = {
