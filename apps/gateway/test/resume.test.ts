@@ -147,6 +147,29 @@ test('cursors of streams that are not visible, or not there, are ignored', async
   expect(client.seqs(channelStream(hidden.id))).toEqual([])
 })
 
+test('a cursor does not read earlier messages for whoever may not: it is reset to the head', async () => {
+  await using stack = await startStack({ logs })
+  const everyone = stack.authority.snapshot.roles[0]!
+  everyone.permissions = everyone.permissions.filter((name) => name !== 'message.history')
+  const reader = await stack.authority.member({ permissions: ['message.history'] })
+  const other = await stack.authority.member()
+  const channel = await stack.authority.channel()
+  const stream = channelStream(channel.id)
+  await logs.append(stream, [1, 2, 3], stack.bus)
+  const { client: allowed } = await stack.enter(reader.token, { [stream]: 1 })
+  const { client: refused } = await stack.enter(other.token, { [stream]: 1 })
+  expect(await refused.op('reset')).toEqual({ op: 'reset', stream, seq: 3 })
+  await logs.append(stream, [4], stack.bus)
+  await eventually(() => refused.seqs(stream).includes(4) && allowed.seqs(stream).includes(4))
+  expect(refused.seqs(stream)).toEqual([4])
+  expect(allowed.seqs(stream)).toEqual([2, 3, 4])
+  // Who has missed nothing is told nothing.
+  const { client: current } = await stack.enter(other.token, { [stream]: 4 })
+  await logs.append(stream, [5], stack.bus)
+  await eventually(() => current.seqs(stream).includes(5))
+  expect(current.frames.some(({ op }) => op === 'reset')).toBe(false)
+})
+
 test('a large replay waits for a client that reads slowly, instead of cutting it off', async () => {
   const socket = { maxBufferedBytes: 1_048_576 }
   await using stack = await startStack({ logs, config: { socket, streams: { ringFrames: 8 } } })

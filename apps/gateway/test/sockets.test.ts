@@ -401,3 +401,26 @@ test('stop tells everybody to come back, closes with 1001, and takes nobody new'
   }
   expect(fetch(`${stack.url}/livez`)).rejects.toThrow()
 })
+
+test('stop ends while somebody identifies and it is not known who may see what', async () => {
+  const stack = await startStack()
+  const { token } = await stack.authority.member()
+  await stack.enter(token)
+  let asked = 0
+  const { grant } = stack.authority.port
+  stack.authority.port.grant = (request) => {
+    asked += 1
+    return grant(request)
+  }
+  stack.authority.port.authority = async () => {
+    throw new Error('auth is away')
+  }
+  await stack.authority.changed()
+  const newcomer = await stack.authority.member()
+  const client = stack.connect()
+  await client.op('hello')
+  client.send({ op: 'identify', token: newcomer.token })
+  await eventually(() => asked > 0)
+  await stack.gateway.stop()
+  expect(await client.code()).toBe(closeCodes.goingAway)
+})

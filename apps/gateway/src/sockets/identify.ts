@@ -5,6 +5,7 @@ import {
   type Grant,
   type OwnUser,
   SERVER_STREAM,
+  streamChannel,
   userStream,
 } from '@conntext/contracts'
 import { accessErrors, type Guard, type Identity } from '@conntext/http'
@@ -95,6 +96,8 @@ async function settle(
   const own = [SERVER_STREAM, userStream(identity.userId)]
   for (;;) {
     await access.settled()
+    // Looked at in every round: once the gateway stops, nothing here waits any more.
+    if (!connection.open) return 'gone'
     const version = connection.grantVersion
     const grant = await guard.grant(identity.userId)
     if (grant?.standing !== 'active') return 'not a member'
@@ -143,15 +146,23 @@ function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outl
   for (const stream of [SERVER_STREAM, own, ...visibility.streams]) {
     const head = hub.get(stream)!.head
     const cursor = cursors.get(stream)
-    const tooOld = cursor !== undefined && head - cursor > config.streams.maxReplay
-    if (tooOld || resets.has(stream)) toReset.push(stream)
-    positions.set(stream, cursor === undefined || tooOld || resets.has(stream) ? head : cursor)
+    const missed = cursor === undefined ? 0 : head - cursor
+    const reset =
+      resets.has(stream) || missed > config.streams.maxReplay || (missed > 0 && !mayReplay(view, grant, stream))
+    if (reset) toReset.push(stream)
+    positions.set(stream, cursor === undefined || reset ? head : cursor)
   }
   connection.grant = grant
   connections.see(connection, visibility)
   connection.positions = positions
   connection.send(readyFrame({ view, visibility, user, resumed, headOf: headReader(hub, positions) }))
   for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
+}
+
+/** A cursor is no way around the permission to read what was said before. */
+function mayReplay({ authority }: View, grant: Grant, stream: string): boolean {
+  const channelId = streamChannel(stream)
+  return channelId === undefined || authority.allows(grant, 'message.history', channelId)
 }
 
 /** A client that has more than this gateway yet is not told less than it has. */
