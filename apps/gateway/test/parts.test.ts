@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { eventFrame } from '@conntext/contracts'
 import { ConfigError, silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import fc from 'fast-check'
@@ -9,7 +10,7 @@ import { compileOperations } from '../src/http/operations.ts'
 import { destinationOf } from '../src/http/routing.ts'
 import { RateLimiter } from '../src/rate-limit.ts'
 import { FrameRing } from '../src/streams/ring.ts'
-import { Sequencer } from '../src/streams/sequencer.ts'
+import { openGate, Sequencer } from '../src/streams/sequencer.ts'
 import { range } from './support/client.ts'
 
 test('the environment sets up a gateway, and every fault is named at once', () => {
@@ -161,6 +162,29 @@ test('news in any order, any number of times, with a gate that opens and closes,
     { numRuns: 200 },
   )
 }, 30_000)
+
+test('what was deleted is no longer kept in memory: whoever comes back gets what the log still tells', () => {
+  const sequencer = new Sequencer({
+    stream: 'channel:a',
+    gate: openGate,
+    source: { heads: async () => new Map(), events: async () => ({ events: [], truncated: false }) },
+    log: silentLogger,
+    ringFrames: 8,
+    gapWaitMs: 0,
+    deliver() {},
+    reset() {},
+    repaired() {},
+  })
+  const frame = (seq: number, type: string) => eventFrame('channel:a', type, seq, '2026-01-01T00:00:00.000Z', '{}')
+  sequencer.start(0)
+  sequencer.receive(1, frame(1, 'message.created'))
+  sequencer.receive(2, frame(2, 'message.created'))
+  expect(sequencer.ring.after(0)).toHaveLength(2)
+  sequencer.receive(3, frame(3, 'message.deleted'))
+  sequencer.receive(4, frame(4, 'message.created'))
+  expect(sequencer.ring.after(0)).toBeUndefined()
+  expect(sequencer.ring.after(2)?.map(({ seq }) => seq)).toEqual([3, 4])
+})
 
 test('a body that breaks off is the client’s going away, not our failure', async () => {
   const body = new ReadableStream({

@@ -408,13 +408,15 @@ test('stop ends while somebody identifies and it is not known who may see what',
   await stack.enter(token)
   let asked = 0
   const { grant } = stack.authority.port
-  stack.authority.port.grant = (request) => {
-    asked += 1
-    return grant(request)
-  }
-  stack.authority.port.authority = async () => {
-    throw new Error('auth is away')
-  }
+  Object.assign(stack.authority.port, {
+    grant(request: Parameters<typeof grant>[0]) {
+      asked += 1
+      return grant(request)
+    },
+    async authority() {
+      throw new Error('auth is away')
+    },
+  })
   await stack.authority.changed()
   const newcomer = await stack.authority.member()
   const client = stack.connect()

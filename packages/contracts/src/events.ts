@@ -45,6 +45,11 @@ export function eventFrame(stream: StreamName, type: string, seq: number, at: st
   return `${JSON.stringify(head).slice(0, -1)},"d":${data}}`
 }
 
+const DELETION = '{"op":"event","t":"message.deleted",'
+
+/** Whether a frame, as `eventFrame` makes it, says that what earlier events of its stream carried is gone. */
+export const isDeletion = (frame: string): boolean => frame.startsWith(DELETION)
+
 /** The bus subjects. Payloads are JSON text, but for `stream`: a frame. */
 export const subjects = {
   /** One event of one stream: see `encodeNews`. */

@@ -1,3 +1,4 @@
+import { isDeletion } from '@conntext/contracts'
 import type { Logger } from '@conntext/kernel'
 import { FrameRing } from './ring.ts'
 import type { StreamSource } from './source.ts'
@@ -98,6 +99,8 @@ export class Sequencer {
 
   #deliver(seq: number, frame: string): void {
     this.head = seq
+    // The deleted message's words are still in the ring; in the log they are not any more.
+    if (isDeletion(frame)) this.ring.clear()
     this.ring.push(seq, frame, performance.now())
     this.options.deliver(frame)
   }
