@@ -1,7 +1,7 @@
 import { memberRoles, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
+import type { PageRequest } from '@conntext/http'
 import { and, asc, eq, gt, inArray } from 'drizzle-orm'
 import { roleIdsOfUser } from '../authority/queries.ts'
-import type { PageRequest } from '../paging.ts'
 import { type UserRow, userColumns } from '../users/queries.ts'
 
 export type MemberRow = UserRow & { roleIds: string[] }

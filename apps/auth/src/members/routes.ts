@@ -1,7 +1,6 @@
 import { IdParams, Member, MemberPage, MemberPatch, PageQuery } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, pageRequest } from '@conntext/http'
 import { Elysia } from 'elysia'
-import { pageRequest } from '../paging.ts'
 import type { Members } from './service.ts'
 
 const tags = ['Members']

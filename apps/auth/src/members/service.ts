@@ -1,8 +1,7 @@
 import { auditFor, type Member, type MemberPatch, type Page, SERVER_STREAM } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller } from '@conntext/http'
+import { actorOf, type Caller, type PageRequest, pageById } from '@conntext/http'
 import { type Changes, streamEvent } from '../changes.ts'
-import { type PageRequest, toPage } from '../paging.ts'
 import type { Refusals } from '../refusals.ts'
 import { type Administrator, administer, assertBelow, assertHeld } from '../roles/administration.ts'
 import { findRoles, type RoleRow } from '../roles/queries.ts'
@@ -20,7 +19,7 @@ export function createMembers(deps: Dependencies) {
 
   return {
     async list(page: PageRequest): Promise<Page<Member>> {
-      return toPage(await listMembers(db, page), page.limit, toMember)
+      return pageById(await listMembers(db, page), page.limit, toMember)
     },
 
     /** @throws member.notFound (404), also for those who aren't in good standing */

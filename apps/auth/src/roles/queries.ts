@@ -1,6 +1,6 @@
 import { memberRoles, roles, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import type { PageRequest } from '@conntext/http'
 import { and, asc, count, eq, gt, gte, inArray, ne, sql } from 'drizzle-orm'
-import type { PageRequest } from '../paging.ts'
 
 export type RoleRow = typeof roles.$inferSelect
 

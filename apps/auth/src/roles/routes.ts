@@ -1,8 +1,7 @@
 import { IdParams, NewRole, PageQuery, Role, RolePage, RolePatch } from '@conntext/contracts'
-import { type AccessOptions, access, refusals } from '@conntext/http'
+import { type AccessOptions, access, pageRequest, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { pageRequest } from '../paging.ts'
 import type { Roles } from './service.ts'
 
 const tags = ['Roles']

@@ -8,11 +8,10 @@ import {
   SERVER_STREAM,
 } from '@conntext/contracts'
 import { nameKey, type ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller } from '@conntext/http'
+import { actorOf, type Caller, type PageRequest, pageById } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { raiseVersion } from '../authority/queries.ts'
 import { type Changes, streamEvent } from '../changes.ts'
-import { type PageRequest, toPage } from '../paging.ts'
 import type { Refusals } from '../refusals.ts'
 import { administer, assertBelow, assertHeld } from './administration.ts'
 import { roleErrors } from './errors.ts'
@@ -45,7 +44,7 @@ export function createRoles(deps: Dependencies) {
 
   return {
     async list(page: PageRequest): Promise<Page<Role>> {
-      return toPage(await listRoles(db, page), page.limit, toRole)
+      return pageById(await listRoles(db, page), page.limit, toRole)
     },
 
     /** Makes a role below all others but @everyone. @throws role.nameTaken, role.tooMany (409), .permissionNotHeld */

@@ -1,6 +1,6 @@
 import { refreshTokens, type ServerDetailsExecutor, sessions } from '@conntext/db-server-details'
+import type { PageRequest } from '@conntext/http'
 import { and, desc, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm'
-import type { PageRequest } from '../paging.ts'
 
 export type SessionRow = typeof sessions.$inferSelect
 

@@ -1,8 +1,7 @@
 import { Authenticated, IdParams, PageQuery, RefreshRequest, SessionPage } from '@conntext/contracts'
-import { type AccessOptions, access, refusals } from '@conntext/http'
+import { type AccessOptions, access, pageRequest, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { pageRequest } from '../paging.ts'
 import type { Sessions } from './service.ts'
 
 const tags = ['Authentication']

@@ -9,12 +9,11 @@ import {
   userStream,
 } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller, type Visitor } from '@conntext/http'
+import { actorOf, type Caller, type PageRequest, pageById, type Visitor } from '@conntext/http'
 import { type Clock, keyedHash, newId, randomToken } from '@conntext/kernel'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { AccessTokens } from '../keys/access-tokens.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import { type PageRequest, toPage } from '../paging.ts'
 import type { Transaction } from '../transaction.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
@@ -158,7 +157,7 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshKey
 
     async list(caller: Caller, page: PageRequest): Promise<Page<Session>> {
       const rows = await listLivingSessions(db, caller.userId, { now: clock.now(), page })
-      return toPage(rows, page.limit, (row) => toSession(row, keyring, caller.sessionId))
+      return pageById(rows, page.limit, (row) => toSession(row, keyring, caller.sessionId))
     },
   }
 }

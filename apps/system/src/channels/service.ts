@@ -1,11 +1,19 @@
 import { type Channel, type NewChannel, type Page, type PageQuery, pageLimit, SERVER_STREAM } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import { type ChannelRow, toChannel } from '@conntext/db-server-details'
-import { actorOf, type Caller, type Guard } from '@conntext/http'
+import {
+  actorOf,
+  type Caller,
+  CURSOR_ID,
+  CURSOR_NUMBER,
+  decodeCursor,
+  encodeCursor,
+  type Guard,
+  pageOf,
+} from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import { type ChangeDeps, change } from '../change.ts'
-import { CURSOR_ID, CURSOR_NUMBER, decodeCursor, encodeCursor, pageOf } from '../paging.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'

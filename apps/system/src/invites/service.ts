@@ -1,17 +1,8 @@
-import {
-  type AuthoritySnapshot,
-  type Grant,
-  type Invite,
-  type NewInvite,
-  type Page,
-  type PageQuery,
-  pageLimit,
-} from '@conntext/contracts'
+import type { AuthoritySnapshot, Grant, Invite, NewInvite, Page, PageQuery } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest, type Refused } from '@conntext/http'
 import { type Clock, deriveKey, keyedHash, newId, randomToken, seal, unseal } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
-import { CURSOR_ID, decodeCursor, encodeCursor, pageOf } from '../paging.ts'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
 import { type InviteRow, insertInvite, revoke, selectInvites } from './queries.ts'
@@ -68,16 +59,10 @@ export async function listInvites(
   caller: Caller,
   query: Static<typeof PageQuery>,
 ): Promise<Page<Invite>> {
-  const limit = pageLimit(query.limit)
-  const before = query.cursor === undefined ? undefined : decodeCursor(query.cursor, [CURSOR_ID])[0]
+  const { limit, after } = pageRequest(query)
   const creatorId = (await guard.allows(caller.userId, 'invite.manage')) ? undefined : caller.userId
-  const rows = await selectInvites(db, { creatorId, before, limit: limit + 1 })
-  return pageOf(
-    rows,
-    limit,
-    (row) => toInvite(keys, row),
-    (row) => encodeCursor([row.id]),
-  )
+  const rows = await selectInvites(db, { creatorId, before: after, limit: limit + 1 })
+  return pageById(rows, limit, (row) => toInvite(keys, row))
 }
 
 /** @throws invite.notFound (404), also for one of somebody else's that the caller may not know of */
