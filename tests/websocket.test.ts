@@ -27,7 +27,13 @@ const rssOf = (pid: number): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
 
 beforeAll(async () => {
-  server = await startServerProcess()
+  // Far below what the floods send, whatever the defaults are.
+  server = await startServerProcess({
+    CONNTEXT_RATE_MESSAGES: '50',
+    CONNTEXT_RATE_MESSAGES_BURST: '300',
+    CONNTEXT_RATE_FRAMES: '200',
+    CONNTEXT_RATE_FRAMES_BURST: '1000',
+  })
   scene = await gather(server.url, SETUP_CODE)
   rssBefore = rssOf(server.pid)
 }, 60_000)

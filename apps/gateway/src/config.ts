@@ -66,7 +66,7 @@ export const gatewayDefaults: GatewayConfig = {
   rates: {
     account: { perSecond: 100, burst: 600 },
     address: { perSecond: 100, burst: 600 },
-    credentials: { perSecond: 10, burst: 60 },
+    credentials: { perSecond: 20, burst: 200 },
   },
   maxBuckets: 100_000,
   socket: {
@@ -74,8 +74,8 @@ export const gatewayDefaults: GatewayConfig = {
     heartbeatMs: 30_000,
     // The longest message that any server allows, with every character as a pair of escapes, and some.
     maxFrameBytes: 524_288,
-    frames: { perSecond: 200, burst: 800 },
-    messages: { perSecond: 50, burst: 500 },
+    frames: { perSecond: 500, burst: 2_000 },
+    messages: { perSecond: 100, burst: 1_000 },
     maxConnections: 20_000,
     maxConnectionsPerUser: 1_000,
     maxBufferedBytes: 4_194_304,
