@@ -108,6 +108,8 @@ async function gather({ call, register, login }: Caller) {
     stranger: await join('sven', []),
     /** For sessions that come and go. */
     spare: await login({ username: (await join('sara', [members.id])).username }),
+    /** Whose session others try to end. */
+    vera: await join('vera', []),
     gone,
     inviteCode,
     roles: { everyone, chief, managers, members },

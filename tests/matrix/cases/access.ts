@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import type { Scene } from '../scene.ts'
-import { type Case, header, type Subject } from './case.ts'
+import { because, type Case, header, type Subject } from './case.ts'
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
@@ -62,20 +62,30 @@ function permissionCases({ operation, good, scene }: Subject): Case[] {
   const { stranger, member, channels, messages } = scene
   const cases: Case[] = []
   if (!['public', 'member', 'channel.view'].includes(operation.permission)) {
-    cases.push({ name: 'without the permission', expect: 403, change: () => ({ token: stranger.token }) })
+    cases.push({
+      name: 'without the permission',
+      expect: 403,
+      change: () => ({ token: stranger.token }),
+      also: because('access.forbidden'),
+    })
   }
   if (!('channelId' in good.path)) return cases
   const hidden = { channelId: channels.hidden.id, ...(good.path.messageId ? { messageId: messages.hidden.id } : {}) }
   const path = { ...good.path, ...hidden }
   for (const [who, { token }] of Object.entries({ stranger, member })) {
-    cases.push({ name: `in a channel hidden from a ${who}`, expect: 404, change: () => ({ token, path }) })
+    cases.push({
+      name: `in a channel hidden from a ${who}`,
+      expect: 404,
+      change: () => ({ token, path }),
+      also: because('channel.notFound'),
+    })
   }
   return cases
 }
 
 /** Things of other people, asked for by somebody who may do as much with their own. */
 const othersThings: Record<string, (scene: Scene) => Case[]> = {
-  endSession: ({ member, owner }) => [other("another's session", 404, member.token, { id: owner.sessionId })],
+  endSession: ({ member, vera }) => [other("another's session", 404, member.token, { id: vera.sessionId })],
   revokeInvite: ({ member, invite }) => [other("another's invite", 404, member.token, { id: invite.id })],
   getMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],
   downloadMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],

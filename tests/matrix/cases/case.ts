@@ -22,4 +22,12 @@ export type Subject = { operation: Operation; good: Ask; scene: Scene }
 export const maySucceed = ({ expect, fresh }: Case, operation: Operation): boolean =>
   fresh || typeof expect === 'string' || [expect].flat().includes(operation.success)
 
+/** That it is refused for this reason, and not for another of the same status. */
+export const because =
+  (code: string) =>
+  ({ text }: Answer): string[] => {
+    const told = text.startsWith('{') ? (JSON.parse(text) as { code?: string }).code : undefined
+    return told === code ? [] : [`is ${told}, not ${code}`]
+  }
+
 export const header = (name: string, value: string) => (ask: Ask) => ({ headers: { ...ask.headers, [name]: value } })
