@@ -18,12 +18,23 @@ export type DatabaseOptions = {
 
 const CONNECT_TIMEOUT_S = 10
 const STATEMENT_TIMEOUT_MS = 30_000
+const RECONNECT_MS = { first: 50, longest: 1_000 }
+
+/**
+ * The pause before a connection is tried again, in seconds. The driver counts failures over the whole pool, so its own
+ * grow to 20 s within one blink of the database; and while they last, statements wait instead of failing.
+ */
+const reconnectAfter = (failures: number): number => {
+  const pause = Math.min(RECONNECT_MS.longest, RECONNECT_MS.first * 2 ** Math.min(failures, 10))
+  return (pause / 1000) * (0.5 + Math.random() / 2)
+}
 
 /** Opens a pool. Nothing is connected until the first query. */
 export function openDatabase<S extends Record<string, unknown>>(schema: S, options: DatabaseOptions): Database<S> {
   const client = postgres(options.url, {
     max: options.poolSize ?? 10,
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff: reconnectAfter,
     connection: { application_name: options.applicationName, statement_timeout: STATEMENT_TIMEOUT_MS },
     onnotice: () => {},
   })

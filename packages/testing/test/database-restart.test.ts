@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { isDatabaseAway, openDatabase } from '@conntext/database'
 import { sql } from 'drizzle-orm'
 import { testServerDetails } from '../src/index.ts'
@@ -33,3 +35,37 @@ test.each([1, 2, 3])(
     await db.close()
   },
 )
+
+/** A way to the server that is closed until it is opened: `listen` may be called at any time, on the port it has. */
+async function startDoor({ port: to, hostname }: URL) {
+  const server = createServer((client) => {
+    const upstream = connect(Number(to), hostname)
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    client.pipe(upstream).pipe(client)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  await once(server.close(), 'close')
+  return { port, open: () => once(server.listen(port, '127.0.0.1'), 'listening'), server }
+}
+
+test('while it is away statements fail soon, and once it is back they find it soon, however many failed', async () => {
+  await using databases = await testServerDetails()
+  const url = new URL(databases.adminUrl)
+  const door = await startDoor(url)
+  url.port = String(door.port)
+  const db = openDatabase({}, { url: url.href, poolSize: 10, applicationName: 'outage' })
+  const ask = () => db.execute(sql`select 1`)
+  for (let i = 0; i < 3; i += 1) {
+    const began = performance.now()
+    const asked = await Promise.allSettled(Array.from({ length: 30 }, ask))
+    for (const one of asked) expect(isDatabaseAway((one as PromiseRejectedResult).reason)).toBe(true)
+    expect(performance.now() - began).toBeLessThan(4_000)
+  }
+  await door.open()
+  const back = performance.now()
+  await ask()
+  expect(performance.now() - back).toBeLessThan(2_000)
+  await db.close()
+  door.server.close()
+}, 30_000)
