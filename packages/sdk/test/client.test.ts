@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, spyOn, test } from 'bun:test'
 import { GatewayClient, ProblemError } from '../src/index.ts'
 import { event, type Frame, ready, startPeer } from './peer.ts'
 
@@ -128,5 +128,90 @@ test('beats its heart, and takes a server that has gone silent for gone', async 
   await gateway.connect()
   await until(() => peer.connections() > 1)
   expect(peer.frames.some(({ op }) => op === 'heartbeat')).toBe(true)
+  gateway.close()
+})
+
+test('a burst of sends is no flood: only so many wait for their answer at a time', async () => {
+  let unanswered = 0
+  let most = 0
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') return void socket.send(ready({}))
+    unanswered += 1
+    most = Math.max(most, unanswered)
+    setTimeout(() => {
+      unanswered -= 1
+      socket.send(JSON.stringify({ op: 'reply', id: frame.id, ok: true, d: { content: frame.content } }))
+    }, 1)
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  const sent = await Promise.all(
+    Array.from({ length: 1_000 }, (_, i) => gateway.send({ channelId: 'a', content: `${i}` })),
+  )
+  expect(sent.map(({ content }) => content)).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`))
+  expect(most).toBeLessThanOrEqual(100)
+  gateway.close()
+})
+
+test('what is larger than the server takes fails alone, instead of ending every connection', async () => {
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') socket.send(ready({}))
+    else socket.send(JSON.stringify({ op: 'reply', id: frame.id, ok: true, d: { content: 'stored' } }))
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  const huge = gateway.send({ channelId: 'a', content: 'é'.repeat(300_000) }).catch((error) => error)
+  expect(await gateway.send({ channelId: 'a', content: 'x' })).toMatchObject({ content: 'stored' })
+  expect(await huge).toBeInstanceOf(RangeError)
+  expect(peer.connections()).toBe(1)
+  gateway.close()
+})
+
+test('a connection that never becomes ready is given up for another', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op === 'identify' && connection > 1) socket.send(ready({}))
+  })
+  const reconnect = { firstMs: 1, longestMs: 20 }
+  const gateway = new GatewayClient({ baseUrl: peer.baseUrl, token: async () => 'token', reconnect, connectMs: 50 })
+  await gateway.connect()
+  expect(peer.connections()).toBe(2)
+  gateway.close()
+})
+
+test('tokens that are not renewed any more end it for good', async () => {
+  const problem = { type: '', title: 'No', status: 401, code: 'session.ended', requestId: 'r' }
+  const token = () => Promise.reject(new ProblemError(problem))
+  const gateway = new GatewayClient({ baseUrl: 'http://127.0.0.1:1', token })
+  await expect(gateway.connect()).rejects.toThrow('4003')
+})
+
+test('a token is renewed on the living connection before it runs out', async () => {
+  const every = spyOn(globalThis, 'setInterval')
+  using peer = startPeer((frame, socket) => {
+    if (frame.op === 'identify') socket.send(ready({}))
+  })
+  let number = 0
+  const gateway = new GatewayClient({ baseUrl: peer.baseUrl, token: async () => `token-${++number}` })
+  await gateway.connect()
+  // `Api` renews a token in its last half minute: it has to be asked within every such time.
+  const timers = every.mock.calls.filter(([, ms]) => ms! < 30_000)
+  every.mockRestore()
+  for (const [renew] of timers) (renew as () => void)()
+  await until(() => peer.frames.some(({ op, token }) => op === 'refresh' && token === 'token-2'))
+  gateway.close()
+})
+
+test('a channel that is seen no more has no cursor any more', async () => {
+  using peer = startPeer((frame, socket) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ [STREAM]: 3, server: 1 }))
+    const d = { channels: [], removed: ['a'] }
+    socket.send(JSON.stringify({ op: 'event', t: 'access.changed', stream: 'user', at: '', d }))
+  })
+  const gateway = client(peer.baseUrl)
+  const changed = new Promise<void>((resolve) => void gateway.on('access.changed', () => resolve()))
+  await gateway.connect()
+  await changed
+  expect(gateway.cursors).toEqual({ server: 1 })
   gateway.close()
 })

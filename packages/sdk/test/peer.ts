@@ -16,7 +16,7 @@ export function startPeer(on: (frame: Frame, socket: Socket, connection: number)
       open(socket) {
         connections += 1
         numbers.set(socket, connections)
-        const limits = { maxFrameBytes: 1, framesPerSecond: 1, identifyMs: 1 }
+        const limits = { maxFrameBytes: 524_288, framesPerSecond: 200, identifyMs: 10_000 }
         socket.send(JSON.stringify({ op: 'hello', heartbeatMs, connectionId: String(connections), limits }))
       },
       message(socket, data) {

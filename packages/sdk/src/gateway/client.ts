@@ -14,6 +14,8 @@ export type GatewayOptions = {
   WebSocket?: typeof WebSocket
   /** Pauses between tries to connect. */
   reconnect?: { firstMs: number; longestMs: number }
+  /** How long a connection may take until it is ready, before another one is tried; half a minute unless given. */
+  connectMs?: number
 }
 
 /** What to listen to: the connection's own news, and each event by its name. */
@@ -26,14 +28,26 @@ export type GatewayEvents = Events & {
   disconnected: { code: number; final: boolean }
 }
 
-type Pending = { frame: object; resolve: (value: unknown) => void; reject: (error: Error) => void; sent: boolean }
+type Pending = {
+  /** As JSON. */
+  frame: string
+  resolve: (value: unknown) => void
+  reject: (error: Error) => void
+  /** The connection on which it waits for its answer. */
+  sentOn: WebSocket | undefined
+}
 
-const DEFAULT_RECONNECT = { firstMs: 250, longestMs: 15_000 }
+const DEFAULTS = { reconnect: { firstMs: 250, longestMs: 15_000 }, connectMs: 30_000 }
 const AUTHENTICATION_FAILED = 4003
 // Coming back would not help: we spoke nonsense, or the session has been ended.
 const FINAL = new Set([4002, 4004])
 const TOO_MANY = 429
-const REFRESH_EVERY_MS = 60_000
+// Whose tokens are refused when they are renewed has to log in again.
+const LOGGED_OUT = new Set([401, 403])
+// More than once in the time by which `Api` renews a token early, so that the living one never runs out.
+const REFRESH_EVERY_MS = 20_000
+// The rest waits here: a burst of thousands must not be too many frames for the server.
+const MAX_UNANSWERED = 100
 
 /**
  * The gateway's client. It keeps the connection alive, comes back with its cursors after whatever ended it, and hands
@@ -41,7 +55,7 @@ const REFRESH_EVERY_MS = 60_000
  * again afterwards; a nonce makes that harmless.
  */
 export class GatewayClient {
-  readonly #options: GatewayOptions & { reconnect: { firstMs: number; longestMs: number } }
+  readonly #options: GatewayOptions & typeof DEFAULTS
   readonly #emitter = new Emitter<GatewayEvents>()
   readonly #cursors = new Cursors()
   readonly #pending = new Map<number, Pending>()
@@ -54,10 +68,12 @@ export class GatewayClient {
   #heartbeat: ReturnType<typeof setInterval> | undefined
   #refresh: ReturnType<typeof setInterval> | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
+  #deadline: ReturnType<typeof setTimeout> | undefined
+  #maxFrameBytes = Number.POSITIVE_INFINITY
   #lastHeard = 0
 
   constructor(options: GatewayOptions) {
-    this.#options = { reconnect: DEFAULT_RECONNECT, ...options }
+    this.#options = { ...DEFAULTS, ...options }
   }
 
   on<K extends keyof GatewayEvents>(name: K, listener: (value: GatewayEvents[K]) => void): () => void {
@@ -91,7 +107,7 @@ export class GatewayClient {
   /**
    * Sends a message and answers it as it was stored. Survives disconnections: it is sent again, with the same nonce,
    * until the server has answered.
-   * @throws ProblemError when the server refuses it.
+   * @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all.
    */
   send(message: OutgoingMessage): Promise<Message> {
     return this.#request({ op: 'message.send', nonce: crypto.randomUUID(), ...message }) as Promise<Message>
@@ -115,29 +131,49 @@ export class GatewayClient {
     if (this.#closed) return Promise.reject(new Error('the gateway client was closed'))
     return new Promise((resolve, reject) => {
       const id = this.#nextId++
-      this.#pending.set(id, { frame: { ...frame, id }, resolve, reject, sent: false })
-      this.#transmit(id)
+      this.#pending.set(id, { frame: JSON.stringify({ ...frame, id }), resolve, reject, sentOn: undefined })
+      this.#transmit()
     })
   }
 
-  #transmit(id: number): void {
-    const pending = this.#pending.get(id)
-    if (!pending || !this.#ready || pending.sent) return
-    pending.sent = true
-    this.#socket?.send(JSON.stringify(pending.frame))
+  /** Sends what waits, as far as it may. */
+  #transmit(): void {
+    const socket = this.#socket
+    if (!socket || !this.#ready) return
+    let unanswered = 0
+    for (const [id, pending] of this.#pending) {
+      if (unanswered === MAX_UNANSWERED) return
+      if (pending.sentOn === undefined && !this.#fits(id, pending)) continue
+      unanswered += 1
+      if (pending.sentOn) continue
+      pending.sentOn = socket
+      socket.send(pending.frame)
+    }
+  }
+
+  /** The server would end the connection for a frame that is too large, each time that it came. */
+  #fits(id: number, { frame, reject }: Pending): boolean {
+    const most = this.#maxFrameBytes
+    // No character takes more than three bytes for each of its UTF-16 units.
+    if (frame.length * 3 <= most || new TextEncoder().encode(frame).length <= most) return true
+    this.#pending.delete(id)
+    reject(new RangeError(`the server takes at most ${most} bytes`))
+    return false
   }
 
   async #open(): Promise<void> {
     try {
       this.#token = await this.#options.token()
-    } catch {
-      this.#later()
+    } catch (error) {
+      if (error instanceof ProblemError && LOGGED_OUT.has(error.status)) this.#finish(AUTHENTICATION_FAILED)
+      else this.#later()
       return
     }
     if (this.#closed) return
     const Socket = this.#options.WebSocket ?? WebSocket
     const socket = new Socket(`${this.#options.baseUrl.replace(/^http/, 'ws').replace(/\/$/, '')}/v1/gateway`)
     this.#socket = socket
+    this.#deadline = setTimeout(() => this.#lost(socket, 1006), this.#options.connectMs)
     socket.onmessage = ({ data }) => this.#receive(socket, JSON.parse(String(data)) as ServerFrame)
     socket.onclose = ({ code }) => this.#lost(socket, code)
     // Followed by a close, which is what is acted upon.
@@ -156,6 +192,7 @@ export class GatewayClient {
   }
 
   #identify(socket: WebSocket, hello: Hello): void {
+    this.#maxFrameBytes = hello.limits.maxFrameBytes
     const cursors = this.#cursors.empty ? {} : { cursors: this.#cursors.toJSON() }
     socket.send(JSON.stringify({ op: 'identify', token: this.#token, ...cursors }))
     const beat = () => {
@@ -175,11 +212,12 @@ export class GatewayClient {
   }
 
   #begin(ready: Ready): void {
+    clearTimeout(this.#deadline)
     this.#failures = 0
     this.#ready = true
     this.#cursors.begin(ready.streams)
     this.#emitter.emit('ready', ready)
-    for (const id of this.#pending.keys()) this.#transmit(id)
+    this.#transmit()
   }
 
   #take(socket: WebSocket, event: StreamEvent): void {
@@ -197,7 +235,8 @@ export class GatewayClient {
     this.#emitter.emit(event.t, event.d as never)
   }
 
-  #follow({ channels }: Events['access.changed']): void {
+  #follow({ channels, removed }: Events['access.changed']): void {
+    for (const id of removed) this.#cursors.delete(`channel:${id}`)
     for (const channel of channels) this.#cursors.set(`channel:${channel.id}`, channel.lastSeq)
   }
 
@@ -210,20 +249,24 @@ export class GatewayClient {
     const pending = this.#pending.get(reply.id)
     if (!pending) return
     if (!reply.ok && reply.error.status === TOO_MANY) {
-      this.#again(reply.id, pending, reply.error)
+      this.#again(pending, reply.error)
       return
     }
     this.#pending.delete(reply.id)
     if (reply.ok) pending.resolve(reply.d)
     else pending.reject(new ProblemError(reply.error))
+    this.#transmit()
   }
 
-  #again(id: number, pending: Pending, problem: { retryAfter?: number }): void {
+  #again(pending: Pending, problem: { retryAfter?: number }): void {
     const seconds = problem.retryAfter ?? 1
+    const { sentOn } = pending
     setTimeout(
       () => {
-        pending.sent = false
-        this.#transmit(id)
+        // On another connection it has been sent again already.
+        if (pending.sentOn !== sentOn) return
+        pending.sentOn = undefined
+        this.#transmit()
       },
       seconds * 1000 * (1 + Math.random() / 4),
     )
@@ -235,10 +278,14 @@ export class GatewayClient {
     if (socket.readyState <= 1) socket.close()
     // A token may have run out on its way: one more try, with one that is asked for anew.
     const unwelcome = code === AUTHENTICATION_FAILED && this.#failures > 0
-    const final = this.#closed || FINAL.has(code) || unwelcome
-    this.#emitter.emit('disconnected', { code, final })
-    if (final) this.#end(`the gateway closed the connection with ${code}`)
-    else this.#later()
+    if (this.#closed || FINAL.has(code) || unwelcome) return this.#finish(code)
+    this.#emitter.emit('disconnected', { code, final: false })
+    this.#later()
+  }
+
+  #finish(code: number): void {
+    this.#emitter.emit('disconnected', { code, final: true })
+    this.#end(`the gateway closed the connection with ${code}`)
   }
 
   #forget(): void {
@@ -246,7 +293,8 @@ export class GatewayClient {
     this.#ready = false
     clearInterval(this.#heartbeat)
     clearInterval(this.#refresh)
-    for (const pending of this.#pending.values()) pending.sent = false
+    clearTimeout(this.#deadline)
+    for (const pending of this.#pending.values()) pending.sentOn = undefined
   }
 
   #later(): void {

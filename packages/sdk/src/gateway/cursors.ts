@@ -27,6 +27,10 @@ export class Cursors {
     this.#last.set(stream, seq)
   }
 
+  delete(stream: string): void {
+    this.#last.delete(stream)
+  }
+
   /** Streams that were not followed before begin at their head; what is followed already will be replayed. */
   begin(heads: Record<string, number>): void {
     for (const [stream, head] of Object.entries(heads)) if (!this.#last.has(stream)) this.#last.set(stream, head)
