@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { eventFrame } from '@conntext/contracts'
+import { channelStream, eventFrame } from '@conntext/contracts'
 import { ConfigError, silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import fc from 'fast-check'
@@ -9,6 +9,7 @@ import { boundBody } from '../src/http/body.ts'
 import { compileOperations } from '../src/http/operations.ts'
 import { destinationOf } from '../src/http/routing.ts'
 import { RateLimiter } from '../src/rate-limit.ts'
+import { parseFrame } from '../src/sockets/frames.ts'
 import { FrameRing } from '../src/streams/ring.ts'
 import { openGate, Sequencer } from '../src/streams/sequencer.ts'
 import { range } from './support/client.ts'
@@ -162,6 +163,15 @@ test('news in any order, any number of times, with a gate that opens and closes,
     { numRuns: 200 },
   )
 }, 30_000)
+
+test('a client may name a cursor for every channel that a server can have, but not any number', () => {
+  const identify = (channels: number) => {
+    const cursors = Object.fromEntries(range(1, channels).map((n) => [channelStream(`${n}`), n]))
+    return parseFrame(JSON.stringify({ op: 'identify', token: 't', cursors: { ...cursors, server: 1, user: 1 } })).kind
+  }
+  expect(identify(1_000)).toBe('frame')
+  expect(identify(2_000)).toBe('malformed')
+})
 
 test('what was deleted is no longer kept in memory: whoever comes back gets what the log still tells', () => {
   const sequencer = new Sequencer({

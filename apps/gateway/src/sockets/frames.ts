@@ -3,7 +3,8 @@ import { type InputFault, parseJson } from '@conntext/kernel'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 
-export const MAX_CURSORS = 1_000
+// A server has up to 1,000 channels; more, since a client may also name some that are gone.
+export const MAX_CURSORS = 2_000
 const MAX_FAULTS = 20
 
 /**
