@@ -17,7 +17,8 @@ afterAll(async () => {
 })
 
 test('hello comes at once and says what holds', async () => {
-  await using stack = await startStack()
+  const frames = { perSecond: 200, burst: 800 }
+  await using stack = await startStack({ config: { socket: { frames } } })
   const client = stack.connect()
   expect(await client.op('hello')).toEqual({
     op: 'hello',
