@@ -51,14 +51,18 @@ describe('POST /v1/invites', () => {
 
   test('with a role it takes the right to give that role', async () => {
     const { roles } = system.authority.snapshot
-    await system.member('server.manage')
+    await system.member('message.pin')
     const low = roles.at(-1)!
-    const keeper = await system.member('invite.create', 'role.manage')
+    await system.member('administrator')
+    const mighty = roles.at(-1)!
+    const keeper = await system.member('invite.create', 'role.manage', 'message.pin')
     const own = roles.at(-1)!
     const owner = await system.authority.member({ owner: true })
     const post = (roleId: string, caller: Caller) => system.call('POST', '/v1/invites', caller, { roleId })
     expect(await post(low.id, inviter)).toMatchObject({ status: 403, body: { code: 'access.forbidden' } })
     expect(await post(low.id, keeper)).toMatchObject({ status: 201, body: { roleId: low.id } })
+    // Below their own, but with more than they have.
+    expect(await post(mighty.id, keeper)).toMatchObject({ status: 403, body: { code: 'invite.roleNotYours' } })
     expect(await post(own.id, keeper)).toMatchObject({ status: 403, body: { code: 'invite.roleNotYours' } })
     expect(await post(own.id, owner)).toMatchObject({ status: 201 })
     const everyone = roles.find((role) => role.isEveryone)!
@@ -140,6 +144,29 @@ describe('reserving a use', () => {
     expect(answers).toEqual(Array(50).fill({ inviteId: made.id, roleId: null }))
     expect(await usesOf(made.id)).toBe(1)
     expect(await trailOf(made, 'invite.redeemed')).toMatchObject([{ actor: { id: userId }, data: { userId } }])
+  })
+
+  test('the role is given for as long as who made the invite could give it', async () => {
+    const { roles } = system.authority.snapshot
+    await system.member('message.pin')
+    const low = roles.at(-1)!
+    const keeper = await system.member('invite.create', 'role.manage', 'message.pin')
+    const made = await invite({ roleId: low.id }, keeper)
+    const given = async () => (await reserve(made)).roleId
+    expect(await given()).toBe(low.id)
+
+    low.permissions = ['administrator']
+    await system.authority.changed()
+    expect(await given()).toBeNull()
+    low.permissions = ['message.pin']
+    await system.authority.changed()
+    const again = newId()
+    expect((await reserve(made, again)).roleId).toBe(low.id)
+
+    roles.at(-1)!.permissions = ['message.pin']
+    await system.authority.changed()
+    expect(await given()).toBeNull()
+    expect((await reserve(made, again)).roleId).toBeNull()
   })
 
   test('what is given back can be taken again, once', async () => {

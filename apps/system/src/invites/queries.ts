@@ -54,9 +54,9 @@ export async function lockInvite(
 export async function selectRedemption(
   tx: ServerDetailsExecutor,
   userId: string,
-): Promise<{ inviteId: string; roleId: string | null } | undefined> {
+): Promise<{ inviteId: string; creatorId: string; roleId: string | null } | undefined> {
   const [row] = await tx
-    .select({ inviteId: invites.id, roleId: invites.roleId })
+    .select({ inviteId: invites.id, creatorId: invites.creatorId, roleId: invites.roleId })
     .from(inviteRedemptions)
     .innerJoin(invites, eq(invites.id, inviteRedemptions.inviteId))
     .where(eq(inviteRedemptions.userId, userId))

@@ -1,12 +1,14 @@
 import { type AuditActor, systemActor } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
+import type { Guard } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
+import { mayGive } from './giving.ts'
 import { deleteRedemption, insertRedemption, lockInvite, selectAbandoned, selectRedemption } from './queries.ts'
 import { codeHash, type InviteKeys } from './service.ts'
 
-export type RedeemDeps = { db: ServerDetails; clock: Clock; keys: InviteKeys; nudge(): void }
+export type RedeemDeps = { db: ServerDetails; guard: Guard; clock: Clock; keys: InviteKeys; nudge(): void }
 
 // Making an account takes seconds: one that isn't there by then will not be.
 const ABANDONED_AFTER_MS = 600_000
@@ -14,14 +16,16 @@ const ABANDONED_BATCH = 100
 
 /**
  * Takes one use of the invite for an account that is about to be made. The invite's row lock keeps the uses exact
- * under any number of callers; a repeat for the same user answers what was taken before.
+ * under any number of callers; a repeat for the same user takes no other. Its role comes with it for as long as whoever
+ * made the invite could give that role themselves: what has been taken from somebody, their codes don't bring back.
  * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
  */
 export async function reserveInvite(
-  { db, clock, keys, nudge }: RedeemDeps,
+  deps: RedeemDeps,
   { code, userId }: { code: string; userId: string },
 ): Promise<{ inviteId: string; roleId: string | null }> {
-  const taken = await db.transaction(async (tx) => {
+  const { db, clock, keys, nudge } = deps
+  const { inviteId, creatorId, roleId } = await db.transaction(async (tx) => {
     const invite = await lockInvite(tx, { codeHash: codeHash(keys, code) })
     const before = await selectRedemption(tx, userId)
     if (before) return before
@@ -33,10 +37,10 @@ export async function reserveInvite(
     // At the same moment, with another code.
     if (!isNew) return (await selectRedemption(tx, userId))!
     await recordAudit(tx, [systemAudit('invite.redeemed', newcomer(userId), invite.id, { userId })])
-    return { inviteId: invite.id, roleId: invite.roleId }
+    return { inviteId: invite.id, creatorId: invite.creatorId, roleId: invite.roleId }
   })
   nudge()
-  return taken
+  return { inviteId, roleId: roleId !== null && (await mayGive(deps, creatorId, roleId)) ? roleId : null }
 }
 
 /** Gives back the use that was taken for an account which was not made; without one, does nothing. */

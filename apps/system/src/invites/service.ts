@@ -1,10 +1,11 @@
-import type { AuthoritySnapshot, Grant, Invite, NewInvite, Page, PageQuery } from '@conntext/contracts'
+import type { Invite, NewInvite, Page, PageQuery } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest, type Refused } from '@conntext/http'
 import { type Clock, deriveKey, keyedHash, newId, randomToken, seal, unseal } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
+import { mayGive } from './giving.ts'
 import { type InviteRow, insertInvite, revoke, selectInvites } from './queries.ts'
 
 // 96 bits, 16 characters: short enough to be typed, too many to be guessed.
@@ -75,25 +76,21 @@ export async function revokeInvite(deps: InviteDeps, caller: Caller, id: string)
   deps.nudge()
 }
 
-/** An invite must not give what its maker couldn't: only who manages roles, and only roles below their own. */
-async function assertMayGive({ guard, refused }: InviteDeps, caller: Caller, roleId: string): Promise<void> {
+/** An invite must not give what its maker couldn't; whether it still may is asked again when it is used. */
+async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): Promise<void> {
+  const { guard, refused } = deps
+  const refuse = () => refused(caller, 'role.manage', 'POST /v1/invites')
   if (!(await guard.allows(caller.userId, 'role.manage'))) {
-    refused(caller, 'role.manage', 'POST /v1/invites')
+    refuse()
     throw accessErrors.forbidden('Inviting with a role needs the permission role.manage.')
   }
-  const [{ snapshot }, grant] = await Promise.all([guard.authority(), guard.grant(caller.userId)])
-  const role = snapshot.roles.find((one) => one.id === roleId)
-  if (!role || role.isEveryone) {
+  const { snapshot } = await guard.authority()
+  if (!snapshot.roles.some((one) => one.id === roleId && !one.isEveryone)) {
     throw inviteErrors.noSuchRole({ errors: [{ path: '/body/roleId', message: 'is not a role that can be given' }] })
   }
-  if (snapshot.ownerId !== caller.userId && highestPosition(snapshot, grant) <= role.position) {
-    throw inviteErrors.roleNotYours('Only roles below your own highest one can be given.')
-  }
-}
-
-function highestPosition({ roles }: AuthoritySnapshot, grant: Grant | null): number {
-  const own = new Set(grant?.roleIds)
-  return Math.max(0, ...roles.filter((role) => own.has(role.id)).map((role) => role.position))
+  if (await mayGive(deps, caller.userId, roleId)) return
+  refuse()
+  throw inviteErrors.roleNotYours('Only roles below your own highest one, with no permission that you lack.')
 }
 
 const sealContext = (id: string): string => `invite:${id}`
