@@ -3,8 +3,7 @@ import { authPort, type SystemPort } from '@conntext/contracts'
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
 import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
-import { answerWithin, type Clock, type Logger, systemClock } from '@conntext/kernel'
-import type { OutboxRelay } from '@conntext/outbox'
+import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { createAuthPort } from './authority/port.ts'
 import { createChanges } from './changes.ts'
 import { makeReady } from './first-start.ts'
@@ -50,8 +49,6 @@ export type AuthServiceDependencies = {
   passwords?: SlotLimits
 }
 
-const STOP_WITHIN_MS = 5_000
-
 /** Accounts, sessions, roles and what follows from them: who somebody is and what they may do. */
 export function createAuthService(deps: AuthServiceDependencies): Service & { guard: Guard } {
   const { db, bus, log, system, credential, clock = systemClock } = deps
@@ -85,17 +82,11 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
     },
     async stop() {
       await Promise.all([pruning.stop(), refusalLog.stop()])
-      await shipRest(changes.relay, log)
+      await changes.relay.stop({ flush: true })
       await guard.stop()
     },
   }
 }
-
-/** What is still owed then stays in the outbox, and is shipped at the next start. */
-const shipRest = (relay: OutboxRelay, log: Logger): Promise<void> =>
-  answerWithin(STOP_WITHIN_MS, () => relay.stop({ flush: true })).catch((error: unknown) =>
-    log.warn({ err: error }, 'the outbox could not be shipped in time'),
-  )
 
 type Parts = {
   keyring: Keyring

@@ -1,5 +1,5 @@
 import type { Executor } from '@conntext/database'
-import { AppError, type Logger } from '@conntext/kernel'
+import { AppError, answerWithin, type Logger } from '@conntext/kernel'
 import { and, asc, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
 import type { OutboxTable } from './tables.ts'
@@ -20,6 +20,8 @@ export type RelayOptions = {
   pruneEveryMs?: number
   /** The longest pause between looks at the table, in ms: what another instance wrote is found by then. */
   idleMs?: number
+  /** How long `stop` waits for deliveries, in ms. */
+  stopWithinMs?: number
 }
 
 /** `due` is still to be delivered, `oldest` since when; `refused` is set aside for an administrator to look at. */
@@ -40,7 +42,8 @@ export class OutboxRelay {
   #running = false
 
   constructor(options: RelayOptions) {
-    this.#options = { batchSize: 500, keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, ...options }
+    const times = { keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, stopWithinMs: 5_000 }
+    this.#options = { batchSize: 500, ...times, ...options }
   }
 
   start(): void {
@@ -77,23 +80,27 @@ export class OutboxRelay {
     return rows
   }
 
-  /** Ends the loops; with `flush`, after one last try to ship what is there. */
-  async stop(options: { flush?: boolean } = {}): Promise<void> {
+  /**
+   * Ends the loops; with `flush`, after one last try to ship what is there. In bounded time: what a receiver that hangs
+   * was to get stays in the table, and is shipped at the next start.
+   */
+  async stop({ flush = false } = {}): Promise<void> {
+    const { stopWithinMs, log } = this.#options
     this.#running = false
     for (const alarm of [...this.#alarms.values(), this.#pruning]) alarm.end()
+    await answerWithin(stopWithinMs, () => this.#finish(flush)).catch((error: unknown) =>
+      log.warn({ err: error }, 'the outbox could not be stopped in time; it goes on at the next start'),
+    )
+  }
+
+  async #finish(flush: boolean): Promise<void> {
     await Promise.all(this.#loops.splice(0))
-    if (options.flush) {
-      await Promise.all(
-        Object.keys(this.#options.topics).map((topic) =>
-          this.#drain(topic, () => true).catch((error) =>
-            this.#options.log.warn(
-              { err: error, topic },
-              'the outbox could not be flushed; it goes on at the next start',
-            ),
-          ),
-        ),
+    if (!flush) return
+    const ship = (topic: string) =>
+      this.#drain(topic, () => true).catch((error: unknown) =>
+        this.#options.log.warn({ err: error, topic }, 'the outbox could not be flushed; it goes on at the next start'),
       )
-    }
+    await Promise.all(Object.keys(this.#options.topics).map(ship))
   }
 
   async #loop(topic: string, alarm: Alarm): Promise<void> {

@@ -361,6 +361,26 @@ describe('the end', () => {
     expect(it.lines.join()).toContain('could not be flushed')
   })
 
+  test('a receiver that never answers keeps nobody from stopping; what it was to get stays', async () => {
+    await using it = await start()
+    await it.owe(['kept'])
+    const asked = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    const hang = () => {
+      asked.resolve()
+      return answer.promise
+    }
+    const relay = it.relay({ topics: { a: hang }, stopWithinMs: 100 })
+    relay.start()
+    await asked.promise
+    const stopped = relay.stop({ flush: true }).then(() => 'stopped')
+    expect(await Promise.race([stopped, Bun.sleep(3_000).then(() => 'hangs')])).toBe('stopped')
+    expect(it.lines.join()).toContain('in time')
+    answer.reject(new Error('too late'))
+    await eventually(() => it.lines.some((line) => line.includes('too late')))
+    expect(await it.due()).toBe(1)
+  })
+
   test('is not for ever: it can be started again, and then is no busier than before', async () => {
     await using it = await start()
     let statements = 0
