@@ -80,13 +80,14 @@ export function createRegistration(deps: Dependencies) {
 
   const register = async (input: Registration, visitor: Visitor): Promise<Authenticated> => {
     const way = await wayIn(input)
-    await assertFree(input)
-    const passwordHash = await slots.run(() => hashPassword(input.password))
-    const account = { userId: newId(), input, way, passwordHash }
-    const make = (roleId: string | null) => create({ ...account, roleId }, visitor)
-    const { user, opened } = await (way === 'invite'
-      ? inviteUse.during(input.inviteCode!, account.userId, make)
-      : make(null))
+    const userId = newId()
+    // Only for who may come in: to others it would tell who is here, and cost a core's time.
+    const make = async (roleId: string | null) => {
+      await assertFree(input)
+      const passwordHash = await slots.run(() => hashPassword(input.password))
+      return create({ userId, input, way, passwordHash, roleId }, visitor)
+    }
+    const { user, opened } = await (way === 'invite' ? inviteUse.during(input.inviteCode!, userId, make) : make(null))
     await changes.settled({ authority: way === 'setupCode' ? [{}] : [] })
     if (way === 'setupCode') await claimed(deps)
     return sessions.answer(user, opened)
