@@ -68,6 +68,32 @@ describe('what keeps it from starting is said in a few words', () => {
     expect(plain(output)).toContain('CONNTEXT_CONFIG')
   })
 
+  test('a configuration file that is none', async () => {
+    const { code, output } = await startInVain({ CONNTEXT_CONFIG: tmpdir() })
+    expect(code).toBe(1)
+    expect(plain(output)).toContain("CONNTEXT_CONFIG: names a file that can't be read (EISDIR)")
+  })
+
+  test('a ClickHouse that is not there', async () => {
+    await using directory = await scratch()
+    const { code, output } = await startInVain({
+      CONNTEXT_DATA: join(directory.path, 'data'),
+      CONNTEXT_PORT: '0',
+      CONNTEXT_CLICKHOUSE_URL: 'http://127.0.0.1:9',
+    })
+    expect(code).toBe(1)
+    expect(plain(output)).toContain('CONNTEXT_CLICKHOUSE_URL')
+  }, 60_000)
+
+  test("another server's master key", async () => {
+    await using server = await startServerProcess()
+    await server.kill('SIGTERM')
+    await writeFile(join(server.data, 'secrets', 'master-key'), Buffer.alloc(32, 7).toString('base64url'))
+    const { code, output } = await startInVain({ CONNTEXT_DATA: server.data, CONNTEXT_PORT: '0' })
+    expect(code).toBe(1)
+    expect(plain(output)).toContain('Start with the master key that belongs to this database')
+  }, 60_000)
+
   test('a data directory that is a file, or somebody else’s', async () => {
     await using directory = await scratch()
     const file = join(directory.path, 'file')

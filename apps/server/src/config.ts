@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { type GatewayConfig, gatewaySettings, readGatewayConfig } from '@conntext/gateway'
 import { ConfigError, type Environment, type LogLevel, parseConfig } from '@conntext/kernel'
@@ -63,7 +63,11 @@ const isUnknown = (name: string) =>
 
 function readFile(path: string | undefined): Environment {
   if (!path) return {}
-  if (!existsSync(path))
-    throw new ConfigError([{ setting: 'CONNTEXT_CONFIG', message: 'names a file that is not there' }])
-  return parseEnv(readFileSync(path, 'utf8'))
+  try {
+    return parseEnv(readFileSync(path, 'utf8'))
+  } catch (error) {
+    const code = String((error as { code?: unknown }).code)
+    const message = code === 'ENOENT' ? 'names a file that is not there' : `names a file that can't be read (${code})`
+    throw new ConfigError([{ setting: 'CONNTEXT_CONFIG', message }])
+  }
 }

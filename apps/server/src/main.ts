@@ -1,5 +1,5 @@
 import { DataDirectoryInUse, EmbeddedError } from '@conntext/embedded'
-import { ConfigError } from '@conntext/kernel'
+import { StartError } from '@conntext/kernel'
 import { loadConfig } from './config.ts'
 import { type RunningServer, startServer } from './server.ts'
 
@@ -54,7 +54,7 @@ try {
   // A server that is stopping already has nothing more to tell.
   tellOfVoice(server).catch(() => {})
 } catch (error) {
-  const told = error instanceof ConfigError || error instanceof DataDirectoryInUse || error instanceof EmbeddedError
+  const told = error instanceof StartError || error instanceof DataDirectoryInUse || error instanceof EmbeddedError
   if (!told) throw error
   say(error.message)
   process.exit(1)

@@ -1,5 +1,5 @@
 import { createDatabase } from '@conntext/database'
-import { type Audit, migrateAudit, openAudit } from '@conntext/db-audit'
+import { type Audit, isAuditAway, migrateAudit, openAudit } from '@conntext/db-audit'
 import {
   COMMUNICATIONS,
   migrateCommunications,
@@ -13,7 +13,7 @@ import {
   SERVER_DETAILS,
 } from '@conntext/db-server-details'
 import { type DataDirectory, readOrCreateSecret, startClickHouse, startPostgres, supervise } from '@conntext/embedded'
-import { deriveKey, type Logger, randomToken } from '@conntext/kernel'
+import { ConfigError, deriveKey, type Logger, randomToken } from '@conntext/kernel'
 import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
 
@@ -84,10 +84,19 @@ async function openPostgres({ data, masterKey, log }: Options, closers: (() => P
 async function openClickHouse({ config, data, log }: Options, closers: (() => Promise<void>)[]): Promise<Audit> {
   const connection = config.clickhouse ?? (await embeddedClickHouse(data, log, closers))
   const target = { ...connection, database: AUDIT_DATABASE, log }
-  await migrateAudit(target)
+  await migrateAudit(target).catch((error: unknown) => {
+    throw config.clickhouse && isAuditAway(error) ? unusableClickHouse(error) : error
+  })
   const audit = openAudit(target)
   closers.push(() => audit.close())
   return audit
+}
+
+const unusableClickHouse = (error: unknown): ConfigError => {
+  const { code } = error as { code?: unknown }
+  return new ConfigError([
+    { setting: 'CONNTEXT_CLICKHOUSE_URL', message: `names an engine that can't be used (${code})` },
+  ])
 }
 
 async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: (() => Promise<void>)[]) {

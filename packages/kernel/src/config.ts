@@ -3,8 +3,13 @@ import { Value } from '@sinclair/typebox/value'
 
 export type Environment = Record<string, string | undefined>
 
+/** What keeps ConnText from starting and is for its operator to mend: the message says all, a stack would say nothing. */
+export class StartError extends Error {
+  override name = 'StartError'
+}
+
 /** All faults of a configuration at once. Names settings, never their values. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override name = 'ConfigError'
 
   constructor(readonly faults: { setting: string; message: string }[]) {

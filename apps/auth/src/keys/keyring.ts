@@ -1,5 +1,5 @@
 import type { ServerDetailsExecutor } from '@conntext/db-server-details'
-import { deriveKey, newId, seal, unseal } from '@conntext/kernel'
+import { deriveKey, newId, StartError, seal, unseal } from '@conntext/kernel'
 import { insertDataKey, listDataKeys } from './queries.ts'
 
 /** A value that only the data key named can open. */
@@ -65,7 +65,7 @@ function unwrap(wrapping: Uint8Array, wrapped: Uint8Array, id: string): Uint8Arr
   try {
     return unseal(wrapping, wrapped, wrapContext(id))
   } catch (cause) {
-    throw new Error(
+    throw new StartError(
       "The master key doesn't open this server's data keys: it isn't the one that the database was set up with. " +
         'Start with the master key that belongs to this database, from the same backup.',
       { cause },
