@@ -90,7 +90,7 @@ describe('GET and DELETE /v1/invites', () => {
     await using fresh = await startSystem()
     const one = await fresh.member('invite.create')
     const other = await fresh.member('invite.create')
-    const manager = await fresh.member('invite.create', 'invite.manage')
+    const manager = await fresh.member('invite.manage')
     const mine: Invite[] = []
     for (let i = 0; i < 5; i += 1) mine.push(await invite({}, one, fresh))
     const theirs = await invite({}, other, fresh)
@@ -121,7 +121,7 @@ describe('GET and DELETE /v1/invites', () => {
 
   test('are for those alone who may', async () => {
     expect(await system.call('GET', '/v1/invites')).toMatchObject({ status: 401 })
-    expect(await system.call('GET', '/v1/invites', member)).toMatchObject({ status: 403 })
+    expect(await system.call('GET', '/v1/invites', member)).toMatchObject({ status: 200, body: { items: [] } })
     expect(await system.call('GET', '/v1/invites?cursor=x', inviter)).toMatchObject({ status: 422 })
     expect(await system.call('DELETE', '/v1/invites/x', inviter)).toMatchObject({ status: 422 })
   })

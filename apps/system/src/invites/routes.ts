@@ -18,7 +18,7 @@ export const inviteRoutes = (deps: InviteDeps, options: AccessOptions) =>
       detail: { operationId: 'createInvite', summary: 'Invite people', tags },
     })
     .get('/v1/invites', ({ caller, query }) => listInvites(deps, caller, query), {
-      can: 'invite.create',
+      can: 'member',
       query: PageQuery,
       response: { 200: InvitePage },
       detail: { operationId: 'listInvites', summary: "One's own invites, or all to who manages them", tags },
