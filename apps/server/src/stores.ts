@@ -34,12 +34,12 @@ type Options = { config: ServerConfig; data: DataDirectory; masterKey: Uint8Arra
 
 /** Starts the engines under the data directory, and again should one end by itself; brings their schemas up to date, and opens them as each service. */
 export async function openStores(options: Options): Promise<Stores> {
-  const closers: (() => Promise<void>)[] = []
-  const close = async () => {
-    for (const closer of closers.splice(0).reverse()) await closer()
-  }
+  const [forPostgres, forClickHouse]: [Closers, Closers] = [[], []]
+  // Side by side: an engine that hangs must not take the other's time to stop in order.
+  const close = async () => void (await Promise.all([closeAll(forPostgres), closeAll(forClickHouse)]))
   try {
-    const [databases, audit] = await Promise.all([openPostgres(options, closers), openClickHouse(options, closers)])
+    const opening = [openPostgres(options, forPostgres), openClickHouse(options, forClickHouse)] as const
+    const [databases, audit] = await Promise.all(opening)
     const objects = await openFilesystemStore(options.data.subdirectory('media'))
     return { ...databases, audit, objects, close }
   } catch (error) {
@@ -48,7 +48,13 @@ export async function openStores(options: Options): Promise<Stores> {
   }
 }
 
-async function openPostgres({ data, masterKey, log }: Options, closers: (() => Promise<void>)[]) {
+type Closers = (() => Promise<void>)[]
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (const closer of closers.splice(0).reverse()) await closer()
+}
+
+async function openPostgres({ data, masterKey, log }: Options, closers: Closers) {
   const superuserPassword = readOrCreateSecret(data, 'postgres-password', 32)
   const start = (port?: number) =>
     startPostgres({
@@ -81,7 +87,7 @@ async function openPostgres({ data, masterKey, log }: Options, closers: (() => P
   return { auth, system, messaging }
 }
 
-async function openClickHouse({ config, data, log }: Options, closers: (() => Promise<void>)[]): Promise<Audit> {
+async function openClickHouse({ config, data, log }: Options, closers: Closers): Promise<Audit> {
   const connection = config.clickhouse ?? (await embeddedClickHouse(data, log, closers))
   const target = { ...connection, database: AUDIT_DATABASE, log }
   await migrateAudit(target).catch((error: unknown) => {
@@ -99,7 +105,7 @@ const unusableClickHouse = (error: unknown): ConfigError => {
   ])
 }
 
-async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: (() => Promise<void>)[]) {
+async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: Closers) {
   const password = randomToken()
   const start = (port?: number) =>
     startClickHouse({
