@@ -278,7 +278,10 @@ export class GatewayClient {
     if (socket.readyState <= 1) socket.close()
     // A token may have run out on its way: one more try, with one that is asked for anew.
     const unwelcome = code === AUTHENTICATION_FAILED && this.#failures > 0
-    if (this.#closed || FINAL.has(code) || unwelcome) return this.#finish(code)
+    if (this.#closed || FINAL.has(code) || unwelcome) {
+      this.#finish(code)
+      return
+    }
     this.#emitter.emit('disconnected', { code, final: false })
     this.#later()
   }
