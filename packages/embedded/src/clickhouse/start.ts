@@ -118,16 +118,17 @@ function failure(answer: FromChild & { type: 'failed' }, { directory, port }: Cl
   }
 }
 
-const stopSteps = [
-  { signal: 'SIGTERM', ms: 5_000 },
-  { signal: 'SIGKILL', ms: 5_000 },
-] as const
+const killStep = { signal: 'SIGKILL', ms: 5_000 } as const
+const stopSteps = [{ signal: 'SIGTERM', ms: 5_000 }, killStep] as const
 
 function running(child: BoundProcess, port: number, { user, password }: ClickHouseOptions): RunningClickHouse {
   let stopping: Promise<unknown> | undefined
   const stop = async () => {
     send(child, { type: 'stop', patienceMs: stopPatienceMs })
-    if (!(await withTimeout(child.exited, stopPatienceMs + 5_000))) await child.end(stopSteps)
+    if (!(await withTimeout(child.exited, stopPatienceMs + 5_000))) {
+      // It hangs, so it wouldn't hear a gentler signal either; the time is the whole server's.
+      await child.end([killStep])
+    }
   }
   return {
     url: `http://127.0.0.1:${port}`,
