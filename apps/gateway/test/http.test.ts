@@ -203,6 +203,28 @@ test('HEAD is answered as GET is, without the body', async () => {
   expect(await response.text()).toBe('')
 })
 
+test('HEAD tells the length of what GET would stream, takes no range, and drops the stream', async () => {
+  let cancelled = false
+  let range: string | null = ''
+  const messaging = async (request: Request) => {
+    range = request.headers.get('range')
+    const body = new ReadableStream({
+      cancel() {
+        cancelled = true
+      },
+    })
+    return new Response(body, { headers: { 'content-length': '12345', etag: '"e"' } })
+  }
+  await using own = await startStack({ upstreams: { messaging } })
+  const { token } = await own.authority.member()
+  const headers = { authorization: `Bearer ${token}`, range: 'bytes=0-9' }
+  const response = await fetch(`${own.url}/v1/search`, { method: 'HEAD', headers })
+  expect(response.headers.get('content-length')).toBe('12345')
+  expect(response.headers.get('etag')).toBe('"e"')
+  expect(range).toBeNull()
+  expect(cancelled).toBe(true)
+})
+
 const chunked = (bytes: number) =>
   new ReadableStream({
     start(controller) {

@@ -116,7 +116,8 @@ async function forward(
   const asGet = request.method === 'HEAD' && !operations.has('HEAD')
   const passed = passable(request, target, { body, asGet })
   try {
-    return await upstreams[destination as Destination](passed)
+    const response = await upstreams[destination as Destination](passed)
+    return asGet ? await withoutBody(response) : response
   } catch (cause) {
     if (cause instanceof AppError) throw cause
     throw dependencyErrors.away({ detail: `The ${destination} service can't be reached.`, retryAfter: 1, cause })
@@ -135,12 +136,23 @@ function passable(
 ): Request {
   const sane =
     request.url.startsWith('http://') && request.url.length - path.length - search.length >= 'http://host'.length
-  if (change.asGet) return new Request(`http://localhost${path}${search}`, { method: 'GET', headers: request.headers })
+  if (change.asGet) {
+    // A range is for GET alone (RFC 9110, section 14.2).
+    request.headers.delete('range')
+    return new Request(`http://localhost${path}${search}`, { method: 'GET', headers: request.headers })
+  }
   if (change.body) {
     const { method, headers, signal } = request
     return new Request(`http://localhost${path}${search}`, { method, headers, signal, body: change.body })
   }
   return sane ? request : new Request(`http://localhost${path}${search}`, request)
+}
+
+/** Of a stream Bun would tell no length; here it does, and what was opened for it is closed. Other bodies it counts. */
+async function withoutBody(response: Response): Promise<Response> {
+  if (!response.headers.has('content-length')) return response
+  await response.body?.cancel()
+  return new Response(null, response)
 }
 
 const allowed = (operations: PathOperations): string => {
