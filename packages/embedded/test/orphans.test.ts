@@ -5,6 +5,7 @@ import { openDataDirectory, readOrCreateSecret } from '../src/index.ts'
 import { temporaryDirectory } from './support/directories.ts'
 import {
   asOrdinaryUser,
+  bunWithin,
   eventually,
   isRoot,
   isRunning,
@@ -28,10 +29,11 @@ test.each(accounts)(
     using place = temporaryDirectory(isRoot && ordinary ? { owner: ordinaryUser } : {})
     if (!ordinary) chmodSync(place.path, 0o711)
     const path = join(place.path, 'data')
+    const bun = isRoot && ordinary ? bunWithin(place.path) : process.execPath
     const acknowledged = { postgres: new Set<number>(), clickHouse: new Set<number>() }
 
     for (let round = 1; round <= rounds; round++) {
-      await using owner = runScript('owner.ts', [path], { runAs: ordinary ? asOrdinaryUser : [] })
+      await using owner = runScript('owner.ts', [path], { runAs: ordinary ? asOrdinaryUser : [], bun })
       const pids = JSON.parse(await owner.line()) as Record<keyof typeof acknowledged, number>
       const note = (line: string) => {
         const [store, id] = line.split(' ')

@@ -1,3 +1,5 @@
+import { chmodSync, copyFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -19,10 +21,25 @@ export interface Script {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/**
+ * A copy of this Bun in a directory that the ordinary user can enter: what that user runs has to start Bun itself, and
+ * root's own may lie where nobody else can go.
+ */
+export function bunWithin(directory: string): string {
+  const copy = join(directory, 'bun')
+  copyFileSync(process.execPath, copy)
+  chmodSync(copy, 0o755)
+  return copy
+}
+
 /** Runs `test/support/<name>` in a process of its own. */
-export function runScript(name: string, args: readonly string[], { runAs = [] as readonly string[] } = {}): Script {
+export function runScript(
+  name: string,
+  args: readonly string[],
+  { runAs = [] as readonly string[], bun = process.execPath } = {},
+): Script {
   const path = fileURLToPath(new URL(name, import.meta.url))
-  const child = Bun.spawn([...runAs, process.execPath, '--no-install', path, ...args], {
+  const child = Bun.spawn([...runAs, bun, '--no-install', path, ...args], {
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'pipe',
