@@ -97,7 +97,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     name: 'system',
     app: baseApp({ log })
       .use(serverRoutes({ ...deps, nudge }, options))
-      .use(channelRoutes({ ...deps, nudge }, options))
+      .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
       .use(auditRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options)),

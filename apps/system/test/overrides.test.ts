@@ -61,6 +61,13 @@ describe('overrides', () => {
     expect(await put(everyone(), { allow: ['message.manage'], deny: [] }, admin)).toMatchObject({ status: 200 })
     expect(await put(everyone(), { allow: [], deny: [] })).toMatchObject(beyond)
     expect(await system.call('DELETE', path(everyone()), manager)).toMatchObject(beyond)
+    const told = (await system.trail('access.refused', 2)).filter(({ actor }) => actor.id === manager!.userId)
+    expect(told.map(({ target, data }) => [target.id?.split(' ')[0], data])).toEqual(
+      expect.arrayContaining([
+        ['PUT', { permission: 'message.manage' }],
+        ['DELETE', { permission: 'message.manage' }],
+      ]),
+    )
     expect(await put(everyone(), { allow: ['message.manage', 'reaction.add'], deny: [] })).toMatchObject({
       status: 200,
     })

@@ -8,6 +8,9 @@ import type { ChannelDeps } from './service.ts'
 
 const MAX_OVERRIDES = 100
 
+// As the audit names it.
+const ROUTE = '/v1/channels/:channelId/overrides/:targetId'
+
 /** All overrides of a channel: they fit on one page. */
 export async function listOverrides({ db }: ChannelDeps, channelId: string): Promise<Page<ChannelOverride>> {
   return { items: (await selectOverrides(db, channelId)).map(toOverride), nextCursor: null }
@@ -31,7 +34,8 @@ export async function setOverride(
     const all = await selectOverrides(tx, channelId)
     const before = all.find((one) => one.targetId === targetId)
     if (!before && all.length >= MAX_OVERRIDES) throw overrideErrors.tooMany()
-    assertOwn(own, [...difference(allow, before?.allow), ...difference(deny, before?.deny)])
+    const touched = [...difference(allow, before?.allow), ...difference(deny, before?.deny)]
+    assertOwn(own, touched, (beyond) => deps.refused(caller, beyond, `PUT ${ROUTE}`))
     if (before && Bun.deepEquals(before, override)) return toOverride(override)
     await upsertOverride(tx, override)
     const { channelId: _, ...data } = override
@@ -50,7 +54,8 @@ export async function removeOverride(
   await change(deps, async (tx, effects) => {
     const before = (await selectOverrides(tx, channelId)).find((one) => one.targetId === targetId)
     if (!before) throw overrideErrors.notFound()
-    assertOwn(own, [...before.allow, ...before.deny])
+    const touched = [...before.allow, ...before.deny]
+    assertOwn(own, touched, (beyond) => deps.refused(caller, beyond, `DELETE ${ROUTE}`))
     await deleteOverride(tx, channelId, targetId)
     const { targetKind } = before
     effects.audit.push(systemAudit('override.removed', actorOf(caller), channelId, { targetKind, targetId }))
@@ -70,9 +75,11 @@ async function ownPermissions({ guard, clock }: ChannelDeps, caller: Caller, cha
 }
 
 // Otherwise who manages a channel could give themselves, by its overrides, what their roles don't.
-function assertOwn(own: Permission[], touched: Permission[]): void {
+function assertOwn(own: Permission[], touched: Permission[], refused: (beyond: Permission) => void): void {
   const beyond = touched.find((permission) => !own.includes(permission))
-  if (beyond !== undefined) throw overrideErrors.beyondOwn(`You don't have ${beyond} in this channel.`)
+  if (beyond === undefined) return
+  refused(beyond)
+  throw overrideErrors.beyondOwn(`You don't have ${beyond} in this channel.`)
 }
 
 const difference = (a: Permission[], b: Permission[] = []): Permission[] => [

@@ -10,6 +10,7 @@ import {
   encodeCursor,
   type Guard,
   pageOf,
+  type Refused,
 } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
@@ -19,7 +20,7 @@ import { channelErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'
 import { deleteChannelRow, insertChannel, selectChannel, selectChannels } from './queries.ts'
 
-export type ChannelDeps = ChangeDeps & { guard: Guard; clock: Clock }
+export type ChannelDeps = ChangeDeps & { guard: Guard; clock: Clock; refused: Refused }
 
 // Everybody's permission snapshot holds all channels.
 const MAX_CHANNELS = 1000
