@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { channelStream, decodeNews, type EventFrame, type Message, messagingPort, subjects } from '@conntext/contracts'
 import { callPort } from '@conntext/http'
 import { newId } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
 import { createMessagingService } from '../src/service.ts'
 import { onBehalf, recordingLogger, type Stack, startMessaging } from './stack.ts'
 
@@ -45,6 +46,30 @@ describe('sending a message', () => {
     })
     const [row] = await stack.sql`select frame from stream_events`
     expect(heard.map(decodeNews)).toEqual([{ seq: 1, frame: row!.frame }])
+  })
+
+  test('a channel that is deleted while a message waits for its stream takes it no more', async () => {
+    await using stack = await startMessaging()
+    const channel = await stack.authority.channel()
+    const alice = await stack.authority.member()
+    const stream = channelStream(channel.id)
+    await stack.send(channel.id, alice, { content: 'first' })
+    const waiting = await stack.sql.begin(async (tx) => {
+      await tx`select 1 from streams where name = ${stream} for update`
+      const sending = stack.send(channel.id, alice, { content: 'second' })
+      await eventually(async () => {
+        const [row] = await stack.sql`select count(*)::int as waiting from pg_locks where not granted`
+        return row!.waiting > 0
+      })
+      stack.authority.snapshot.channels = []
+      await stack.authority.changed()
+      await tx`delete from messages`
+      await tx`delete from stream_events`
+      await tx`delete from streams`
+      return { sending }
+    })
+    expect((await waiting.sending).status).toBe(404)
+    expect(await stack.sql`select 1 from messages`).toHaveLength(0)
   })
 
   test('a reply names a living message of the same channel', async () => {

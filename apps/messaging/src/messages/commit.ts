@@ -46,10 +46,11 @@ export async function commitMessages(deps: CommitDeps, batch: Outgoing[]): Promi
 }
 
 async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Message>[]> {
-  const authority = await deps.guard.authority()
   return deps.write(
     batch.map((one) => channelStream(one.channelId)),
     async (tx, heads) => {
+      // Looked at under the streams' locks: whoever held them before may have emptied a deleted channel.
+      const authority = await deps.guard.authority()
       const found = { authority, ...(await lookUp(tx, batch)) }
       const at = deps.clock.now().toISOString()
       const { outcomes, accepted } = decide(batch, found, heads, at)
