@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { DataDirectoryInUse, DataDirectoryUnusable, openDataDirectory } from '../src/index.ts'
 import { temporaryDirectory } from './support/directories.ts'
-import { asOrdinaryUser, isRoot, ordinaryUser, runScript } from './support/processes.ts'
+import { asOrdinaryUser, isRoot, ordinaryUser, reachable, runScript } from './support/processes.ts'
 
 const modeOf = (path: string) => statSync(path).mode & 0o777
 const ownMode = isRoot ? 0o711 : 0o700
@@ -50,14 +50,14 @@ describe('refuses, and leaves alone,', () => {
     expect(existsSync(join(directory.path, 'lock.db'))).toBe(false)
   })
 
-  test.if(isRoot)("another account's directory, when not root", async () => {
+  test.if(isRoot && reachable)("another account's directory, when not root", async () => {
     using directory = temporaryDirectory()
     chmodSync(directory.path, 0o777)
     await using script = runScript('hold-directory.ts', [directory.path], { runAs: asOrdinaryUser })
     expect(await script.line()).toContain('belongs to another account (uid 0)')
   })
 
-  test('a directory that may not be written', async () => {
+  test.if(reachable)('a directory that may not be written', async () => {
     using directory = temporaryDirectory(isRoot ? { owner: ordinaryUser } : {})
     chmodSync(directory.path, 0o500)
     // Its owner may change the mode, so it is put right; a parent that may not be written can't be.

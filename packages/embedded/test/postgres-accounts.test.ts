@@ -4,7 +4,16 @@ import { join } from 'node:path'
 import { openDataDirectory } from '../src/index.ts'
 import { linkLibraries } from '../src/postgres/binaries.ts'
 import { temporaryDirectory } from './support/directories.ts'
-import { asOrdinaryUser, eventually, isRoot, isRunning, ordinaryUser, runScript, userOf } from './support/processes.ts'
+import {
+  asOrdinaryUser,
+  eventually,
+  isRoot,
+  isRunning,
+  ordinaryUser,
+  reachable,
+  runScript,
+  userOf,
+} from './support/processes.ts'
 import { connect, startTestPostgres } from './support/stores.ts'
 
 // Each test starts databases; a busy machine takes its time.
@@ -15,7 +24,7 @@ async function answers(url: string) {
   return (await sql`select 1 as one`)[0]?.one === 1
 }
 
-describe.if(isRoot)('started by root, Postgres', () => {
+describe.if(isRoot && reachable)('started by root, Postgres', () => {
   test('runs under an unprivileged account, in a data directory that stays closed', async () => {
     using place = temporaryDirectory()
     chmodSync(place.path, 0o755)
@@ -61,7 +70,7 @@ describe.if(isRoot)('started by root, Postgres', () => {
   })
 })
 
-test('started by an ordinary user, Postgres runs under the account of that user', async () => {
+test.if(reachable)('started by an ordinary user, Postgres runs under the account of that user', async () => {
   using place = temporaryDirectory(isRoot ? { owner: ordinaryUser } : {})
   await using script = runScript('start-postgres.ts', [join(place.path, 'postgres')], { runAs: asOrdinaryUser })
   expect(await script.line()).toBe('starting')
@@ -93,7 +102,7 @@ describe('the links between the libraries', () => {
     expect(readdirSync(place.path)).toEqual(['native'])
   })
 
-  test('go elsewhere when the package is not ours to write', async () => {
+  test.if(reachable)('go elsewhere when the package is not ours to write', async () => {
     using place = temporaryDirectory()
     chmodSync(place.path, 0o755)
     const native = fakePackage(place.path)

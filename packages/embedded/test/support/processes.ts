@@ -11,6 +11,11 @@ export const asOrdinaryUser = isRoot
   ? ['setpriv', `--reuid=${ordinaryUser}`, `--regid=${ordinaryUser}`, '--clear-groups', '--']
   : []
 
+/** Whether another account can get to this checkout at all: root's own home is closed to it. */
+export const reachable =
+  !isRoot || Bun.spawnSync([...asOrdinaryUser, 'test', '-r', fileURLToPath(import.meta.url)]).exitCode === 0
+if (!reachable) console.warn('Skipped: what an ordinary user would do, as only root can enter this directory.')
+
 export interface Script {
   readonly pid: number
   readonly exited: Promise<number>
