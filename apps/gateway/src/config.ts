@@ -52,6 +52,8 @@ export type GatewayConfig = {
     /** Events of one stream replayed at most; whoever missed more is told to reset. */
     maxReplay: number
   }
+  /** How long a service may take to begin its answer, but to an upload. What was asked may still be done then. */
+  answerMs: number
   /** How long requests under way may take to finish at a stop. */
   drainMs: number
 }
@@ -92,6 +94,7 @@ export const gatewayDefaults: GatewayConfig = {
     ringAgeMs: 30_000,
     maxReplay: 5_000,
   },
+  answerMs: 30_000,
   drainMs: 10_000,
 }
 

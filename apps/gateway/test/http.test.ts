@@ -395,6 +395,24 @@ test('livez says that the process runs', async () => {
   expect(await response.json()).toEqual({ alive: true, version: '0.0.0-test' })
 })
 
+test('a service that does not answer is a 503 problem in bounded time; an upload may take its time', async () => {
+  let release = () => {}
+  const hanging = () =>
+    new Promise<Response>((resolve) => {
+      release = () => resolve(new Response('late'))
+    })
+  await using stack = await startStack({ upstreams: { auth: hanging, messaging: hanging }, config: { answerMs: 50 } })
+  const { token } = await stack.authority.member()
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await fetch(`${stack.url}/v1/roles`, { headers })
+  expect(response.status).toBe(503)
+  expect(await response.json()).toMatchObject({ code: 'dependency.away' })
+  const upload = fetch(`${stack.url}/v1/uploads`, { method: 'POST', headers, body: 'bytes' })
+  expect(await Promise.race([upload.then(() => 'answered'), Bun.sleep(200).then(() => 'waiting')])).toBe('waiting')
+  release()
+  expect(await (await upload).text()).toBe('late')
+})
+
 test('readyz is 503 when a part that is needed is down, hangs or fails, and not for voice', async () => {
   const state = (service: string, is: 'up' | 'down') => async () => ({ service, state: is, dependencies: [] })
   const cases: [string, () => Promise<never> | ReturnType<ReturnType<typeof state>>, number][] = [

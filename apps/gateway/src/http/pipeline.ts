@@ -1,5 +1,5 @@
 import { dependencyErrors, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
-import { AppError, type Logger } from '@conntext/kernel'
+import { AppError, answerWithin, type Logger } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Allowance } from '../rate-limit.ts'
@@ -116,11 +116,17 @@ async function forward(
   const asGet = request.method === 'HEAD' && !operations.has('HEAD')
   const passed = passable(request, target, { body, asGet })
   try {
-    const response = await upstreams[destination as Destination](passed)
+    const ask = async () => upstreams[destination as Destination](passed)
+    // An upload takes as long as it takes; no other answer may be waited for without end, whatever hangs behind it.
+    const response = await (isStreamed(target.path) ? ask() : answerWithin(config.answerMs, ask))
     return asGet ? await withoutBody(response) : response
   } catch (cause) {
     if (cause instanceof AppError) throw cause
-    throw dependencyErrors.away({ detail: `The ${destination} service can't be reached.`, retryAfter: 1, cause })
+    throw dependencyErrors.away({
+      detail: `The ${destination} service can't be reached, or doesn't answer.`,
+      retryAfter: 1,
+      cause,
+    })
   }
 }
 
