@@ -45,6 +45,8 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
     db,
     table: authOutbox,
     log,
+    // ClickHouse acknowledges before its files are on the disk.
+    repeatAtStart: ['audit'],
     topics: {
       audit: async (batch) => {
         await system.ingestAudit({ events: batch.map(({ payload }) => openEvent(keyring, payload as SealedEvent)) })

@@ -38,6 +38,8 @@ export function createMessagingService(given: MessagingDeps): Service {
     db,
     table: messagingOutbox,
     log,
+    // ClickHouse acknowledges before its files are on the disk.
+    repeatAtStart: ['audit'],
     topics: {
       audit: async (batch) => {
         await system.ingestAudit({ events: batch.map((entry) => entry.payload as AuditEvent) })

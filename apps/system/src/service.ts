@@ -126,6 +126,8 @@ function createRelay({ db, bus, log, messaging }: SystemDeps, ingest: Ingest): O
     db,
     table: systemOutbox,
     log,
+    // ClickHouse acknowledges before its files are on the disk.
+    repeatAtStart: ['audit'],
     topics: {
       audit: (batch) => ingest({ events: payloads<AuditEvent>(batch) }),
       stream: (batch) => appendForeign({ db, bus, log }, payloads<StreamAppend>(batch)),

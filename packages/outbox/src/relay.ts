@@ -1,6 +1,6 @@
 import type { Executor } from '@conntext/database'
 import { AppError, answerWithin, type Logger } from '@conntext/kernel'
-import { and, asc, eq, inArray, isNull, lt, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
 import type { OutboxTable } from './tables.ts'
 
@@ -13,6 +13,11 @@ export type RelayOptions = {
   /** Where each topic goes. Topics are independent: one that is stuck does not hold up the others. */
   topics: Record<string, Deliver>
   log: Logger
+  /**
+   * Topics whose rows, as far as they are still kept, are delivered once more after a start: for receivers that
+   * acknowledge before what they keep could survive a power cut. They know repeats by their ids.
+   */
+  repeatAtStart?: string[]
   batchSize?: number
   /** How long delivered rows are kept, in ms. */
   keepMs?: number
@@ -43,7 +48,7 @@ export class OutboxRelay {
 
   constructor(options: RelayOptions) {
     const times = { keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, stopWithinMs: 5_000 }
-    this.#options = { batchSize: 500, ...times, ...options }
+    this.#options = { batchSize: 500, repeatAtStart: [], ...times, ...options }
   }
 
   start(): void {
@@ -105,8 +110,11 @@ export class OutboxRelay {
 
   async #loop(topic: string, alarm: Alarm): Promise<void> {
     let failures = 0
+    let repeat = this.#options.repeatAtStart.includes(topic)
     while (this.#running) {
       try {
+        if (repeat) await this.#owe(topic)
+        repeat = false
         await this.#drain(topic, () => this.#running)
         failures = 0
         await alarm.sleep(this.#options.idleMs)
@@ -118,6 +126,16 @@ export class OutboxRelay {
         await alarm.sleep(pause * (0.5 + Math.random() / 2), { deaf: true })
       }
     }
+  }
+
+  /** Makes what was delivered due again, within the time for which it is kept. */
+  async #owe(topic: string): Promise<void> {
+    const { db, table, keepMs } = this.#options
+    const since = new Date(Date.now() - keepMs).toISOString()
+    await db
+      .update(table)
+      .set({ deliveredAt: null })
+      .where(and(eq(table.topic, topic), gt(table.deliveredAt, since)))
   }
 
   /** Ships batch after batch, until the topic is empty or it may not go on. */

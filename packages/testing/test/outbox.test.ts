@@ -48,6 +48,20 @@ async function start() {
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
 
 describe('what is owed', () => {
+  test('is delivered once more after a start, where the topic asks for it', async () => {
+    await using it = await start()
+    await it.owe(['kept'])
+    await it.owe(['other'], 'b')
+    const first = it.relay()
+    first.start()
+    await eventually(async () => (await it.due()) === 0)
+    await first.stop()
+    it.relay({ repeatAtStart: ['a'] }).start()
+    await eventually(() => it.received.a!.length === 2)
+    await eventually(async () => (await it.due()) === 0)
+    expect(it.received).toEqual({ a: ['kept', 'kept'], b: ['other'] })
+  })
+
   test('is delivered if, and only if, its transaction commits', async () => {
     await using it = await start()
     const failed = it.db.transaction(async (tx) => {
