@@ -8,7 +8,7 @@ import { Type } from '@sinclair/typebox'
 const Settings = Type.Object({
   ...gatewaySettings.properties,
   CONNTEXT_DATA: Type.String({ default: './data' }),
-  CONNTEXT_SETUP_CODE: Type.Optional(Type.String({ minLength: 8, expects: 'at least 8 characters' })),
+  CONNTEXT_SETUP_CODE: Type.Optional(Type.String({ minLength: 4, expects: 'at least 4 characters' })),
   CONNTEXT_LOG_LEVEL: Type.Union(
     (['silent', 'error', 'warn', 'info', 'debug'] as const).map((level) => Type.Literal(level)),
     { default: 'warn', expects: 'silent, error, warn, info or debug' },
