@@ -66,6 +66,11 @@ export interface ObjectStore {
   put(key: string, body: ReadableStream<Uint8Array> | Uint8Array, options?: PutOptions): Promise<StoredObject>
   /** Opens an object for reading. `ObjectNotFound`, or `RangeNotSatisfiable` when the range starts past the end. */
   get(key: string, options?: { range?: ByteRange }): Promise<ObjectBody>
+  /**
+   * The object as a file of this machine, where the store keeps objects so: it can be sent without passing through our
+   * memory, and with its length. Opened when it is read; deleted before that, reading it fails. `ObjectNotFound`.
+   */
+  file?(key: string): Promise<Blob>
   /** What `get` would say, without the body. `ObjectNotFound`. */
   head(key: string): Promise<ObjectInfo>
   /** Removes the object; no error when there is none. Readers that have it open may finish. */

@@ -43,6 +43,10 @@ export async function openFilesystemStore(root: string): Promise<ObjectStore> {
         throw error
       }
     },
+    file: async (key) => {
+      await statObject(objects, key)
+      return Bun.file(objectPath(objects, key))
+    },
     head: async (key) => toInfo(key, await statObject(objects, key)),
     delete: (key) => remove(objects, key),
     list: (options = {}) => list(objects, options),
