@@ -23,12 +23,13 @@ export const fanout: Bench = async ({ quick }, report) => {
   })
   const send = (nonce: number) =>
     JSON.stringify({ op: 'message.send', id: nonce, channelId: bench.channelId, content: stamped() })
-  // As long on the wire as an event of ours, so that both move the same bytes.
-  const padding = 'x'.repeat(330)
-  const publish = () => JSON.stringify({ op: 'event', content: stamped(), padding })
-  const total = quick ? 200 : 1_000
   await measure(ours, 50, send)
+  // As long on the wire as the events that ours have just been, so that both move the same bytes.
+  const unpadded = JSON.stringify({ op: 'event', content: stamped(), padding: '' }).length
+  const padding = 'x'.repeat(Math.max(0, ours.at(-1)!.frameLength - unpadded))
+  const publish = () => JSON.stringify({ op: 'event', content: stamped(), padding })
   await measure(theirs, 50, publish)
+  const total = quick ? 200 : 1_000
   const rounds = { ours: [] as Run[], theirs: [] as Run[] }
   for (let round = 0; round < (quick ? 2 : 4); round += 1) {
     rounds.ours.push(await measure(ours, total, send))

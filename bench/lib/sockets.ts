@@ -1,5 +1,5 @@
 /** A WebSocket that only counts: what it receives, and how long after it was sent. */
-export type Listener = { socket: WebSocket; received: number; latencies: number[] }
+export type Listener = { socket: WebSocket; received: number; latencies: number[]; frameLength: number }
 
 const STAMP = /"content":"(\d+\.?\d*) /
 
@@ -12,7 +12,7 @@ export async function openListeners(
   const open = () =>
     new Promise<Listener>((resolve, reject) => {
       const socket = new WebSocket(url)
-      const listener: Listener = { socket, received: 0, latencies: [] }
+      const listener: Listener = { socket, received: 0, latencies: [], frameLength: 0 }
       socket.onerror = () => reject(new Error('a socket could not be opened'))
       begin(socket, () => {
         socket.onmessage = ({ data }) => take(listener, data as string)
@@ -31,6 +31,7 @@ function take(listener: Listener, data: string): void {
   const sent = STAMP.exec(data)?.[1]
   if (sent === undefined) return
   listener.received += 1
+  listener.frameLength = data.length
   // One in eight is enough for percentiles, and costs the measuring side less.
   if (listener.received % 8 === 0) listener.latencies.push(performance.now() - Number(sent))
 }

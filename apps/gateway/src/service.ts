@@ -46,7 +46,7 @@ export type GatewayDeps = {
     auth: Pick<AuthPort, 'ownUser' | 'health'>
     system: Pick<SystemPort, 'streamHeads' | 'streamEvents' | 'health'>
     messaging: Pick<MessagingPort, 'streamHeads' | 'streamEvents' | 'sendMessages' | 'health'>
-    realtime: Pick<RealtimePort, 'health' | 'voiceStatus'>
+    realtime: Pick<RealtimePort, 'health'>
   }
   /** The merged OpenAPI document: what is public and what is not is read from it. */
   openapi: object

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { answerWithin } from '@conntext/kernel'
 import { eventually } from './poll.ts'
 
 const MAIN = fileURLToPath(new URL('../../../apps/server/src/main.ts', import.meta.url))
@@ -50,7 +51,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     output: () => output,
     async kill(signal) {
       child.kill(signal)
-      await within(child.exited, STOP_MS)
+      await answerWithin(STOP_MS, () => child.exited)
       return child.signalCode === null ? child.exitCode : null
     },
     async restart() {
@@ -62,7 +63,7 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     },
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM')
-      await within(child.exited, STOP_MS)
+      await answerWithin(STOP_MS, () => child.exited)
       await rm(data, { recursive: true, force: true })
     },
   }
@@ -93,12 +94,4 @@ async function address(output: () => string, child: Child): Promise<string> {
   }, START_MS)
   await eventually(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok, START_MS)
   return url
-}
-
-async function within(done: Promise<unknown>, ms: number): Promise<void> {
-  let timer: Timer | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the server did not end within ${ms} ms`)), ms)
-  })
-  await Promise.race([done, late]).finally(() => clearTimeout(timer))
 }

@@ -59,10 +59,7 @@ export async function startStack(options: StackOptions = {}) {
             }),
       health: healthOf('messaging'),
     },
-    realtime: {
-      health: healthOf('realtime'),
-      voiceStatus: async () => ({ state: 'off', reason: null, remedy: null, workers: 0 }),
-    },
+    realtime: { health: healthOf('realtime') },
   }
   const services = testServices(guard)
   const gateway = createGateway({

@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { Fields, Id, Nullable, Timestamp } from '../api/common.ts'
 import { JsonWebKeySet, OwnUser } from '../api/identity.ts'
 import { ServiceHealth } from '../api/system.ts'
@@ -33,4 +33,3 @@ export type AuthPort = PortOf<typeof authPort>
 export type AccessClaims = { sub: string; sid: string; iat: number; exp: number }
 export const ACCESS_TOKEN_ISSUER = 'conntext'
 export const ACCESS_TOKEN_AUDIENCE = 'conntext'
-export type RevokedSessions = Static<typeof revokedSessions.response>
