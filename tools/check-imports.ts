@@ -15,10 +15,11 @@ const packageEdges: Record<string, readonly string[] | 'any package'> = {
   database: ['kernel'],
   outbox: ['kernel', 'database'],
   idempotency: ['kernel', 'database'],
+  keyring: ['kernel', 'database'],
   streams: ['kernel', 'contracts', 'bus', 'database'],
   http: ['kernel', 'contracts', 'bus', 'database', 'idempotency'],
-  'db-server-details': ['kernel', 'contracts', 'outbox', 'idempotency', 'database', 'streams'],
-  'db-communications': ['kernel', 'contracts', 'outbox', 'idempotency', 'database', 'streams'],
+  'db-server-details': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
+  'db-communications': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-audit': ['kernel', 'outbox'],
   testing: 'any package',
 }

@@ -13,8 +13,8 @@ import {
 import type { Executor } from '@conntext/database'
 import { authOutbox, type ServerDetails } from '@conntext/db-server-details'
 import { type Logger, newId } from '@conntext/kernel'
+import type { Keyring } from '@conntext/keyring'
 import { enqueue, OutboxRelay } from '@conntext/outbox'
-import type { Keyring } from './keys/keyring.ts'
 
 /** An event for a stream of system's, which the outbox takes there. */
 export const streamEvent = <T extends EventType>(stream: StreamName, type: T, data: EventData[T]): StreamAppend => ({
@@ -49,7 +49,9 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
     repeatAtStart: ['audit'],
     topics: {
       audit: async (batch) => {
-        await system.ingestAudit({ events: batch.map(({ payload }) => openEvent(keyring, payload as SealedEvent)) })
+        await system.ingestAudit({
+          events: await Promise.all(batch.map(({ payload }) => openEvent(keyring, payload as SealedEvent))),
+        })
       },
       stream: async (batch) => {
         await system.appendEvents({ events: batch.map(({ payload }) => payload as StreamAppend) })
@@ -110,8 +112,8 @@ function sealEvent(keyring: Keyring, event: AuditEvent): SealedEvent {
   return { event: { ...event, actor }, dataKeyId, origin: Buffer.from(sealed).toString('base64') }
 }
 
-function openEvent(keyring: Keyring, { event, dataKeyId, origin }: SealedEvent): AuditEvent {
+async function openEvent(keyring: Keyring, { event, dataKeyId, origin }: SealedEvent): Promise<AuditEvent> {
   const sealed = { dataKeyId, sealed: Buffer.from(origin, 'base64') }
-  const opened = JSON.parse(keyring.open(sealed, originContext(event)).toString()) as Origin
+  const opened = JSON.parse((await keyring.open(sealed, originContext(event))).toString()) as Origin
   return { ...event, actor: { ...event.actor, ...opened } }
 }

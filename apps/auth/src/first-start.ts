@@ -1,10 +1,10 @@
 import { everyoneDefaults } from '@conntext/contracts'
 import { authorityState, nameKey, roles, type ServerDetails } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
+import type { Keyring } from '@conntext/keyring'
 import { sql } from 'drizzle-orm'
 import { STATE_ID } from './authority/queries.ts'
 import type { AccessTokens } from './keys/access-tokens.ts'
-import type { Keyring } from './keys/keyring.ts'
 import { EVERYONE } from './roles/roles.ts'
 
 // Any number will do, as long as every instance of every version uses the same.

@@ -1,15 +1,16 @@
 import type { Bus } from '@conntext/bus'
 import { authPort, type SystemPort } from '@conntext/contracts'
-import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
+import { authIdempotencyKeys, dataKeys, type ServerDetails } from '@conntext/db-server-details'
 import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { Keyring } from '@conntext/keyring'
 import { createAuthPort } from './authority/port.ts'
 import { createChanges } from './changes.ts'
 import { makeReady } from './first-start.ts'
 import { AccessTokens } from './keys/access-tokens.ts'
-import { Keyring } from './keys/keyring.ts'
 import { keyRoutes } from './keys/routes.ts'
+import { createLoginCompletion } from './login/complete.ts'
 import { loginRoutes } from './login/routes.ts'
 import { createLogin } from './login/service.ts'
 import { memberRoutes } from './members/routes.ts'
@@ -29,6 +30,7 @@ import { createSessions } from './sessions/service.ts'
 import { createThrottle } from './throttle/throttle.ts'
 import { userRoutes } from './users/routes.ts'
 import { createUsers } from './users/service.ts'
+import { createValidationTokens } from './validation/tokens.ts'
 
 export type AuthServiceDependencies = {
   /** The Server Details database, opened as `conntext_auth`. */
@@ -52,7 +54,7 @@ export type AuthServiceDependencies = {
 /** Accounts, sessions, roles and what follows from them: who somebody is and what they may do. */
 export function createAuthService(deps: AuthServiceDependencies): Service & { guard: Guard } {
   const { db, bus, log, system, credential, clock = systemClock } = deps
-  const keyring = new Keyring(deps.masterKey)
+  const keyring = new Keyring({ table: dataKeys, masterKey: deps.masterKey, service: 'auth' })
   const tokens = new AccessTokens(clock)
   const changes = createChanges({ db, bus, log, keyring, system })
   const refusalLog = new RefusalLog({
@@ -64,7 +66,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
     },
   })
   const refusals = createRefusals(refusalLog)
-  const port = createAuthPort({ db, relay: changes.relay, clock })
+  const port = createAuthPort({ db, relay: changes.relay, clock, tokenHash: keyring.hasher('api-tokens') })
   const guard = new Guard({ auth: port, bus, log, clock })
   const pruning = new Pruning({ db, clock, log })
 
@@ -101,9 +103,11 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const { db, log } = deps
   const { keyring, clock, refusals } = parts
   const shared = { ...parts, db, log }
-  const throttle = createThrottle({ db, clock, key: keyring.hashKey('login-failures') })
+  const throttle = createThrottle({ db, clock, hash: keyring.hasher('login-failures') })
   const slots = new Slots(deps.passwords ?? defaultPasswordLimits())
-  const sessions = createSessions({ ...shared, refreshKey: keyring.hashKey('refresh-tokens') })
+  const sessions = createSessions({ ...shared, refreshHash: keyring.hasher('refresh-tokens') })
+  const validation = createValidationTokens(shared)
+  const completion = createLoginCompletion({ ...shared, sessions, validation })
   const registration = createRegistration({
     ...shared,
     throttle,
@@ -117,14 +121,14 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     guard: parts.guard,
     idempotency: idempotency({
       store: idempotencyStore({ db, table: authIdempotencyKeys, log }),
-      key: keyring.hashKey('idempotency'),
+      key: () => keyring.deriveKey('idempotency'),
       log,
     }),
     refused: refusals.access,
   }
   return baseApp({ log })
     .use(registrationRoutes(options, registration))
-    .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, sessions })))
+    .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, completion })))
     .use(sessionRoutes(options, sessions))
     .use(keyRoutes(options, db))
     .use(userRoutes(options, createUsers(shared)))

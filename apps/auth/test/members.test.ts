@@ -54,7 +54,7 @@ test('roles are given and taken, which holds at once, is audited and told', asyn
   const ann = await auth.member('ann')
   const inviters = await auth.role(owner, 'inviters', ['invite.create'])
   const others = await auth.role(owner, 'others')
-  expect(await auth.service.guard.allows(ann.user.id, 'invite.create')).toBe(false)
+  expect(await auth.service.guard.allows({ userId: ann.user.id }, 'invite.create')).toBe(false)
 
   const { status, body } = await auth.request<Member>('PATCH', `/v1/members/${ann.user.id}`, {
     token: owner.accessToken,
@@ -63,11 +63,11 @@ test('roles are given and taken, which holds at once, is audited and told', asyn
   })
   expect(status).toBe(200)
   expect(body.roleIds.toSorted()).toEqual([inviters.id, others.id].sort())
-  expect(await auth.service.guard.allows(ann.user.id, 'invite.create')).toBe(true)
+  expect(await auth.service.guard.allows({ userId: ann.user.id }, 'invite.create')).toBe(true)
   expect(auth.published).toContainEqual({ subject: subjects.authority, payload: { userId: ann.user.id } })
 
   expect((await auth.give(owner, ann.user.id, [others.id])).status).toBe(200)
-  expect(await auth.service.guard.allows(ann.user.id, 'invite.create')).toBe(false)
+  expect(await auth.service.guard.allows({ userId: ann.user.id }, 'invite.create')).toBe(false)
   expect((await auth.give(owner, ann.user.id, [others.id])).status).toBe(200)
   expect(await auth.actions('member.rolesChanged')).toMatchObject([
     { target: { id: ann.user.id }, reason: 'welcome', data: { removed: [] } },

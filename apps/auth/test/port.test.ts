@@ -54,6 +54,7 @@ test('the snapshot holds what the routes and system have made', async () => {
   const shown = ({ nameKey: _, ...rest }: typeof category | typeof channel) => ({
     parentId: null,
     topic: null,
+    slowModeSeconds: 0,
     ...rest,
     createdAt: createdAt.toISOString(),
   })
@@ -63,7 +64,10 @@ test('the snapshot holds what the routes and system have made', async () => {
     server: {
       name: 'Ours',
       description: 'A place',
+      iconId: null,
       registrationMode: 'open',
+      requireMfa: false,
+      requireModerationReason: false,
       limits: { maxMessageLength: 10, maxFileBytes: 20, maxMediaPerMessage: 3 },
       createdAt: createdAt.toISOString(),
     },
@@ -89,6 +93,7 @@ test('grants tell roles and standing; for an id that nobody has there is none', 
     kind: 'user',
     standing: 'banned',
     timedOutUntil: until.toISOString(),
+    mfa: false,
     roleIds: [role.id],
   }
   expect(await auth.port.grant({ userId: ann.user.id })).toEqual(grant)

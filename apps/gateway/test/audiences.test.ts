@@ -19,7 +19,13 @@ type Authority = Stack['authority']
 
 function newRole(authority: Authority): string {
   const id = newId()
-  const fields = { name: id, colour: null, position: authority.snapshot.roles.length, isEveryone: false }
+  const fields = {
+    name: id,
+    colour: null,
+    position: authority.snapshot.roles.length,
+    isEveryone: false,
+    requireMfa: false,
+  }
   authority.snapshot.roles.push({ id, ...fields, permissions: [], createdAt: '2026-01-01T00:00:00.000Z' })
   return id
 }

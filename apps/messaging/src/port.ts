@@ -82,8 +82,8 @@ async function sendInOrder(deps: PortDeps, caller: Caller, sends: Send[]): Promi
 
 /** What the access macro asks before the POST, for the caller of a gateway. */
 async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: string): Promise<void> {
-  if (!(await guard.allows(caller.userId, 'channel.view', channelId))) throw channelNotFound()
-  if (await guard.allows(caller.userId, 'message.send', channelId)) return
+  if (!(await guard.allows(caller, 'channel.view', channelId))) throw channelNotFound()
+  if (await guard.allows(caller, 'message.send', channelId)) return
   refused(caller, 'message.send', 'message.send')
   throw accessErrors.forbidden('This needs the permission message.send.')
 }

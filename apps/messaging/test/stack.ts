@@ -26,6 +26,7 @@ export const onBehalf = ({ userId, sessionId }: Member) => ({
   userId,
   sessionId,
   kind: 'user' as const,
+  scopes: null,
   address: null,
   userAgent: null,
   requestId: 'a-request',

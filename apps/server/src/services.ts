@@ -3,7 +3,7 @@ import type { Bus } from '@conntext/bus'
 import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/contracts'
 import { createGateway } from '@conntext/gateway'
 import { callPort, type Service } from '@conntext/http'
-import { createLogger, deriveKey, randomToken } from '@conntext/kernel'
+import { createLogger, randomToken } from '@conntext/kernel'
 import { createMessagingService } from '@conntext/messaging'
 import { createRealtimeService } from '@conntext/realtime'
 import { createSystemService } from '@conntext/system'
@@ -56,7 +56,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     bus,
     log: log('system'),
     guard,
-    key: deriveKey(masterKey, 'system'),
+    masterKey,
     auth,
     messaging,
     realtime,

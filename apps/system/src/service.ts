@@ -9,7 +9,7 @@ import {
   systemPort,
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
-import { type ServerDetails, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
+import { type ServerDetails, systemDataKeys, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
 import {
   type AccessOptions,
   baseApp,
@@ -21,7 +21,8 @@ import {
   servePort,
 } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
-import { type Clock, deriveKey, type Logger, systemClock } from '@conntext/kernel'
+import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { Keyring } from '@conntext/keyring'
 import { OutboxRelay } from '@conntext/outbox'
 import { createIngest, type Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -32,6 +33,7 @@ import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
 import { startJob } from './jobs.ts'
+import { loadKeys } from './keys.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { serverRoutes } from './server/routes.ts'
@@ -46,8 +48,8 @@ export type SystemDeps = {
   log: Logger
   clock?: Clock
   guard: Guard
-  /** 32 bytes that this service's keys are derived from. */
-  key: Uint8Array
+  /** 32 bytes; all that is sealed or hashed here depends on it. */
+  masterKey: Uint8Array
   auth: Pick<AuthPort, 'health'>
   messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'health'>
   realtime: Pick<RealtimePort, 'health'>
@@ -77,7 +79,8 @@ export function createSystemService(given: SystemDeps): SystemService {
     },
   })
   const refused = noteAccess(refusals, systemAudit)
-  const keys = inviteKeys(deps.key)
+  const keyring = new Keyring({ table: systemDataKeys, masterKey: deps.masterKey, service: 'system' })
+  const keys = inviteKeys(keyring)
   const own = createOwnHealth({ ...deps, relay })
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
@@ -86,7 +89,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     refused,
     idempotency: idempotency({
       store: idempotencyStore({ db: deps.db, table: systemIdempotencyKeys, log }),
-      key: deriveKey(deps.key, 'idempotency'),
+      key: () => keyring.deriveKey('idempotency'),
       log,
     }),
   }
@@ -107,6 +110,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     }),
     readiness,
     async start() {
+      await loadKeys(deps.db, keyring)
       await setUp(deps)
       relay.start()
       refusals.start()

@@ -202,7 +202,9 @@ describe('reserving a use', () => {
     const [account, broken] = [newId(), newId()]
     await reserve(made, account, fresh)
     await reserve(made, broken, fresh)
-    await fresh.databases.auth.insert(users).values({ id: account, username: 'a', usernameKey: 'a' })
+    await fresh.databases.auth
+      .insert(users)
+      .values({ id: account, username: 'a', usernameKey: 'a', usernameSkeleton: 'a' })
     fresh.clock.advance(599_000)
     const early = await fresh.another()
     await early.service.stop()

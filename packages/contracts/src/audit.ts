@@ -1,15 +1,12 @@
 import { newId } from '@conntext/kernel'
 import type { Static, TObject } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
-import type { AuditEvent, ServiceName } from './api/audit.ts'
+import type { AuditActor, AuditEvent, ServiceName } from './api/audit.ts'
 import { Fields } from './api/common.ts'
 
 type Severity = AuditEvent['severity']
 type Outcome = AuditEvent['outcome']
 type Declaration = { target: string; data: TObject; severity?: Severity; outcome?: Outcome; title: string }
-
-/** On whose behalf something happens, as the audit keeps it. */
-export type AuditActor = AuditEvent['actor'] & { requestId: string | null; reason: string | null }
 
 /** For what the server does by itself. */
 export const systemActor: AuditActor = {
@@ -52,6 +49,64 @@ export const auditCatalogue = {
   auth: declare('auth', {
     'user.registered': { title: 'An account was made', target: 'user', data: Fields({ username: text, via: text }) },
     'user.updated': { title: 'An account was changed', target: 'user', data: Fields({ fields: names }) },
+    'user.passwordChanged': { title: 'A password was changed', target: 'user', data: Fields({ by: text }) },
+    'user.passwordResetRequested': { title: 'A password reset was asked for', target: 'user', data: None },
+    'user.emailVerified': { title: 'An email address was verified', target: 'user', data: None },
+    'user.exported': { title: 'Somebody took a copy of their data', target: 'user', data: None },
+    'user.deleted': { title: 'An account was deleted', target: 'user', data: Fields({ messages: text }) },
+    'mfa.enabled': { title: 'A second factor was set up', target: 'user', data: Fields({ method: text }) },
+    'mfa.disabled': {
+      title: 'A second factor was removed',
+      target: 'user',
+      data: Fields({ method: text }),
+      severity: 'notice',
+    },
+    'mfa.recoveryCodesRenewed': { title: 'Recovery codes were made anew', target: 'user', data: None },
+    'mfa.recoveryCodeUsed': {
+      title: 'A recovery code was used',
+      target: 'user',
+      data: Fields({ left: Type.Integer() }),
+      severity: 'notice',
+    },
+    'passkey.added': { title: 'A passkey was added', target: 'passkey', data: Fields({ userId: text }) },
+    'passkey.removed': {
+      title: 'A passkey was removed',
+      target: 'passkey',
+      data: Fields({ userId: text }),
+      severity: 'notice',
+    },
+    'identity.linked': {
+      title: 'An account was linked to an OIDC provider',
+      target: 'user',
+      data: Fields({ provider: text }),
+      severity: 'notice',
+    },
+    'identity.unlinked': {
+      title: 'An account is no longer linked to an OIDC provider',
+      target: 'user',
+      data: Fields({ provider: text }),
+    },
+    'oidcProvider.set': {
+      title: 'An OIDC provider was set up or changed',
+      target: 'oidcProvider',
+      data: Fields({ fields: names }),
+      severity: 'notice',
+    },
+    'oidcProvider.removed': {
+      title: 'An OIDC provider was removed',
+      target: 'oidcProvider',
+      data: None,
+      severity: 'notice',
+    },
+    'token.created': {
+      title: 'An API token was made',
+      target: 'token',
+      data: Fields({ userId: text, scopes: names, expiresAt: nullableText }),
+    },
+    'token.revoked': { title: 'An API token was revoked', target: 'token', data: Fields({ userId: text, by: text }) },
+    'bot.created': { title: 'A bot was made', target: 'user', data: Fields({ username: text }) },
+    'bot.updated': { title: 'A bot was changed', target: 'user', data: Fields({ fields: names }) },
+    'bot.deleted': { title: 'A bot was deleted', target: 'user', data: None },
     'registration.refused': {
       title: 'A registration was refused',
       target: 'server',
@@ -82,6 +137,36 @@ export const auditCatalogue = {
       title: "A member's roles were changed",
       target: 'user',
       data: Fields({ added: names, removed: names }),
+    },
+    'member.nicknameChanged': { title: "A member's nickname was changed", target: 'user', data: None },
+    'member.left': { title: 'A member left', target: 'user', data: None },
+    'member.rejoined': { title: 'Somebody became a member again', target: 'user', data: Fields({ via: text }) },
+    'member.kicked': { title: 'A member was removed', target: 'user', data: None, severity: 'notice' },
+    'member.banned': {
+      title: 'Somebody was banned',
+      target: 'user',
+      data: Fields({ expiresAt: nullableText, deletedMessagesSince: nullableText }),
+      severity: 'notice',
+    },
+    'member.unbanned': { title: 'A ban ended', target: 'user', data: Fields({ by: text }), severity: 'notice' },
+    'member.timedOut': {
+      title: 'A member was silenced for a time',
+      target: 'user',
+      data: Fields({ until: text }),
+      severity: 'notice',
+    },
+    'member.timeoutLifted': { title: "A member's timeout was lifted", target: 'user', data: None },
+    'server.ownershipTransferred': {
+      title: 'The server got another owner',
+      target: 'user',
+      data: Fields({ from: text }),
+      severity: 'warning',
+    },
+    'keys.rotated': {
+      title: 'What is sealed was sealed anew',
+      target: 'server',
+      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean() }),
+      severity: 'notice',
     },
     'server.claimed': { title: 'The server got its owner', target: 'user', data: None, severity: 'notice' },
     'access.refused': accessRefused,
@@ -117,6 +202,12 @@ export const auditCatalogue = {
       target: 'invite',
       data: Fields({ userId: text }),
     },
+    'keys.rotated': {
+      title: 'What is sealed was sealed anew',
+      target: 'server',
+      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean() }),
+      severity: 'notice',
+    },
     'audit.queried': { title: 'The audit trail was read', target: 'audit', data: Fields({ filters: names }) },
     'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
     'access.refused': accessRefused,
@@ -126,6 +217,17 @@ export const auditCatalogue = {
       title: "Somebody else's message was deleted",
       target: 'message',
       data: Fields({ channelId: text, authorId: text }),
+    },
+    'messages.deletedByModerator': {
+      title: "Somebody's recent messages were deleted with their ban",
+      target: 'user',
+      data: Fields({ since: text, count: Type.Integer() }),
+      severity: 'notice',
+    },
+    'messages.deletedWithAccount': {
+      title: 'The messages of a deleted account were deleted, as its owner wished',
+      target: 'user',
+      data: Fields({ count: Type.Integer() }),
     },
     'media.uploaded': {
       title: 'A file was uploaded',

@@ -30,9 +30,12 @@ export const Grant = Fields({
   kind: Enumeration(['user', 'bot']),
   standing: Enumeration(['active', 'banned', 'left', 'deleted']),
   timedOutUntil: Nullable(Timestamp),
+  /** Whether they have a second factor. */
+  mfa: Type.Boolean(),
   roleIds: Type.Array(Id),
 })
-export type Grant = Static<typeof Grant>
+/** `scopes`: all that an API token may be used for, whatever its bearer may do. */
+export type Grant = Static<typeof Grant> & { scopes?: readonly Permission[] | null }
 
 const bit = new Map<string, bigint>(permissionNames.map((name, index) => [name, 1n << BigInt(index)]))
 const ALL = (1n << BigInt(permissionNames.length)) - 1n
@@ -43,11 +46,19 @@ const READING = VIEW | bit.get('message.history')!
 
 const mask = (names: readonly string[]): bigint => names.reduce((all, name) => all | (bit.get(name) ?? 0n), 0n)
 
+// An API token made for everything may do whatever its bearer may.
+function scopeMask(scopes: readonly Permission[] | null | undefined): bigint {
+  if (!scopes) return ALL
+  const bits = mask(scopes)
+  return (bits & ADMINISTRATOR) !== 0n ? ALL : bits
+}
+
 type Indexed = {
   base: Map<string, bigint>
   everyoneId: string
   overrides: Map<string, { role: Map<string, Bits>; member: Map<string, Bits> }>
   parents: Map<string, string | null>
+  mfaRoles: Set<string>
 }
 type Bits = { allow: bigint; deny: bigint }
 
@@ -63,6 +74,7 @@ function index(snapshot: AuthoritySnapshot): Indexed {
     everyoneId: snapshot.roles.find((role) => role.isEveryone)?.id ?? '',
     overrides,
     parents: new Map(snapshot.channels.map((channel) => [channel.id, channel.parentId])),
+    mfaRoles: new Set(snapshot.roles.filter((role) => role.requireMfa).map((role) => role.id)),
   }
 }
 
@@ -122,19 +134,31 @@ export class Authority {
   #bits(grant: Grant, channelId: string | undefined, now: number): bigint {
     if (grant.standing !== 'active') return 0n
     if (channelId !== undefined && !this.hasChannel(channelId)) return 0n
+    return this.#unscoped(grant, channelId, now) & scopeMask(grant.scopes)
+  }
+
+  /** Whether the server asks for a second factor that this member doesn't have: then they may do nothing else here. */
+  lacksMfa(grant: Grant): boolean {
+    const { ownerId, server } = this.snapshot
+    return server.requireMfa && grant.kind === 'user' && !grant.mfa && grant.userId !== ownerId
+  }
+
+  #unscoped(grant: Grant, channelId: string | undefined, now: number): bigint {
     if (grant.userId === this.snapshot.ownerId) return ALL
+    if (this.lacksMfa(grant)) return 0n
     const { base, everyoneId } = this.#indexed
-    let bits = grant.roleIds.reduce((all, id) => all | (base.get(id) ?? 0n), base.get(everyoneId) ?? 0n)
+    const roleIds = this.#countingRoles(grant)
+    let bits = roleIds.reduce((all, id) => all | (base.get(id) ?? 0n), base.get(everyoneId) ?? 0n)
     if ((bits & ADMINISTRATOR) !== 0n) return ALL
     if (channelId !== undefined) {
-      for (const level of this.#chain(channelId)) bits = this.#override(bits, grant, level)
+      for (const level of this.#chain(channelId)) bits = this.#override(bits, { userId: grant.userId, roleIds }, level)
       if ((bits & VIEW) === 0n) return 0n
     }
     const silenced = grant.timedOutUntil !== null && Date.parse(grant.timedOutUntil) > now
     return silenced ? bits & READING : bits
   }
 
-  #override(bits: bigint, grant: Grant, channelId: string): bigint {
+  #override(bits: bigint, grant: Pick<Grant, 'userId' | 'roleIds'>, channelId: string): bigint {
     const entry = this.#indexed.overrides.get(channelId)
     if (!entry) return bits
     const apply = (current: bigint, { allow, deny }: Bits) => (current & ~deny) | allow
@@ -148,6 +172,12 @@ export class Authority {
     result = apply(result, merged)
     const member = entry.member.get(grant.userId)
     return member ? apply(result, member) : result
+  }
+
+  // A role that asks for a second factor is nothing, in overrides as well, to who has none.
+  #countingRoles(grant: Grant): string[] {
+    if (grant.mfa || grant.kind === 'bot') return grant.roleIds
+    return grant.roleIds.filter((id) => !this.#indexed.mfaRoles.has(id))
   }
 
   /** The channel's category, where it has one, then the channel. */

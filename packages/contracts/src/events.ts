@@ -15,7 +15,7 @@ export type EventData = {
   'role.updated': Role
   'role.deleted': { id: string }
   'member.joined': { user: User; roleIds: string[]; joinedAt: string }
-  'member.updated': { userId: string; roleIds: string[] }
+  'member.updated': { userId: string; nickname: string | null; roleIds: string[]; timedOutUntil: string | null }
   'member.left': { userId: string }
   'session.created': { id: string }
   'session.revoked': { id: string }

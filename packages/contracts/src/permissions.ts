@@ -13,6 +13,7 @@ export const permissions = {
   'member.nickname': { scope: 'server', title: "Change other members' nicknames", everyone: false },
   'invite.create': { scope: 'server', title: 'Invite people', everyone: false },
   'invite.manage': { scope: 'server', title: 'See and revoke all invites', everyone: false },
+  'bot.manage': { scope: 'server', title: 'Create, change and delete bots', everyone: false },
   'webhook.manage': { scope: 'channel', title: 'Create, change and delete webhooks', everyone: false },
   'audit.view': { scope: 'server', title: 'Read the audit trail', everyone: false },
   'system.view': { scope: 'server', title: 'See health, status and metrics', everyone: false },

@@ -38,6 +38,7 @@ describe('the evaluator', () => {
 const member = (change: Partial<Grant> = {}): Grant => ({
   userId: 'member-1',
   kind: 'user',
+  mfa: false,
   standing: 'active',
   timedOutUntil: null,
   roleIds: [],

@@ -14,7 +14,10 @@ export const SETTINGS_ID = 1
 export const newServerSettings = {
   name: 'ConnText',
   description: null,
+  iconId: null,
   registrationMode: 'invite',
+  requireMfa: false,
+  requireModerationReason: false,
   maxMessageLength: 4_000,
   maxFileBytes: 524_288_000,
   maxMediaPerMessage: 10,
@@ -23,7 +26,10 @@ export const newServerSettings = {
 export const toServerInfo = (row: Omit<SettingsRow, 'id' | 'version'>): ServerInfo => ({
   name: row.name,
   description: row.description,
+  iconId: row.iconId,
   registrationMode: row.registrationMode,
+  requireMfa: row.requireMfa,
+  requireModerationReason: row.requireModerationReason,
   limits: {
     maxMessageLength: row.maxMessageLength,
     maxFileBytes: row.maxFileBytes,
@@ -38,6 +44,7 @@ export const toChannel = (row: Omit<ChannelRow, 'nameKey'>): Channel => ({
   type: row.type,
   parentId: row.parentId,
   topic: row.topic,
+  slowModeSeconds: row.slowModeSeconds,
   position: row.position,
   createdAt: row.createdAt.toISOString(),
 })

@@ -1,11 +1,13 @@
 import { bytea, time } from '@conntext/database'
 import { idempotencyTable } from '@conntext/idempotency'
+import { dataKeyTable } from '@conntext/keyring'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
 import { sql } from 'drizzle-orm'
 import {
   type AnyPgColumn,
   bigint,
+  boolean,
   index,
   integer,
   pgTable,
@@ -24,6 +26,9 @@ export const serverSettings = pgTable('server_settings', {
   maxMessageLength: integer('max_message_length').notNull(),
   maxFileBytes: bigint('max_file_bytes', { mode: 'number' }).notNull(),
   maxMediaPerMessage: integer('max_media_per_message').notNull(),
+  iconId: uuid('icon_id'),
+  requireMfa: boolean('require_mfa').notNull().default(false),
+  requireModerationReason: boolean('require_moderation_reason').notNull().default(false),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
@@ -38,6 +43,7 @@ export const channels = pgTable(
     type: text({ enum: ['text', 'voice', 'category'] }).notNull(),
     parentId: uuid('parent_id').references((): AnyPgColumn => channels.id, { onDelete: 'set null' }),
     topic: text(),
+    slowModeSeconds: integer('slow_mode_seconds').notNull().default(0),
     position: integer().notNull(),
     createdAt: time('created_at').notNull().defaultNow(),
   },
@@ -65,6 +71,7 @@ export const invites = pgTable(
     // The code is found by its keyed hash, and can be shown again from its sealed form.
     codeHash: bytea('code_hash').notNull().unique(),
     codeSealed: bytea('code_sealed').notNull(),
+    dataKeyId: uuid('data_key_id').notNull(),
     creatorId: uuid('creator_id').notNull(),
     roleId: uuid('role_id'),
     maxUses: integer('max_uses'),
@@ -90,5 +97,6 @@ export const inviteRedemptions = pgTable(
 )
 
 export const { streams, streamEvents } = streamTables()
+export const systemDataKeys = dataKeyTable('system_data_keys')
 export const systemOutbox = outboxTable('system_outbox')
 export const systemIdempotencyKeys = idempotencyTable('system_idempotency_keys')

@@ -15,8 +15,12 @@ export type AccessOptions = {
   idempotency?: Idempotency
 }
 
-/** A permission of the catalogue, or `member`: whoever is logged in and in good standing. */
-export type Requirement = Permission | 'member'
+/**
+ * A permission of the catalogue; or `member`: every member, also with any API token, for what all may see; or `account`:
+ * whoever is logged in, be it that they have left or lack the second factor that the server asks for. What an account
+ * is, how it logs in and what it gives away is nothing for an API token.
+ */
+export type Requirement = Permission | 'member' | 'account'
 
 // What was found out before the body was validated, for the handler.
 const callers = new WeakMap<Request, Caller>()
@@ -65,10 +69,21 @@ async function admit({ guard, refused }: AccessOptions, admission: Admission): P
   const token = bearer(request.headers)
   const identity = token === undefined ? undefined : await guard.identify(token)
   if (!identity) throw accessErrors.unauthenticated()
-  const { userId, sessionId, kind } = identity
-  const caller: Caller = { ...visitorOf(request.headers), userId, sessionId, kind }
-  if (channelId !== undefined && !(await guard.allows(userId, 'channel.view', channelId))) throw channelNotFound()
-  if (requirement === 'member' || (await guard.allows(userId, requirement, channelId))) return caller
+  const { userId, sessionId, kind, scopes } = identity
+  const caller: Caller = { ...visitorOf(request.headers), userId, sessionId, kind, scopes }
+  if (requirement === 'account') {
+    if (scopes !== null) throw accessErrors.notForTokens()
+    return caller
+  }
+  await assertMember(guard, caller)
+  if (channelId !== undefined && !(await guard.allows(caller, 'channel.view', channelId))) throw channelNotFound()
+  if (requirement === 'member' || (await guard.allows(caller, requirement, channelId))) return caller
   refused(caller, requirement, `${request.method} ${route}`)
   throw accessErrors.forbidden(`This needs the permission ${requirement}.`)
+}
+
+async function assertMember(guard: Guard, { userId }: Caller): Promise<void> {
+  const [authority, grant] = await Promise.all([guard.authority(), guard.grant(userId)])
+  if (grant?.standing !== 'active') throw accessErrors.notAMember()
+  if (authority.lacksMfa(grant)) throw accessErrors.mfaRequired()
 }

@@ -1,4 +1,4 @@
-import type { AuditActor } from '@conntext/contracts'
+import type { AuditActor, Permission } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 
 /** Set by the gateway on every request that it passes on; never taken from a client. */
@@ -17,7 +17,14 @@ export type Visitor = {
 }
 
 /** Whoever makes a request, once the token has been verified. */
-export type Caller = Visitor & { kind: 'user' | 'bot'; userId: string; sessionId: string }
+export type Caller = Visitor & {
+  kind: 'user' | 'bot'
+  userId: string
+  /** Or the API token's id. */
+  sessionId: string
+  /** All that an API token may be used for; null for who is logged in. */
+  scopes: readonly Permission[] | null
+}
 
 const made = new WeakMap<Headers, string>()
 

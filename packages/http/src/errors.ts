@@ -14,6 +14,9 @@ export const requestErrors = defineErrors('request', {
 export const accessErrors = defineErrors('access', {
   unauthenticated: { status: 401, title: 'Authentication is required' },
   forbidden: { status: 403, title: 'A permission is missing' },
+  notForTokens: { status: 403, title: 'This cannot be done with an API token: log in' },
+  notAMember: { status: 403, title: 'Only members can do this: join again first' },
+  mfaRequired: { status: 403, title: 'This server asks for a second factor: set one up first' },
 })
 
 /** The one answer for what does not exist and for what the caller may not know to exist. */

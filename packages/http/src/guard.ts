@@ -10,7 +10,7 @@ import {
 } from '@conntext/contracts'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { Expiring } from './expiring.ts'
-import { TokenVerifier } from './tokens.ts'
+import { isApiToken, TokenVerifier } from './tokens.ts'
 
 // The bus says at once when something changes; these bounds are for the day on which it loses a message.
 const AUTHORITY_MAX_AGE_MS = 30_000
@@ -20,16 +20,37 @@ const GRANTS_KEPT = 20_000
 const REVOCATIONS_KEPT_S = 3600
 const LEARN_AGAIN_AFTER_MS = 1_000
 
-export type Identity = { userId: string; sessionId: string; kind: 'user' | 'bot'; expiresAt: number }
+const API_TOKEN_MAX_AGE_MS = 60_000
+const API_TOKENS_KEPT = 10_000
+
+/**
+ * Who a bearer token is for. An API token's id stands in the session's place, `scopes` are all that it may be used for,
+ * and `expiresAt` (milliseconds) is infinite where it has no end.
+ */
+export type Identity = {
+  userId: string
+  sessionId: string
+  kind: 'user' | 'bot'
+  scopes: readonly Permission[] | null
+  expiresAt: number
+}
+
+/** Who wants to do something: with an API token, no more than its scopes. */
+export type Principal = { userId: string; scopes?: readonly Permission[] | null }
 
 export type EndedSession = Pick<SessionRevocation, 'sessionId'>
 
 export type GuardOptions = {
-  auth: Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions'>
+  auth: Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions' | 'identifyToken'>
   bus: Bus
   log: Logger
   clock?: Clock
 }
+
+type ApiToken = NonNullable<Awaited<ReturnType<AuthPort['identifyToken']>>>
+type Bearer = Omit<Identity, 'kind'>
+
+const HAS_ACCOUNT = new Set<Grant['standing']>(['active', 'left'])
 
 /**
  * Who somebody is and what they may do, answered from memory: tokens are verified here, the permission snapshot and
@@ -40,6 +61,7 @@ export class Guard {
   readonly #tokens: TokenVerifier
   readonly #authority: Expiring<Authority>
   readonly #grants: Expiring<Grant | null>
+  readonly #apiTokens: Expiring<ApiToken | null>
   readonly #revoked = new Map<string, number>()
   readonly #unsubscribe: Unsubscribe[] = []
   readonly #onChange = new Set<(change: AuthorityChange) => void>()
@@ -58,6 +80,11 @@ export class Guard {
     this.#grants = new Expiring((userId) => auth.grant({ userId }), {
       maxAgeMs: GRANT_MAX_AGE_MS,
       maxEntries: GRANTS_KEPT,
+      clock,
+    })
+    this.#apiTokens = new Expiring((token) => auth.identifyToken({ token }), {
+      maxAgeMs: API_TOKEN_MAX_AGE_MS,
+      maxEntries: API_TOKENS_KEPT,
       clock,
     })
   }
@@ -94,14 +121,31 @@ export class Guard {
     await Promise.all(this.#unsubscribe.splice(0).map((end) => end()))
   }
 
-  /** Who a bearer token is for; undefined for one that is wrong, has expired, or whose session or account has ended. */
+  /**
+   * Who a bearer token is for, be it an access token or an API token; undefined for one that is wrong, has expired, or
+   * whose session or account has ended. Somebody who has left is known as well: they have an account, and no more.
+   */
   async identify(token: string): Promise<Identity | undefined> {
-    const claims = await this.#tokens.verify(token)
-    if (!claims || this.#revoked.has(claims.sid)) return undefined
-    const grant = await this.grant(claims.sub)
+    const bearer = isApiToken(token) ? await this.#bearerOfApiToken(token) : await this.#bearerOfAccessToken(token)
+    if (!bearer || this.#revoked.has(bearer.sessionId)) return undefined
+    const grant = await this.grant(bearer.userId)
     // Asked again: the session may have ended while the grant was on its way.
-    if (grant?.standing !== 'active' || this.#revoked.has(claims.sid)) return undefined
-    return { userId: claims.sub, sessionId: claims.sid, kind: grant.kind, expiresAt: claims.exp * 1000 }
+    if (!grant || !HAS_ACCOUNT.has(grant.standing) || this.#revoked.has(bearer.sessionId)) return undefined
+    return { ...bearer, kind: grant.kind }
+  }
+
+  async #bearerOfAccessToken(token: string): Promise<Bearer | undefined> {
+    const claims = await this.#tokens.verify(token)
+    return claims && { userId: claims.sub, sessionId: claims.sid, scopes: null, expiresAt: claims.exp * 1000 }
+  }
+
+  async #bearerOfApiToken(token: string): Promise<Bearer | undefined> {
+    const found = await this.#apiTokens.get(token)
+    if (!found) return undefined
+    const { tokenId, userId, scopes } = found
+    const expiresAt = found.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(found.expiresAt)
+    if (expiresAt <= this.#options.clock.now().getTime()) return undefined
+    return { userId, sessionId: tokenId, scopes, expiresAt }
   }
 
   async authority(): Promise<Authority> {
@@ -112,9 +156,15 @@ export class Guard {
     return this.#grants.get(userId)
   }
 
-  /** Whether the member may do it now, on the server or in a channel. */
-  async allows(userId: string, permission: Permission, channelId?: string): Promise<boolean> {
-    const [authority, grant] = await Promise.all([this.authority(), this.grant(userId)])
+  /** What somebody brings, within the scopes of what they came with. */
+  async grantOf({ userId, scopes = null }: Principal): Promise<Grant | null> {
+    const grant = await this.grant(userId)
+    return grant && (scopes === null ? grant : { ...grant, scopes })
+  }
+
+  /** Whether they may do it now, on the server or in a channel. */
+  async allows(principal: Principal, permission: Permission, channelId?: string): Promise<boolean> {
+    const [authority, grant] = await Promise.all([this.authority(), this.grantOf(principal)])
     return grant !== null && authority.allows(grant, permission, channelId, this.#options.clock.now().getTime())
   }
 

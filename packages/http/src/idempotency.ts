@@ -14,7 +14,7 @@ export const idempotencyErrors = defineErrors('idempotency', {
 export type IdempotencyOptions = {
   store: IdempotencyStore
   /** The service's secret for this: keys are kept as hashes under it, answers sealed. The same on every instance. */
-  key: Uint8Array
+  key: () => Uint8Array
   log: Logger
 }
 
@@ -43,7 +43,7 @@ const pending = new WeakMap<Request, (answer: Response) => Promise<void>>()
  *
  *     const keys = idempotency({
  *       store: idempotencyStore({ db, table: systemIdempotencyKeys, log }),
- *       key: deriveKey(masterKey, 'idempotency'),
+ *       key: () => keyring.deriveKey('idempotency'),
  *       log,
  *     })
  *     new Elysia({ normalize: false })
@@ -59,21 +59,21 @@ const pending = new WeakMap<Request, (answer: Response) => Promise<void>>()
  * for a day. Those without a caller can't have it at all.
  */
 export function idempotency({ store, key, log }: IdempotencyOptions): Idempotency {
-  const hashKey = deriveKey(key, 'idempotency/hash')
-  const sealKey = deriveKey(key, 'idempotency/answer')
+  const hashKey = () => deriveKey(key(), 'idempotency/hash')
+  const sealKey = () => deriveKey(key(), 'idempotency/answer')
 
   const identify = ({ request, userId, body }: Attempt, given: string): IdempotencyKey => {
     const { pathname, search } = new URL(request.url)
     return {
-      id: keyedHash(hashKey, JSON.stringify([userId, request.method, pathname, given])),
-      request: keyedHash(hashKey, JSON.stringify([search, body ?? null])),
+      id: keyedHash(hashKey(), JSON.stringify([userId, request.method, pathname, given])),
+      request: keyedHash(hashKey(), JSON.stringify([search, body ?? null])),
     }
   }
 
   const hold = (request: Request, key: IdempotencyKey, claim: string) =>
     pending.set(request, async (answer) => {
       try {
-        if (isFinal(answer.status)) await store.keep(key, claim, await sealAnswer(sealKey, key, answer))
+        if (isFinal(answer.status)) await store.keep(key, claim, await sealAnswer(sealKey(), key, answer))
         else await store.release(key, claim)
       } catch (error) {
         // What was asked is done, and its answer stands; only a repeat can't have it.
@@ -88,7 +88,7 @@ export function idempotency({ store, key, log }: IdempotencyOptions): Idempotenc
       const key = identify(attempt, given)
       const claimed = await store.claim(key)
       if (claimed.state === 'claimed') hold(attempt.request, key, claimed.claim)
-      else return replay(sealKey, key, claimed)
+      else return replay(sealKey(), key, claimed)
       return undefined
     },
   }

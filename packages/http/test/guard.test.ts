@@ -6,13 +6,13 @@ import { eventually, testAuthority } from '@conntext/testing'
 import { Guard } from '../src/index.ts'
 import { testClock } from './support/clock.ts'
 
-type Port = Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions'>
+type Port = Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions' | 'identifyToken'>
 
 /** A guard over the tests' auth port, a bus that can lose messages, and how often each answer was asked for. */
 async function start(change: (port: Port) => Partial<Port> = () => ({})) {
   const memory = createMemoryBus(silentLogger)
   const gaps = new Set<() => void>()
-  const it = { deaf: false, asked: { authority: 0, grant: 0, keys: 0, revokedSessions: 0 } }
+  const it = { deaf: false, asked: { authority: 0, grant: 0, keys: 0, revokedSessions: 0, identifyToken: 0, identifyToken: 0 } }
   const bus: Bus = {
     ...memory,
     publish: (subject, payload) => (it.deaf ? Promise.resolve() : memory.publish(subject, payload)),
@@ -134,7 +134,7 @@ describe('what the guard remembers', () => {
     await using it = await start()
     const { userId, token } = await it.authority.member()
     await Promise.all(Array.from({ length: 20 }, () => it.guard.identify(token)))
-    await Promise.all(Array.from({ length: 20 }, () => it.guard.allows(userId, 'message.send')))
+    await Promise.all(Array.from({ length: 20 }, () => it.guard.allows({ userId: userId }, 'message.send')))
     expect(it.asked).toEqual({ authority: 1, grant: 1, keys: 1, revokedSessions: 1 })
   })
 
@@ -142,15 +142,15 @@ describe('what the guard remembers', () => {
     await using it = await start()
     const { userId } = await it.authority.member()
     const channel = await it.authority.channel()
-    expect(await it.guard.allows(userId, 'channel.view', channel.id)).toBe(true)
+    expect(await it.guard.allows({ userId: userId }, 'channel.view', channel.id)).toBe(true)
     it.authority.snapshot.roles[0]!.permissions = []
     await it.authority.changed()
-    expect(await it.guard.allows(userId, 'channel.view', channel.id)).toBe(false)
+    expect(await it.guard.allows({ userId: userId }, 'channel.view', channel.id)).toBe(false)
     it.authority.snapshot.ownerId = userId
     await it.authority.changed()
-    expect(await it.guard.allows(userId, 'channel.view', channel.id)).toBe(true)
+    expect(await it.guard.allows({ userId: userId }, 'channel.view', channel.id)).toBe(true)
     await it.authority.setGrant(userId, { standing: 'left' })
-    expect(await it.guard.allows(userId, 'channel.view', channel.id)).toBe(false)
+    expect(await it.guard.allows({ userId: userId }, 'channel.view', channel.id)).toBe(false)
   })
 
   test('is never older than a change, also when an older answer is still on its way', async () => {
@@ -165,25 +165,25 @@ describe('what the guard remembers', () => {
       },
     }))
     const { userId } = await it.authority.member()
-    const before = it.guard.allows(userId, 'message.send')
+    const before = it.guard.allows({ userId: userId }, 'message.send')
     await Bun.sleep(0)
     it.authority.snapshot.roles[0]!.permissions = []
     await it.authority.changed()
-    expect(await it.guard.allows(userId, 'message.send')).toBe(false)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(false)
     old.resolve()
     expect(await before).toBe(true)
-    expect(await it.guard.allows(userId, 'message.send')).toBe(false)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(false)
   })
 
   test('lasts a minute at the most when the bus loses the news', async () => {
     await using it = await start()
     const { userId } = await it.authority.member()
-    expect(await it.guard.allows(userId, 'message.send')).toBe(true)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(true)
     it.deaf = true
     await it.authority.setGrant(userId, { standing: 'banned' })
-    expect(await it.guard.allows(userId, 'message.send')).toBe(true)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(true)
     it.clock.advance(60_000)
-    expect(await it.guard.allows(userId, 'message.send')).toBe(false)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(false)
   })
 })
 
@@ -205,7 +205,7 @@ describe('after a gap on the bus', () => {
     it.guard.onRevoked((session) => heard.push(session))
     it.gap()
     expect(await it.guard.identify(one.token)).toBeUndefined()
-    expect(await it.guard.allows(two.userId, 'message.send')).toBe(false)
+    expect(await it.guard.allows({ userId: two.userId }, 'message.send')).toBe(false)
     await eventually(() => heard.length > 0)
     expect(heard).toEqual([{ sessionId: two.sessionId }])
     expect(await it.guard.identify(two.token)).toBeUndefined()
@@ -214,11 +214,11 @@ describe('after a gap on the bus', () => {
   test('listeners are told, and find no old answer', async () => {
     await using it = await start()
     const { userId } = await it.authority.member()
-    expect(await it.guard.allows(userId, 'message.send')).toBe(true)
+    expect(await it.guard.allows({ userId: userId }, 'message.send')).toBe(true)
     it.deaf = true
     await it.authority.setGrant(userId, { standing: 'banned' })
     const found = Promise.withResolvers<boolean>()
-    it.guard.onChange(() => found.resolve(it.guard.allows(userId, 'message.send')))
+    it.guard.onChange(() => found.resolve(it.guard.allows({ userId: userId }, 'message.send')))
     it.gap()
     expect(await found.promise).toBe(false)
   })

@@ -23,7 +23,7 @@ async function start(options: { store?: (real: IdempotencyStore) => IdempotencyS
   const app = () =>
     baseApp({ log }).use(
       new Elysia({ normalize: false })
-        .use(access({ ...guarded, idempotency: idempotency({ store, key, log }) }))
+        .use(access({ ...guarded, idempotency: idempotency({ store, key: () => key, log }) }))
         .post(
           '/v1/things',
           async ({ body, status, set }) => {
@@ -240,7 +240,7 @@ test('a route cannot be idempotent without a store or without a caller', async (
   const { guard, refused } = it
   const options = { idempotent: true } as const
   expect(() => new Elysia().use(access({ guard, refused })).post('/v1/x', () => 'x', options)).toThrow('idempotent')
-  const keys = idempotency({ store: {} as IdempotencyStore, key, log: silentLogger })
+  const keys = idempotency({ store: {} as IdempotencyStore, key: () => key, log: silentLogger })
   const open = baseApp({ log: silentLogger }).use(
     new Elysia()
       .use(access({ guard, refused, idempotency: keys }))

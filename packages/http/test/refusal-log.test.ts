@@ -142,6 +142,7 @@ test('a missing permission is told by who lacked which for what', async () => {
     kind: 'user' as const,
     userId: 'ann',
     sessionId: 's1',
+    scopes: null,
     requestId: 'r1',
     address: '192.0.2.1',
     userAgent: null,

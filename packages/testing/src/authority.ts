@@ -2,6 +2,7 @@ import type { Bus } from '@conntext/bus'
 import {
   ACCESS_TOKEN_AUDIENCE,
   ACCESS_TOKEN_ISSUER,
+  API_TOKEN_PREFIX,
   type AuthorityChange,
   type AuthoritySnapshot,
   type AuthPort,
@@ -16,6 +17,9 @@ import { newId } from '@conntext/kernel'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 
 const NOW = '2026-01-01T00:00:00.000Z'
+
+type ApiToken = NonNullable<Awaited<ReturnType<AuthPort['identifyToken']>>>
+type Offered = 'authority' | 'grant' | 'grants' | 'keys' | 'revokedSessions' | 'identifyToken' | 'ownUser'
 
 /**
  * The auth service's port for the tests of another service, which may not import it: real tokens signed with a real
@@ -35,7 +39,10 @@ export async function testAuthority(bus: Bus) {
     server: {
       name: 'Test',
       description: null,
+      iconId: null,
       registrationMode: 'open',
+      requireMfa: false,
+      requireModerationReason: false,
       limits: { maxMessageLength: 4000, maxFileBytes: 500_000_000, maxMediaPerMessage: 10 },
       createdAt: NOW,
     },
@@ -44,21 +51,31 @@ export async function testAuthority(bus: Bus) {
     overrides: [],
   }
   const announce = (change: AuthorityChange) => bus.publish(subjects.authority, JSON.stringify(change))
-  const port: Pick<AuthPort, 'authority' | 'grant' | 'grants' | 'keys' | 'revokedSessions' | 'ownUser'> = {
+  const apiTokens = new Map<string, ApiToken>()
+  const port: Pick<AuthPort, Offered> = {
     authority: async () => structuredClone(snapshot),
     grant: async ({ userId }) => grants.get(userId) ?? null,
     grants: async ({ userIds }) => userIds.flatMap((id) => grants.get(id) ?? []),
     keys: async () => keys,
     revokedSessions: async () => ({ sessions: [] }),
+    identifyToken: async ({ token }) => apiTokens.get(token) ?? null,
     ownUser: async ({ userId }) =>
       grants.has(userId)
         ? {
             id: userId,
             username: `user-${userId.slice(-6)}`,
+            kind: grants.get(userId)!.kind,
             displayName: null,
+            avatarId: null,
+            status: null,
+            isDeleted: false,
             createdAt: NOW,
             email: null,
+            emailVerified: false,
             isOwner: snapshot.ownerId === userId,
+            isMember: grants.get(userId)!.standing === 'active',
+            hasPassword: true,
+            mfaEnabled: grants.get(userId)!.mfa,
           }
         : null,
   }
@@ -83,6 +100,7 @@ export async function testAuthority(bus: Bus) {
         kind: 'user',
         standing: 'active',
         timedOutUntil: null,
+        mfa: false,
         roleIds: role ? [role.id] : [],
       })
       await this.changed()
@@ -98,6 +116,13 @@ export async function testAuthority(bus: Bus) {
         .sign(privateKey)
       return { userId, sessionId, token }
     },
+    /** An API token of a member's, good for `scopes` alone. */
+    apiToken(userId: string, scopes: Permission[], expiresAt: string | null = null) {
+      const token = `${API_TOKEN_PREFIX}${newId()}`
+      const tokenId = newId()
+      apiTokens.set(token, { tokenId, userId, scopes, expiresAt })
+      return { token, tokenId }
+    },
     async setGrant(userId: string, change: Partial<Grant>) {
       grants.set(userId, { ...grants.get(userId)!, ...change })
       await announce({ userId })
@@ -109,6 +134,7 @@ export async function testAuthority(bus: Bus) {
         type: 'text',
         parentId: null,
         topic: null,
+        slowModeSeconds: 0,
         position: snapshot.channels.length,
         createdAt: NOW,
         ...fields,
@@ -129,6 +155,7 @@ const newRole = (name: string, permissions: Permission[], position: number) => (
   colour: null,
   position,
   permissions,
+  requireMfa: false,
   isEveryone: false,
   createdAt: NOW,
 })

@@ -9,18 +9,20 @@ import {
 } from '@conntext/db-server-details'
 import { createHealth, outboxProbe, postgresProbe } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
+import type { KeyedHash } from '@conntext/keyring'
 import type { OutboxRelay } from '@conntext/outbox'
 import { jsonWebKeySet } from '../keys/access-tokens.ts'
 import { toRole } from '../roles/roles.ts'
 import { listRevokedSessions } from '../sessions/queries.ts'
+import { createTokenIdentification } from '../tokens/identify.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
 import { findSettings, findState, listAllChannels, listAllRoles, listGrants, listOverrides } from './queries.ts'
 
-type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock }
+type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock; tokenHash: KeyedHash }
 
 /** What the other services, and this one's own guard, ask of auth. */
-export function createAuthPort({ db, relay, clock }: Dependencies): AuthPort {
+export function createAuthPort({ db, relay, clock, tokenHash }: Dependencies): AuthPort {
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
   const outbox = outboxProbe({
     lag: () => relay.lag(),
@@ -40,6 +42,7 @@ export function createAuthPort({ db, relay, clock }: Dependencies): AuthPort {
       const rows = await listRevokedSessions(db, new Date(clock.now().getTime() - seconds * 1000))
       return { sessions: rows.map((row) => ({ id: row.id, revokedAt: row.revokedAt!.toISOString() })) }
     },
+    identifyToken: createTokenIdentification({ db, clock, tokenHash }),
     async ownUser({ userId }) {
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
@@ -66,8 +69,9 @@ async function readSnapshot(tx: ServerDetailsExecutor): Promise<AuthoritySnapsho
 
 const toGrant = (row: Awaited<ReturnType<typeof listGrants>>[number]): Grant => ({
   userId: row.userId,
-  kind: 'user',
+  kind: row.kind,
   standing: row.standing,
   timedOutUntil: row.timedOutUntil?.toISOString() ?? null,
+  mfa: row.mfa,
   roleIds: row.roleIds,
 })

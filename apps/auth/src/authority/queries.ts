@@ -10,6 +10,8 @@ import {
 } from '@conntext/db-server-details'
 import { asc, eq, exists, inArray, or, sql } from 'drizzle-orm'
 
+import { hasMfa } from '../users/queries.ts'
+
 export const STATE_ID = 1
 
 /** The members' roles as an array; for a select from `users`. */
@@ -66,8 +68,10 @@ export const listGrants = (db: ServerDetailsExecutor, userIds: string[]) =>
   db
     .select({
       userId: users.id,
+      kind: users.kind,
       standing: users.standing,
       timedOutUntil: users.timedOutUntil,
+      mfa: hasMfa,
       roleIds: roleIdsOfUser,
     })
     .from(users)

@@ -1,8 +1,8 @@
 import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER, type JsonWebKeySet } from '@conntext/contracts'
 import type { ServerDetailsExecutor } from '@conntext/db-server-details'
 import { type Clock, newId } from '@conntext/kernel'
+import type { Keyring } from '@conntext/keyring'
 import { jwt } from '@elysiajs/jwt'
-import type { Keyring } from './keyring.ts'
 import { insertSigningKey, listLivingSigningKeys, listPublicKeys } from './queries.ts'
 
 const LIFETIME_S = 5 * 60
@@ -21,7 +21,7 @@ export class AccessTokens {
     const newest = (await listLivingSigningKeys(tx)).at(-1)
     if (!newest) return this.#make(tx, keyring)
     const sealed = { dataKeyId: newest.dataKeyId, sealed: newest.privateKey }
-    await this.#use(newest.id, keyring.open(sealed, sealContext(newest.id)))
+    await this.#use(newest.id, await keyring.open(sealed, sealContext(newest.id)))
   }
 
   async sign(identity: { userId: string; sessionId: string }): Promise<{ token: string; expiresAt: Date }> {

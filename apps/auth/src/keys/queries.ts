@@ -1,12 +1,5 @@
-import { dataKeys, type ServerDetailsExecutor, signingKeys } from '@conntext/db-server-details'
+import { type ServerDetailsExecutor, signingKeys } from '@conntext/db-server-details'
 import { asc, isNull } from 'drizzle-orm'
-
-export const listDataKeys = (db: ServerDetailsExecutor) =>
-  db.select({ id: dataKeys.id, wrapped: dataKeys.wrapped }).from(dataKeys).orderBy(asc(dataKeys.createdAt))
-
-export async function insertDataKey(db: ServerDetailsExecutor, row: typeof dataKeys.$inferInsert): Promise<void> {
-  await db.insert(dataKeys).values(row)
-}
 
 export const listPublicKeys = (db: ServerDetailsExecutor) =>
   db

@@ -1,4 +1,4 @@
-import { Authenticated, LoginRequest } from '@conntext/contracts'
+import { LoginAnswer, LoginRequest } from '@conntext/contracts'
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
 import type { Login } from './service.ts'
@@ -10,7 +10,7 @@ export const loginRoutes = (options: AccessOptions, login: Login) =>
       public: true,
       parse: 'json',
       body: LoginRequest,
-      response: { 200: Authenticated },
+      response: { 200: LoginAnswer },
       detail: {
         operationId: 'login',
         summary: 'Log in with a user name or email address and a password',

@@ -1,15 +1,13 @@
-import type { Authenticated, LoginRequest } from '@conntext/contracts'
+import type { LoginAnswer, LoginRequest } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Visitor } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
-import type { Changes } from '../changes.ts'
 import { verifyPassword } from '../passwords/passwords.ts'
 import type { Slots } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
-import type { Sessions } from '../sessions/service.ts'
 import { addressSubject, type Subject, type Throttle } from '../throttle/throttle.ts'
-import { findOwnUser } from '../users/queries.ts'
-import { toOwnUser } from '../users/users.ts'
+import type { Transaction } from '../transaction.ts'
+import type { LoginCompletion } from './complete.ts'
 import { loginErrors } from './errors.ts'
 import { findAccount } from './queries.ts'
 
@@ -17,14 +15,13 @@ type Dependencies = {
   db: ServerDetails
   slots: Slots
   throttle: Throttle
-  sessions: Sessions
-  changes: Changes
+  completion: LoginCompletion
   refusals: Refusals
 }
 
 const accountSubject = (name: string): Subject => ({ kind: 'account', name: name.toLowerCase() })
 
-export function createLogin({ db, slots, throttle, sessions, changes, refusals }: Dependencies) {
+export function createLogin({ db, slots, throttle, completion, refusals }: Dependencies) {
   /** Whether the password is right, with the same work whether or not the account is there. */
   const prove = async (subjects: Subject[], password: string, hash: string | undefined): Promise<boolean> => {
     // Refused here, so that whoever has to wait takes nobody's place in the queue …
@@ -38,30 +35,21 @@ export function createLogin({ db, slots, throttle, sessions, changes, refusals }
     })
   }
 
-  const open = (userId: string, names: string[], visitor: Visitor) =>
-    db.transaction(async (tx) => {
-      const user = await findOwnUser(tx, userId)
-      if (!user) throw loginErrors.failed()
-      // Not the address's: whoever has an account here could try all the others for ever.
-      await throttle.forget(tx, names.map(accountSubject))
-      return { user: toOwnUser(user), opened: await sessions.open(tx, userId, visitor) }
-    })
-
   return {
     /**
      * @throws login.failed (401), the same whatever was wrong; login.throttled (429) after too many failures in the
      * account's name or from the address; password.busy (503)
      */
-    async login({ login, password }: LoginRequest, visitor: Visitor): Promise<Authenticated> {
+    async login({ login, password }: LoginRequest, visitor: Visitor): Promise<LoginAnswer> {
       const account = await findAccount(db, login)
       // By what was typed: a shared count would tell which email address belongs to which user name.
       const subjects = [accountSubject(login), ...addressSubject('address', visitor.address)]
       try {
         if (!(await prove(subjects, password, account?.passwordHash)) || !account) throw loginErrors.failed()
         const names = [account.usernameKey, ...(account.emailKey === null ? [] : [account.emailKey])]
-        const { user, opened } = await open(account.id, names, visitor)
-        await changes.settled()
-        return await sessions.answer(user, opened)
+        // Not the address's: whoever has an account here could try all the others for ever.
+        const forget = (tx: Transaction) => throttle.forget(tx, names.map(accountSubject))
+        return await completion.complete({ userId: account.id, methods: ['pwd'] }, visitor, forget)
       } catch (error) {
         if (error instanceof AppError && error.status < 500) {
           refusals.login(visitor, account?.id ?? null, error.code)

@@ -4,12 +4,24 @@ import { and, asc, eq, gt, inArray } from 'drizzle-orm'
 import { roleIdsOfUser } from '../authority/queries.ts'
 import { type UserRow, userColumns } from '../users/queries.ts'
 
-export type MemberRow = UserRow & { roleIds: string[] }
+const memberColumns = {
+  ...userColumns,
+  nickname: users.nickname,
+  timedOutUntil: users.timedOutUntil,
+  joinedAt: users.joinedAt,
+  roleIds: roleIdsOfUser,
+}
+export type MemberRow = UserRow & {
+  nickname: string | null
+  timedOutUntil: Date | null
+  joinedAt: Date
+  roleIds: string[]
+}
 
 /** Those in good standing, in the order in which they joined. */
 export const listMembers = (db: ServerDetailsExecutor, page: PageRequest): Promise<MemberRow[]> =>
   db
-    .select({ ...userColumns, roleIds: roleIdsOfUser })
+    .select(memberColumns)
     .from(users)
     .where(and(eq(users.standing, 'active'), page.after ? gt(users.id, page.after) : undefined))
     .orderBy(asc(users.id))
@@ -17,7 +29,7 @@ export const listMembers = (db: ServerDetailsExecutor, page: PageRequest): Promi
 
 export async function findMember(db: ServerDetailsExecutor, id: string): Promise<MemberRow | undefined> {
   const [row] = await db
-    .select({ ...userColumns, roleIds: roleIdsOfUser })
+    .select(memberColumns)
     .from(users)
     .where(and(eq(users.id, id), eq(users.standing, 'active')))
   return row

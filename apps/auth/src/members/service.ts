@@ -45,7 +45,7 @@ export function createMembers(deps: Dependencies) {
         const after = toMember((await findMember(tx, id))!)
         await changes.owe(tx, {
           audit: [audit('member.rolesChanged', actorOf(caller), id, { added, removed })],
-          events: [streamEvent(SERVER_STREAM, 'member.updated', { userId: id, roleIds: after.roleIds })],
+          events: [streamEvent(SERVER_STREAM, 'member.updated', memberChange(after))],
         })
         return after
       })
@@ -79,9 +79,17 @@ async function planned(
   return { added, removed }
 }
 
+const memberChange = ({ user, nickname, roleIds, timedOutUntil }: Member) => ({
+  userId: user.id,
+  nickname,
+  roleIds,
+  timedOutUntil,
+})
+
 const toMember = (row: MemberRow): Member => ({
   user: toUser(row),
-  nickname: null,
+  nickname: row.nickname,
   roleIds: row.roleIds,
-  joinedAt: row.createdAt.toISOString(),
+  timedOutUntil: row.timedOutUntil?.toISOString() ?? null,
+  joinedAt: row.joinedAt.toISOString(),
 })

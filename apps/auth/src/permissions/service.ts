@@ -23,11 +23,11 @@ export function createPermissions({ guard, clock, refusals }: Dependencies) {
      */
     async effective(caller: Caller, query: EffectiveQuery): Promise<EffectivePermissions> {
       const { channelId, userId = caller.userId } = query
-      if (userId !== caller.userId && !(await guard.allows(caller.userId, 'role.manage'))) {
+      if (userId !== caller.userId && !(await guard.allows(caller, 'role.manage'))) {
         refusals.access(caller, 'role.manage', 'GET /v1/permissions/effective')
         throw accessErrors.forbidden('Asking about others needs the permission role.manage.')
       }
-      if (channelId !== undefined && !(await guard.allows(caller.userId, 'channel.view', channelId))) {
+      if (channelId !== undefined && !(await guard.allows(caller, 'channel.view', channelId))) {
         throw channelNotFound()
       }
       const [authority, grant] = await Promise.all([guard.authority(), guard.grant(userId)])

@@ -10,7 +10,8 @@ import type { Refusals } from '../refusals.ts'
 import { type Opened, provenActor, type Sessions } from '../sessions/service.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
 import type { Transaction } from '../transaction.ts'
-import { emailKey, toUser, usernameKey } from '../users/users.ts'
+import { findOwnUser } from '../users/queries.ts'
+import { emailKey, toOwnUser, toUser, usernameKey, usernameSkeleton } from '../users/users.ts'
 import { registrationErrors } from './errors.ts'
 import { createInviteUse } from './invite-use.ts'
 import { claimServer, giveRoleIfThere, insertAccount, isEmailTaken, isUsernameTaken } from './queries.ts'
@@ -65,6 +66,7 @@ export function createRegistration(deps: Dependencies) {
         id: userId,
         username: input.username,
         usernameKey: usernameKey(input.username),
+        usernameSkeleton: usernameSkeleton(input.username),
         email: input.email ?? null,
         emailKey: input.email === undefined ? null : emailKey(input.email),
         passwordHash,
@@ -72,10 +74,9 @@ export function createRegistration(deps: Dependencies) {
       if (way === 'setupCode' && !(await claimServer(tx, userId))) throw registrationErrors.setupCodeWrong()
       const given = account.roleId !== null && (await giveRoleIfThere(tx, userId, account.roleId))
       const roleIds = given ? [account.roleId!] : []
-      const opened = await sessions.open(tx, userId, visitor)
-      const user = toUser(row)
-      await recordAccount(tx, changes, { account, opened, roleIds, user, visitor })
-      return { user: { ...user, email: input.email ?? null, isOwner: way === 'setupCode' }, opened }
+      const opened = await sessions.open(tx, { userId, methods: ['pwd'] }, visitor)
+      await recordAccount(tx, changes, { account, opened, roleIds, user: toUser(row), visitor })
+      return { user: toOwnUser((await findOwnUser(tx, userId))!), opened }
     })
 
   const register = async (input: Registration, visitor: Visitor): Promise<Authenticated> => {

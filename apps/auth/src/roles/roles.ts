@@ -13,6 +13,7 @@ export const toRole = (row: RoleRow): Role => ({
   colour: row.colour,
   position: row.position,
   permissions: row.permissions.filter(isPermission),
+  requireMfa: row.requireMfa,
   isEveryone: row.isEveryone,
   createdAt: row.createdAt.toISOString(),
 })

@@ -10,10 +10,10 @@ import {
 } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller, type PageRequest, pageById, type Visitor } from '@conntext/http'
-import { type Clock, keyedHash, newId, randomToken } from '@conntext/kernel'
+import { type Clock, newId, randomToken } from '@conntext/kernel'
+import type { KeyedHash, Keyring } from '@conntext/keyring'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { AccessTokens } from '../keys/access-tokens.ts'
-import type { Keyring } from '../keys/keyring.ts'
 import type { Transaction } from '../transaction.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
@@ -40,8 +40,14 @@ type Dependencies = {
   keyring: Keyring
   tokens: AccessTokens
   changes: Changes
-  refreshKey: Uint8Array
+  refreshHash: KeyedHash
 }
+
+/** By what somebody can prove who they are: values of the `amr` claim (RFC 8176). */
+export type AuthenticationMethod = 'pwd' | 'otp' | 'hwk' | 'mfa' | 'fed'
+
+/** Somebody who has proved who they are, and by what. */
+export type Proven = { userId: string; methods: AuthenticationMethod[] }
 
 /** What a session's owner gets once, besides the access token. */
 export type Opened = { sessionId: string; refreshToken: string; expiresAt: Date }
@@ -54,7 +60,7 @@ export const provenActor = (visitor: Visitor, userId: string, sessionId: string)
   sessionId,
 })
 
-export function createSessions({ db, clock, keyring, tokens, changes, refreshKey }: Dependencies) {
+export function createSessions({ db, clock, keyring, tokens, changes, refreshHash }: Dependencies) {
   const sealMetadata = (id: string, { address, userAgent }: Visitor) => {
     const { sealed, dataKeyId } = keyring.seal(JSON.stringify({ address, userAgent }), metadataContext(id))
     return { metadata: sealed, dataKeyId }
@@ -62,7 +68,7 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshKey
 
   const giveToken = async (tx: Transaction, sessionId: string, now: Date): Promise<Opened> => {
     const refreshToken = randomToken()
-    await insertRefreshToken(tx, { hash: keyedHash(refreshKey, refreshToken), sessionId, createdAt: now })
+    await insertRefreshToken(tx, { hash: refreshHash(refreshToken), sessionId, createdAt: now })
     return { sessionId, refreshToken, expiresAt: new Date(now.getTime() + SESSION_MS) }
   }
 
@@ -116,11 +122,12 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshKey
     answer,
 
     /** Opens a session in the transaction that has proved who it is for. */
-    async open(tx: Transaction, userId: string, visitor: Visitor): Promise<Opened> {
+    async open(tx: Transaction, { userId, methods }: Proven, visitor: Visitor): Promise<Opened> {
       const now = clock.now()
       const id = newId()
-      const opened = { id, userId, createdAt: now, lastUsedAt: now, expiresAt: new Date(now.getTime() + SESSION_MS) }
-      await insertSession(tx, { ...opened, ...sealMetadata(id, visitor) })
+      const expiresAt = new Date(now.getTime() + SESSION_MS)
+      const times = { createdAt: now, lastUsedAt: now, authenticatedAt: now, expiresAt }
+      await insertSession(tx, { id, userId, methods, ...times, ...sealMetadata(id, visitor) })
       await changes.owe(tx, {
         audit: [audit('session.created', provenActor(visitor, userId, id), id, {})],
         events: [streamEvent(userStream(userId), 'session.created', { id })],
@@ -135,7 +142,7 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshKey
      * @throws session.refreshTokenInvalid (401), the same for unknown, used and expired ones
      */
     async refresh(refreshToken: string, visitor: Visitor): Promise<Authenticated> {
-      const { user, opened, revoked } = await exchange(keyedHash(refreshKey, refreshToken), visitor)
+      const { user, opened, revoked } = await exchange(refreshHash(refreshToken), visitor)
       if (user) return answer(user, opened)
       if (revoked) await changes.settled({ revoked: [revoked] })
       throw sessionErrors.refreshTokenInvalid()
@@ -157,7 +164,8 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshKey
 
     async list(caller: Caller, page: PageRequest): Promise<Page<Session>> {
       const rows = await listLivingSessions(db, caller.userId, { now: clock.now(), page })
-      return pageById(rows, page.limit, (row) => toSession(row, keyring, caller.sessionId))
+      const { items, nextCursor } = pageById(rows, page.limit, (row) => row)
+      return { items: await Promise.all(items.map((row) => toSession(row, keyring, caller.sessionId))), nextCursor }
     },
   }
 }
@@ -166,15 +174,18 @@ export type Sessions = ReturnType<typeof createSessions>
 
 const metadataContext = (id: string) => `session:${id}`
 
-function toSession(row: SessionRow, keyring: Keyring, current: string): Session {
-  const opened = keyring.open({ dataKeyId: row.dataKeyId, sealed: row.metadata }, metadataContext(row.id))
+async function toSession(row: SessionRow, keyring: Keyring, current: string): Promise<Session> {
+  const opened = await keyring.open({ dataKeyId: row.dataKeyId, sealed: row.metadata }, metadataContext(row.id))
   const { address, userAgent } = JSON.parse(opened.toString()) as Pick<Session, 'address' | 'userAgent'>
   return {
     id: row.id,
     current: row.id === current,
     createdAt: row.createdAt.toISOString(),
     lastUsedAt: row.lastUsedAt.toISOString(),
+    authenticatedAt: row.authenticatedAt.toISOString(),
+    methods: row.methods,
     address,
     userAgent,
+    device: null,
   }
 }

@@ -1,5 +1,6 @@
 import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
-import { type AppError, type Clock, keyedHash } from '@conntext/kernel'
+import type { AppError, Clock } from '@conntext/kernel'
+import type { KeyedHash } from '@conntext/keyring'
 import { networkOf } from './network.ts'
 import { countFailure, deleteFailures, findFailures } from './queries.ts'
 
@@ -28,11 +29,11 @@ export const pauseAfter = (failures: number, policy: Policy): number =>
 export const addressSubject = (kind: 'address' | 'registration', address: string | null): Subject[] =>
   address === null ? [] : [{ kind, name: networkOf(address) }]
 
-type Dependencies = { db: ServerDetails; clock: Clock; key: Uint8Array }
+type Dependencies = { db: ServerDetails; clock: Clock; hash: KeyedHash }
 
 /** Slows down whoever guesses. Counts are in the database: they hold for all instances and outlive a restart. */
-export function createThrottle({ db, clock, key }: Dependencies) {
-  const hashOf = (subject: Subject) => keyedHash(key, `${subject.kind}:${subject.name}`)
+export function createThrottle({ db, clock, hash }: Dependencies) {
+  const hashOf = (subject: Subject) => hash(`${subject.kind}:${subject.name}`)
 
   return {
     /** @throws what `refuse` makes, with `retryAfter` in seconds, while one of the subjects has to wait */

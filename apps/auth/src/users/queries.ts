@@ -1,20 +1,47 @@
-import { authorityState, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
+import {
+  authorityState,
+  credentials,
+  passkeys,
+  type ServerDetailsExecutor,
+  totpSecrets,
+  users,
+} from '@conntext/db-server-details'
 import { and, eq, ne, sql } from 'drizzle-orm'
-
-export type UserRow = { id: string; username: string; displayName: string | null; createdAt: Date }
-export type OwnUserRow = UserRow & { email: string | null; isOwner: boolean }
 
 export const userColumns = {
   id: users.id,
+  kind: users.kind,
+  standing: users.standing,
   username: users.username,
   displayName: users.displayName,
+  avatarId: users.avatarId,
+  statusText: users.statusText,
+  statusEmoji: users.statusEmoji,
+  statusExpiresAt: users.statusExpiresAt,
   createdAt: users.createdAt,
 }
+export type UserRow = Pick<typeof users.$inferSelect, keyof typeof userColumns>
+
+/** Whether the account has a second factor; for a select from `users`. */
+export const hasMfa = sql<boolean>`(
+  exists (select from ${totpSecrets} where user_id = users.id and confirmed_at is not null)
+  or exists (select from ${passkeys} where user_id = users.id))`
 
 const ownColumns = {
   ...userColumns,
   email: users.email,
+  emailVerifiedAt: users.emailVerifiedAt,
+  hasPassword: sql<boolean>`exists (select from ${credentials} where user_id = users.id)`,
+  mfaEnabled: hasMfa,
   isOwner: sql<boolean>`exists (select from ${authorityState} where owner_id = users.id)`,
+}
+
+export type OwnUserRow = UserRow & {
+  email: string | null
+  emailVerifiedAt: Date | null
+  hasPassword: boolean
+  mfaEnabled: boolean
+  isOwner: boolean
 }
 
 /** Whoever wrote something here once, gone or not; but not a deleted account. */

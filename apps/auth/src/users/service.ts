@@ -13,7 +13,7 @@ type Dependencies = { db: ServerDetails; changes: Changes }
 
 export function createUsers({ db, changes }: Dependencies) {
   /** Writes the patch and what it owes; answers the account as it is then. */
-  const change = async (caller: Caller, wanted: UserPatch): Promise<OwnUser> =>
+  const change = async (caller: Caller, wanted: Pick<UserPatch, 'displayName' | 'email'>): Promise<OwnUser> =>
     db.transaction(async (tx) => {
       const row = await lockOwnUser(tx, caller.userId)
       if (!row) throw accessErrors.unauthenticated()
@@ -23,7 +23,7 @@ export function createUsers({ db, changes }: Dependencies) {
       const { email } = wanted
       const key = email === undefined ? {} : { emailKey: email === null ? null : emailKey(email) }
       await updateUser(tx, caller.userId, { ...wanted, ...key })
-      const after = { ...before, ...wanted }
+      const after = toOwnUser((await findOwnUser(tx, caller.userId))!)
       const fields = Object.keys(changed.changes)
       await changes.owe(tx, {
         audit: [audit('user.updated', actorOf(caller), caller.userId, { fields })],
@@ -51,7 +51,7 @@ export function createUsers({ db, changes }: Dependencies) {
 
     /** A display name of nothing but space is none. @throws user.emailTaken (409) */
     async update(caller: Caller, { displayName, email }: UserPatch): Promise<OwnUser> {
-      const wanted: UserPatch = {
+      const wanted = {
         ...(displayName === undefined ? {} : { displayName: displayName?.trim() || null }),
         ...(email === undefined ? {} : { email }),
       }

@@ -29,7 +29,10 @@ const empty = () =>
       server: {
         name: '',
         description: null,
+        iconId: null,
         registrationMode: 'closed',
+        requireMfa: false,
+        requireModerationReason: false,
         limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 0 },
         createdAt: new Date(0).toISOString(),
       },

@@ -134,11 +134,11 @@ export class Operations {
     const { identity, opening } = connection
     if (connection.expelled || !identity) return
     const requestId = newId()
-    const { userId, sessionId, kind } = identity
+    const { userId, sessionId, kind, scopes } = identity
     const { address, userAgent } = opening
     try {
       const outcomes = await this.deps.messaging.sendMessages({
-        caller: { userId, sessionId, kind, address, userAgent, requestId },
+        caller: { userId, sessionId, kind, scopes: scopes && [...scopes], address, userAgent, requestId },
         sends: frames.map(({ op: _, id: __, channelId, ...message }) => ({ channelId, message })),
       })
       frames.forEach(({ id }, index) => {

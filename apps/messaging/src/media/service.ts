@@ -14,7 +14,7 @@ export async function visibleMedia({ db, guard }: MediaDeps, caller: Caller, id:
   if (!row) throw mediaErrors.notFound()
   if (row.ownerId === caller.userId) return row
   for (const channelId of await findCarryingChannels(db, id)) {
-    if (await guard.allows(caller.userId, 'channel.view', channelId)) return row
+    if (await guard.allows(caller, 'channel.view', channelId)) return row
   }
   throw mediaErrors.notFound()
 }

@@ -64,7 +64,7 @@ export class Sender {
 
   async #checkMedia(caller: Caller, channelId: string, count: number, most: number): Promise<void> {
     if (count > most) throw messageErrors.tooManyMedia(`At most ${most} files are taken in one message here.`)
-    if (await this.deps.guard.allows(caller.userId, 'media.attach', channelId)) return
+    if (await this.deps.guard.allows(caller, 'media.attach', channelId)) return
     this.deps.refused(caller, 'media.attach', 'message.send')
     throw accessErrors.forbidden('This needs the permission media.attach.')
   }

@@ -58,7 +58,7 @@ export async function editMessage(
  */
 export async function deleteMessage(deps: MessageDeps, caller: Caller, address: Address): Promise<void> {
   const { write, guard, clock, nudge } = deps
-  const manages = await guard.allows(caller.userId, 'message.manage', address.channelId)
+  const manages = await guard.allows(caller, 'message.manage', address.channelId)
   await write([channelStream(address.channelId)], async (tx) => {
     const row = await existing(tx, address)
     const own = row.authorId === caller.userId

@@ -25,11 +25,11 @@ export async function insertChannel(tx: ServerDetailsExecutor, channel: Omit<Cha
 export async function updateChannelFields(
   tx: ServerDetailsExecutor,
   id: string,
-  { name, topic, parentId }: Pick<ChannelRow, 'name' | 'topic' | 'parentId'>,
+  { name, topic, slowModeSeconds, parentId }: Pick<ChannelRow, 'name' | 'topic' | 'slowModeSeconds' | 'parentId'>,
 ): Promise<void> {
   await tx
     .update(channels)
-    .set({ name, nameKey: nameKey(name), topic, parentId })
+    .set({ name, nameKey: nameKey(name), topic, slowModeSeconds, parentId })
     .where(eq(channels.id, id))
 }
 

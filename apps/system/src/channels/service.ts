@@ -59,7 +59,7 @@ export async function getChannel({ db }: ChannelDeps, channelId: string): Promis
  */
 export async function createChannel(deps: ChannelDeps, caller: Caller, input: NewChannel): Promise<Channel> {
   const { snapshot } = await deps.guard.authority()
-  const { name, type, parentId = null, topic = null } = input
+  const { type, parentId = null, topic = null, slowModeSeconds = 0 } = input
   await assertMayPut(deps, caller, parentId)
   return nameTakenAsConflict(
     change(deps, async (tx, effects) => {
@@ -67,7 +67,9 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
       if (rows.length >= MAX_CHANNELS) throw channelErrors.tooMany(`A server has at most ${MAX_CHANNELS} channels.`)
       assertParent(rows, type, parentId)
       const position = (rows.at(-1)?.position ?? -1) + 1
-      const row = { id: newId(), name: name.trim(), type, parentId, topic, position, createdAt: deps.clock.now() }
+      const name = input.name.trim()
+      const createdAt = deps.clock.now()
+      const row = { id: newId(), name, type, parentId, topic, slowModeSeconds, position, createdAt }
       await insertChannel(tx, row)
       const channel = toChannel(row)
       effects.audit.push(systemAudit('channel.created', actorOf(caller), row.id, { name: row.name, type }))
@@ -98,7 +100,7 @@ export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId
 
 /** Whoever puts a channel into a category must be able to manage that one as well: its overrides are inherited. */
 export async function assertMayPut({ guard }: ChannelDeps, caller: Caller, parentId: string | null): Promise<void> {
-  if (parentId === null || (await guard.allows(caller.userId, 'channel.manage', parentId))) return
+  if (parentId === null || (await guard.allows(caller, 'channel.manage', parentId))) return
   throw badParent('There is no such category.')
 }
 

@@ -46,6 +46,7 @@ function wantedFields(row: ChannelRow, patch: ChannelPatch, moved: ChannelRow[])
   return {
     name: patch.name?.trim() ?? row.name,
     topic: patch.topic === undefined ? row.topic : patch.topic,
+    slowModeSeconds: patch.slowModeSeconds ?? row.slowModeSeconds,
     parentId: patch.parentId === undefined ? row.parentId : patch.parentId,
     position: moved.find((one) => one.id === row.id)?.position ?? row.position,
   }

@@ -6,7 +6,7 @@ import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
 import { mayGive } from './giving.ts'
 import { deleteRedemption, insertRedemption, lockInvite, selectAbandoned, selectRedemption } from './queries.ts'
-import { codeHash, type InviteKeys } from './service.ts'
+import type { InviteKeys } from './service.ts'
 
 export type RedeemDeps = { db: ServerDetails; guard: Guard; clock: Clock; keys: InviteKeys; nudge(): void }
 
@@ -26,7 +26,7 @@ export async function reserveInvite(
 ): Promise<{ inviteId: string; roleId: string | null }> {
   const { db, clock, keys, nudge } = deps
   const { inviteId, creatorId, roleId } = await db.transaction(async (tx) => {
-    const invite = await lockInvite(tx, { codeHash: codeHash(keys, code) })
+    const invite = await lockInvite(tx, { codeHash: keys.hash(code) })
     const before = await selectRedemption(tx, userId)
     if (before) return before
     if (!invite || invite.revokedAt !== null) throw inviteErrors.notFound()

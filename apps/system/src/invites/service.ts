@@ -1,7 +1,8 @@
 import type { Invite, NewInvite, Page, PageQuery } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest, type Refused } from '@conntext/http'
-import { type Clock, deriveKey, keyedHash, newId, randomToken, seal, unseal } from '@conntext/kernel'
+import { type Clock, newId, randomToken } from '@conntext/kernel'
+import type { KeyedHash, Keyring } from '@conntext/keyring'
 import type { Static } from '@sinclair/typebox'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
@@ -11,7 +12,7 @@ import { type InviteRow, insertInvite, revoke, selectInvites } from './queries.t
 // 96 bits, 16 characters: short enough to be typed, too many to be guessed.
 const CODE_BYTES = 12
 
-export type InviteKeys = { hash: Uint8Array; seal: Uint8Array }
+export type InviteKeys = { keyring: Keyring; hash: KeyedHash }
 export type InviteDeps = {
   db: ServerDetails
   guard: Guard
@@ -21,12 +22,7 @@ export type InviteDeps = {
   nudge(): void
 }
 
-export const inviteKeys = (key: Uint8Array): InviteKeys => ({
-  hash: deriveKey(key, 'invite-hash'),
-  seal: deriveKey(key, 'invite-seal'),
-})
-
-export const codeHash = ({ hash }: InviteKeys, code: string): Uint8Array => keyedHash(hash, code)
+export const inviteKeys = (keyring: Keyring): InviteKeys => ({ keyring, hash: keyring.hasher('invite-codes') })
 
 /** @throws access.forbidden, invite.roleNotYours (403), invite.noSuchRole (422) */
 export async function createInvite(deps: InviteDeps, caller: Caller, input: NewInvite): Promise<Invite> {
@@ -34,6 +30,7 @@ export async function createInvite(deps: InviteDeps, caller: Caller, input: NewI
   if (roleId !== null) await assertMayGive(deps, caller, roleId)
   const id = newId()
   const code = randomToken(CODE_BYTES)
+  const { sealed, dataKeyId } = deps.keys.keyring.seal(code, sealContext(id))
   const createdAt = deps.clock.now()
   const expiresAt = expiresInSeconds === null ? null : new Date(createdAt.getTime() + expiresInSeconds * 1000)
   const row = await deps.db.transaction(async (tx) => {
@@ -41,8 +38,9 @@ export async function createInvite(deps: InviteDeps, caller: Caller, input: NewI
     await recordAudit(tx, [systemAudit('invite.created', actorOf(caller), id, data)])
     return insertInvite(tx, {
       id,
-      codeHash: codeHash(deps.keys, code),
-      codeSealed: seal(deps.keys.seal, code, sealContext(id)),
+      codeHash: deps.keys.hash(code),
+      codeSealed: sealed,
+      dataKeyId,
       creatorId: caller.userId,
       roleId,
       maxUses,
@@ -61,14 +59,15 @@ export async function listInvites(
   query: Static<typeof PageQuery>,
 ): Promise<Page<Invite>> {
   const { limit, after } = pageRequest(query)
-  const creatorId = (await guard.allows(caller.userId, 'invite.manage')) ? undefined : caller.userId
+  const creatorId = (await guard.allows(caller, 'invite.manage')) ? undefined : caller.userId
   const rows = await selectInvites(db, { creatorId, before: after, limit: limit + 1 })
-  return pageById(rows, limit, (row) => toInvite(keys, row))
+  const { items, nextCursor } = pageById(rows, limit, (row) => row)
+  return { items: await Promise.all(items.map((row) => toInvite(keys, row))), nextCursor }
 }
 
 /** @throws invite.notFound (404), also for one of somebody else's that the caller may not know of */
 export async function revokeInvite(deps: InviteDeps, caller: Caller, id: string): Promise<void> {
-  const creatorId = (await deps.guard.allows(caller.userId, 'invite.manage')) ? undefined : caller.userId
+  const creatorId = (await deps.guard.allows(caller, 'invite.manage')) ? undefined : caller.userId
   await deps.db.transaction(async (tx) => {
     if (!(await revoke(tx, { id, creatorId, at: deps.clock.now() }))) throw inviteErrors.notFound()
     await recordAudit(tx, [systemAudit('invite.revoked', actorOf(caller), id, {})])
@@ -80,7 +79,7 @@ export async function revokeInvite(deps: InviteDeps, caller: Caller, id: string)
 async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): Promise<void> {
   const { guard, refused } = deps
   const refuse = () => refused(caller, 'role.manage', 'POST /v1/invites')
-  if (!(await guard.allows(caller.userId, 'role.manage'))) {
+  if (!(await guard.allows(caller, 'role.manage'))) {
     refuse()
     throw accessErrors.forbidden('Inviting with a role needs the permission role.manage.')
   }
@@ -95,9 +94,9 @@ async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): 
 
 const sealContext = (id: string): string => `invite:${id}`
 
-const toInvite = (keys: InviteKeys, row: InviteRow): Invite => ({
+const toInvite = async ({ keyring }: InviteKeys, row: InviteRow): Promise<Invite> => ({
   id: row.id,
-  code: unseal(keys.seal, row.codeSealed, sealContext(row.id)).toString(),
+  code: (await keyring.open({ sealed: row.codeSealed, dataKeyId: row.dataKeyId }, sealContext(row.id))).toString(),
   creatorId: row.creatorId,
   roleId: row.roleId,
   maxUses: row.maxUses,

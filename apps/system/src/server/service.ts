@@ -42,7 +42,15 @@ export async function setUp({ db, bus, log, clock, version }: SetUpDeps): Promis
       await recordAudit(tx, [started])
       return false
     }
-    const channel = { id: newId(), name: 'general', type: 'text', parentId: null, topic: null, position: 0 } as const
+    const channel = {
+      id: newId(),
+      name: 'general',
+      type: 'text',
+      parentId: null,
+      topic: null,
+      slowModeSeconds: 0,
+      position: 0,
+    } as const
     await insertChannel(tx, { ...channel, createdAt })
     const { id, name, type } = channel
     await recordAudit(tx, [started, systemAudit('channel.created', systemActor, id, { name, type })])

@@ -75,7 +75,7 @@ export async function startSystem(options: Options = {}) {
     log,
     clock,
     guard,
-    key: new Uint8Array(32).fill(7),
+    masterKey: new Uint8Array(32).fill(7),
     auth: { health: () => healthy('auth') },
     messaging: messaging.port,
     realtime: { health: () => healthy('realtime') },

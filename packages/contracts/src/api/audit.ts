@@ -26,6 +26,15 @@ export const AuditEvent = Shape('AuditEvent', {
   requestId: Nullable(Type.String()),
 })
 export type AuditEvent = Static<typeof AuditEvent>
+
+/** On whose behalf something happens, on its way to the audit. */
+export const AuditActor = Fields({
+  ...AuditEvent.properties.actor.properties,
+  requestId: AuditEvent.properties.requestId,
+  reason: AuditEvent.properties.reason,
+})
+export type AuditActor = Static<typeof AuditActor>
+
 export const AuditEventPage = Page('AuditEventPage', AuditEvent)
 
 /** Newest first. Without `from`, the last 30 days before `to`. */

@@ -18,7 +18,10 @@ const Description = Nullable(Type.String({ maxLength: 1000 }))
 export const ServerInfo = Shape('Server', {
   name: Type.String(),
   description: Nullable(Type.String()),
+  iconId: Nullable(Id),
   registrationMode: RegistrationMode,
+  requireMfa: Type.Boolean({ description: 'Whether everybody needs a second factor' }),
+  requireModerationReason: Type.Boolean({ description: 'Whether moderators must say why' }),
   limits: ServerLimits,
   createdAt: Timestamp,
 })
@@ -27,13 +30,17 @@ export type ServerInfo = Static<typeof ServerInfo>
 export const ServerPatch = Shape('ServerPatch', {
   name: Type.Optional(Name),
   description: Type.Optional(Description),
+  iconId: Type.Optional(Nullable(Id)),
   registrationMode: Type.Optional(RegistrationMode),
+  requireMfa: Type.Optional(Type.Boolean()),
+  requireModerationReason: Type.Optional(Type.Boolean()),
   limits: Type.Optional(Type.Partial(Fields(Limits), { additionalProperties: false })),
 })
 export type ServerPatch = Static<typeof ServerPatch>
 
 export const ChannelType = Enumeration(['text', 'voice', 'category'], { title: 'ChannelType' })
 const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
+const SlowMode = Type.Integer({ minimum: 0, maximum: 21_600 })
 const Topic = Nullable(Type.String({ maxLength: 1024 }))
 
 export const Channel = Shape('Channel', {
@@ -42,6 +49,7 @@ export const Channel = Shape('Channel', {
   type: ChannelType,
   parentId: Nullable(Id),
   topic: Nullable(Type.String()),
+  slowModeSeconds: Type.Integer({ minimum: 0, description: 'How long a member waits between two messages' }),
   position: Type.Integer({ minimum: 0 }),
   createdAt: Timestamp,
 })
@@ -53,12 +61,14 @@ export const NewChannel = Shape('NewChannel', {
   type: ChannelType,
   parentId: Type.Optional(Nullable(Id)),
   topic: Type.Optional(Topic),
+  slowModeSeconds: Type.Optional(SlowMode),
 })
 export type NewChannel = Static<typeof NewChannel>
 
 export const ChannelPatch = Shape('ChannelPatch', {
   name: Type.Optional(ChannelName),
   topic: Type.Optional(Topic),
+  slowModeSeconds: Type.Optional(SlowMode),
   parentId: Type.Optional(Nullable(Id)),
   position: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
 })

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Fields, Id, Nullable, Timestamp } from '../api/common.ts'
-import { JsonWebKeySet, OwnUser } from '../api/identity.ts'
+import { JsonWebKeySet, OpaqueToken, OwnUser, PermissionName } from '../api/identity.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { AuthoritySnapshot, Grant } from '../authority.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -23,6 +23,13 @@ export const authPort = definePort({
     },
     keys: { request: Fields({}), response: JsonWebKeySet },
     revokedSessions,
+    /** What an API token stands for, and when it ends; null for one that is wrong or has ended. Records its use. */
+    identifyToken: {
+      request: Fields({ token: OpaqueToken }),
+      response: Nullable(
+        Fields({ tokenId: Id, userId: Id, scopes: Type.Array(PermissionName), expiresAt: Nullable(Timestamp) }),
+      ),
+    },
     ownUser: { request: Fields({ userId: Id }), response: Nullable(OwnUser) },
     health: { request: Fields({}), response: ServiceHealth },
   },
@@ -33,3 +40,6 @@ export type AuthPort = PortOf<typeof authPort>
 export type AccessClaims = { sub: string; sid: string; iat: number; exp: number }
 export const ACCESS_TOKEN_ISSUER = 'conntext'
 export const ACCESS_TOKEN_AUDIENCE = 'conntext'
+
+/** What API tokens begin with, so that scanners for leaked secrets know them; no access token does. */
+export const API_TOKEN_PREFIX = 'conntext_'

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Nullable, Problem } from '../api/common.ts'
+import { PermissionName } from '../api/identity.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -10,6 +11,8 @@ export const OnBehalf = Fields({
   userId: Id,
   sessionId: Id,
   kind: Enumeration(['user', 'bot']),
+  /** All that an API token may be used for; null for who is logged in. */
+  scopes: Nullable(Type.Array(PermissionName)),
   address: Nullable(Type.String()),
   userAgent: Nullable(Type.String()),
   requestId: Type.String(),

@@ -51,6 +51,7 @@ const role = (id: string, permissions: Permission[], position: number): Role => 
   colour: null,
   position,
   permissions,
+  requireMfa: false,
   isEveryone: id === EVERYONE,
   createdAt: MADE,
 })
@@ -61,6 +62,7 @@ const channel = (id: string, type: Channel['type'], parentId: string | null, pos
   type,
   parentId,
   topic: null,
+  slowModeSeconds: 0,
   position,
   createdAt: MADE,
 })
@@ -93,7 +95,10 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
     server: {
       name: 'A',
       description: null,
+      iconId: null,
       registrationMode: 'open',
+      requireMfa: false,
+      requireModerationReason: false,
       limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
       createdAt: MADE,
     },
@@ -111,6 +116,7 @@ export const grants: fc.Arbitrary<Grant> = fc.record({
   kind: fc.constantFrom('user', 'bot'),
   standing: fc.constantFrom('active', 'active', 'active', 'active', 'active', 'active', 'banned', 'left', 'deleted'),
   timedOutUntil: fc.constantFrom(null, null, null, EARLIER, LATER),
+  mfa: fc.boolean(),
   roleIds: fc.subarray([...ROLES, 'role-gone']),
 })
 
