@@ -109,9 +109,10 @@ describe('a route with a permission', () => {
       userId,
       sessionId,
       kind: 'user' as const,
+      scopes: null,
     }
     expect(it.seen).toEqual([caller])
-    const { userId: id, ...rest } = caller
+    const { userId: id, scopes: _, ...rest } = caller
     expect(actorOf(caller)).toEqual({ id, ...rest })
   })
 })

@@ -12,7 +12,7 @@ type Port = Pick<AuthPort, 'authority' | 'grant' | 'keys' | 'revokedSessions' | 
 async function start(change: (port: Port) => Partial<Port> = () => ({})) {
   const memory = createMemoryBus(silentLogger)
   const gaps = new Set<() => void>()
-  const it = { deaf: false, asked: { authority: 0, grant: 0, keys: 0, revokedSessions: 0, identifyToken: 0, identifyToken: 0 } }
+  const it = { deaf: false, asked: { authority: 0, grant: 0, keys: 0, revokedSessions: 0, identifyToken: 0 } }
   const bus: Bus = {
     ...memory,
     publish: (subject, payload) => (it.deaf ? Promise.resolve() : memory.publish(subject, payload)),
@@ -64,12 +64,21 @@ describe('identity', () => {
     expect(await it.guard.identify(token)).toBeUndefined()
   })
 
-  test.each(['banned', 'left', 'deleted'] as const)('ends at once with an account that is %s', async (standing) => {
+  test.each(['banned', 'deleted'] as const)('ends at once with an account that is %s', async (standing) => {
     await using it = await start()
     const { userId, token } = await it.authority.member()
     expect(await it.guard.identify(token)).toBeDefined()
     await it.authority.setGrant(userId, { standing })
     expect(await it.guard.identify(token)).toBeUndefined()
+  })
+
+  test('stays with an account that has left, and is good for nothing that members do', async () => {
+    await using it = await start()
+    const { userId, sessionId, token } = await it.authority.member({ permissions: ['administrator'] })
+    expect(await it.guard.allows({ userId }, 'message.send')).toBe(true)
+    await it.authority.setGrant(userId, { standing: 'left' })
+    expect(await it.guard.identify(token)).toMatchObject({ userId, sessionId })
+    expect(await it.guard.allows({ userId }, 'message.send')).toBe(false)
   })
 
   test('is nobody for an account that nobody has', async () => {
@@ -135,7 +144,7 @@ describe('what the guard remembers', () => {
     const { userId, token } = await it.authority.member()
     await Promise.all(Array.from({ length: 20 }, () => it.guard.identify(token)))
     await Promise.all(Array.from({ length: 20 }, () => it.guard.allows({ userId: userId }, 'message.send')))
-    expect(it.asked).toEqual({ authority: 1, grant: 1, keys: 1, revokedSessions: 1 })
+    expect(it.asked).toEqual({ authority: 1, grant: 1, keys: 1, revokedSessions: 1, identifyToken: 0 })
   })
 
   test('changes as soon as the bus says so: roles, channels, a member', async () => {
