@@ -1,0 +1,23 @@
+import { recoveryCodes, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import { and, count, eq, isNull } from 'drizzle-orm'
+
+export async function countRecoveryCodes(db: ServerDetailsExecutor, userId: string): Promise<number> {
+  const [row] = await db
+    .select({ left: count() })
+    .from(recoveryCodes)
+    .where(and(eq(recoveryCodes.userId, userId), isNull(recoveryCodes.usedAt)))
+  return row!.left
+}
+
+/** Uses a code up; of any number who try at once, one gets it. */
+export async function takeRecoveryCode(
+  tx: ServerDetailsExecutor,
+  { hash, userId, now }: { hash: Uint8Array; userId: string; now: Date },
+): Promise<boolean> {
+  const taken = await tx
+    .update(recoveryCodes)
+    .set({ usedAt: now })
+    .where(and(eq(recoveryCodes.hash, hash), eq(recoveryCodes.userId, userId), isNull(recoveryCodes.usedAt)))
+    .returning({ userId: recoveryCodes.userId })
+  return taken.length > 0
+}
