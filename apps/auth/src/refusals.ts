@@ -1,5 +1,5 @@
 import { auditFor } from '@conntext/contracts'
-import { actorOf, noteAccess, type RefusalLog, type Visitor } from '@conntext/http'
+import { actorOf, type Caller, noteAccess, type RefusalLog, type Visitor } from '@conntext/http'
 import { networkOf } from './throttle/network.ts'
 
 const audit = auditFor('auth')
@@ -16,6 +16,13 @@ export const createRefusals = (log: RefusalLog) => ({
   login(visitor: Visitor, userId: string | null, code: string): void {
     log.note(keyOf('login.failed', visitor, [userId, code]), (repeats) =>
       audit('login.failed', actorOf(visitor), userId, { code, ...repeats }),
+    )
+  },
+
+  /** What somebody who is logged in gave as proof that it is still them. */
+  confirmation(caller: Caller, code: string): void {
+    log.note(keyOf('confirmation.failed', caller, [caller.userId, code]), (repeats) =>
+      audit('confirmation.failed', actorOf(caller), caller.userId, { code, ...repeats }),
     )
   },
 

@@ -103,7 +103,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const { db, log } = deps
   const { keyring, clock, refusals } = parts
   const shared = { ...parts, db, log }
-  const throttle = createThrottle({ db, clock, hash: keyring.hasher('login-failures') })
+  const throttle = createThrottle({ db, clock, log, hash: keyring.hasher('login-failures') })
   const slots = new Slots(deps.passwords ?? defaultPasswordLimits())
   const sessions = createSessions({ ...shared, refreshHash: keyring.hasher('refresh-tokens') })
   const validation = createValidationTokens(shared)

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { subjects, userStream } from '@conntext/contracts'
 import { users } from '@conntext/db-server-details'
-import { PASSWORD, SETUP_CODE, startAuth } from './stack.ts'
+import { PASSWORD, publicSide, SETUP_CODE, startAuth } from './stack.ts'
 
 test('an account is made, logged in, audited and told of', async () => {
   await using auth = await startAuth()
@@ -23,7 +23,7 @@ test('an account is made, logged in, audited and told of', async () => {
     data: { username: 'Ann.B', via: 'open' },
   })
   expect(await auth.actions('session.created')).toHaveLength(1)
-  const { email: _, isOwner: __, ...user } = body.user
+  const user = publicSide(body.user)
   expect(await auth.events('member.joined')).toMatchObject([
     { stream: 'server', data: { user, roleIds: [], joinedAt: user.createdAt } },
   ])

@@ -4,6 +4,7 @@ import {
   type Authenticated,
   authPort,
   type NewRole,
+  type OwnUser,
   type Permission,
   type Problem,
   type Registration,
@@ -11,6 +12,7 @@ import {
   type StreamAppend,
   type SystemPort,
   subjects,
+  type User,
 } from '@conntext/contracts'
 import { authOutbox } from '@conntext/db-server-details'
 import { ADDRESS_HEADER, callPort } from '@conntext/http'
@@ -27,6 +29,12 @@ const CREDENTIAL = 'credential-of-this-test'
 type Mode = 'open' | 'invite' | 'closed'
 type Call = { token?: string | undefined; body?: unknown; address?: string; headers?: Record<string, string> }
 export type Answer<T> = { status: number; body: T; headers: Headers; text: string }
+
+/** What others see of an account. */
+export function publicSide(user: OwnUser): User {
+  const { email, emailVerified, isOwner, isMember, hasPassword, mfaEnabled, ...shown } = user
+  return shown
+}
 
 /** A clock that stands still until it is told to go on. */
 export function testClock(start = Date.now()) {

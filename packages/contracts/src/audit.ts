@@ -130,6 +130,13 @@ export const auditCatalogue = {
       severity: 'notice',
       outcome: 'failed',
     },
+    'confirmation.failed': {
+      title: 'Somebody who was logged in could not prove that it is still them',
+      target: 'user',
+      data: Fields({ code: text, repeats }),
+      severity: 'notice',
+      outcome: 'failed',
+    },
     'role.created': { title: 'A role was made', target: 'role', data: Fields({ name: text, permissions: names }) },
     'role.updated': { title: 'A role was changed', target: 'role', data: changes },
     'role.deleted': { title: 'A role was deleted', target: 'role', data: Fields({ name: text }) },

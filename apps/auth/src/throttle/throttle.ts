@@ -1,14 +1,14 @@
 import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-details'
-import type { AppError, Clock } from '@conntext/kernel'
+import type { AppError, Clock, Logger } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
 import { networkOf } from './network.ts'
-import { countFailure, deleteFailures, findFailures } from './queries.ts'
+import { countFailure, deleteFailures, type Failures, findFailures } from './queries.ts'
 
 /** How many failures are free, and how long the pauses after them get. */
 export type Policy = { free: number; firstMs: number; longestMs: number }
 
 /** Whose failures are counted: kept only as a keyed hash. */
-export type Subject = { kind: 'account' | 'address' | 'registration'; name: string }
+export type Subject = { kind: 'account' | 'address' | 'registration' | 'confirmation'; name: string }
 
 const policies: Record<Subject['kind'], Policy> = {
   // Somebody who fails in another's name keeps that one out at most so long.
@@ -16,6 +16,8 @@ const policies: Record<Subject['kind'], Policy> = {
   // Many people may share an address.
   address: { free: 20, firstMs: 2_000, longestMs: 15 * 60_000 },
   registration: { free: 10, firstMs: 2_000, longestMs: 15 * 60_000 },
+  // Whoever is logged in and tries out the account's password or codes.
+  confirmation: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
 }
 
 /** How long after its last failure a subject is as if it had never failed. Longer than any pause. */
@@ -29,34 +31,60 @@ export const pauseAfter = (failures: number, policy: Policy): number =>
 export const addressSubject = (kind: 'address' | 'registration', address: string | null): Subject[] =>
   address === null ? [] : [{ kind, name: networkOf(address) }]
 
-type Dependencies = { db: ServerDetails; clock: Clock; hash: KeyedHash }
+type Dependencies = { db: ServerDetails; clock: Clock; hash: KeyedHash; log: Logger }
 
 /** Slows down whoever guesses. Counts are in the database: they hold for all instances and outlive a restart. */
-export function createThrottle({ db, clock, hash }: Dependencies) {
-  const hashOf = (subject: Subject) => hash(`${subject.kind}:${subject.name}`)
+export function createThrottle({ db, clock, hash, log }: Dependencies) {
+  const keyOf = (subject: Subject) => `${subject.kind}:${subject.name}`
+  const hashOf = (subject: Subject) => hash(keyOf(subject))
+  // Failures whose count is still on its way to the database.
+  const underway = new Map<string, number>()
+
+  const waitOf = (subject: Subject, found: (Failures & { subject: Uint8Array })[], now: number): number => {
+    const hash = hashOf(subject)
+    const row = found.find((one) => Buffer.compare(one.subject, hash) === 0)
+    const more = underway.get(keyOf(subject)) ?? 0
+    const last = more > 0 ? now : (row?.lastFailedAt.getTime() ?? 0)
+    return last + pauseAfter((row?.failures ?? 0) + more, policies[subject.kind]) - now
+  }
+
+  const failed = async (subjects: Subject[]): Promise<void> => {
+    if (subjects.length === 0) return
+    const now = clock.now()
+    const forget = new Date(now.getTime() - FORGOTTEN_AFTER_MS)
+    await countFailure(db, subjects.map(hashOf), { now, forget })
+  }
 
   return {
     /** @throws what `refuse` makes, with `retryAfter` in seconds, while one of the subjects has to wait */
-    async admit(subjects: Subject[], refuse: (details: { retryAfter: number }) => AppError): Promise<void> {
+    async admit(
+      subjects: Subject[],
+      refuse: (details: { retryAfter: number }) => AppError,
+      executor: ServerDetailsExecutor = db,
+    ): Promise<void> {
       if (subjects.length === 0) return
+      const found = await findFailures(executor, subjects.map(hashOf))
       const now = clock.now().getTime()
-      const found = await findFailures(db, subjects.map(hashOf))
-      const waits = subjects.map((subject) => {
-        const hash = hashOf(subject)
-        const row = found.find((one) => Buffer.compare(one.subject, hash) === 0)
-        return row === undefined
-          ? 0
-          : row.lastFailedAt.getTime() + pauseAfter(row.failures, policies[subject.kind]) - now
-      })
-      const wait = Math.max(...waits)
+      const wait = Math.max(...subjects.map((subject) => waitOf(subject, found, now)))
       if (wait > 0) throw refuse({ retryAfter: Math.ceil(wait / 1000) })
     },
 
-    async failed(subjects: Subject[]): Promise<void> {
-      if (subjects.length === 0) return
-      const now = clock.now()
-      const forget = new Date(now.getTime() - FORGOTTEN_AFTER_MS)
-      await countFailure(db, subjects.map(hashOf), { now, forget })
+    failed,
+
+    /** Counts at once, and writes it down when there is a connection: for whoever holds one that is to roll back. */
+    failedSoon(subjects: Subject[]): void {
+      const keys = subjects.map(keyOf)
+      const add = (by: number) => {
+        for (const key of keys) {
+          const count = (underway.get(key) ?? 0) + by
+          if (count === 0) underway.delete(key)
+          else underway.set(key, count)
+        }
+      }
+      add(1)
+      failed(subjects)
+        .catch((error) => log.warn({ err: error }, 'a failure could not be counted'))
+        .finally(() => add(-1))
     },
 
     async forget(tx: ServerDetailsExecutor, subjects: Subject[]): Promise<void> {
