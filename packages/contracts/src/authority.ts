@@ -102,6 +102,16 @@ export class Authority {
     return permissionNames.filter((name) => (bits & bit.get(name)!) !== 0n)
   }
 
+  /**
+   * How high the member stands: the position of their highest role that counts, 0 with none but @everyone; the owner
+   * stands above all roles.
+   */
+  rank(grant: Grant): number {
+    if (grant.userId === this.snapshot.ownerId) return Number.POSITIVE_INFINITY
+    const counting = new Set(this.#countingRoles(grant))
+    return Math.max(0, ...this.snapshot.roles.filter((role) => counting.has(role.id)).map((role) => role.position))
+  }
+
   hasChannel(channelId: string): boolean {
     return this.#indexed.parents.has(channelId)
   }

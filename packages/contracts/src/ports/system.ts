@@ -20,11 +20,12 @@ export const systemPort = definePort({
     /** Stores audit events for good before it answers. Repeats are ignored, by event id. */
     ingestAudit: { request: Fields({ events: Type.Array(AuditEvent, { maxItems: 1000 }) }), response: Acknowledged },
     /**
-     * Takes one use of an invite for an account that is about to be made; a repeat for the same user takes no other.
+     * Takes one use of an invite for an account that is about to be made; a repeat for the same user takes no other. With
+     * `again` for an account that is there already and wants to come back: whatever it used before, it takes a new one.
      * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
      */
     reserveInvite: {
-      request: Fields({ code: Type.String({ maxLength: 512 }), userId: Id }),
+      request: Fields({ code: Type.String({ maxLength: 512 }), userId: Id, again: Type.Optional(Type.Boolean()) }),
       response: Fields({ inviteId: Id, roleId: Nullable(Id) }),
     },
     /** Gives the use back: the account was not made. */
