@@ -1,4 +1,5 @@
 export * from './api/index.ts'
+export * from './api-token.ts'
 export * from './audit.ts'
 export * from './authority.ts'
 export * from './events.ts'

@@ -1,4 +1,5 @@
-import type { Permission } from '@conntext/contracts'
+import type { Authority, Grant, Permission } from '@conntext/contracts'
+import type { AppError } from '@conntext/kernel'
 import { Elysia } from 'elysia'
 import { type Caller, type Visitor, visitorOf } from './caller.ts'
 import { accessErrors, channelNotFound } from './errors.ts'
@@ -56,11 +57,14 @@ export const access = (options: AccessOptions) =>
         async beforeHandle({ request, body }: { request: Request; body: unknown }) {
           const caller = callers.get(request)
           if (!caller) throw new Error('an idempotent route needs to know its caller: it takes a `can`')
-          return idempotency.begin({ request, userId: caller.userId, body })
+          return idempotency.begin({ request, bearer: bearerOf(caller), body })
         },
       }
     },
   })
+
+// What an API token may not do, it must not get as the answer that its owner got.
+const bearerOf = ({ userId, sessionId, scopes }: Caller): string => (scopes === null ? userId : sessionId)
 
 type Admission = { request: Request; requirement: Requirement; channelId: string | undefined; route: string }
 
@@ -84,6 +88,12 @@ async function admit({ guard, refused }: AccessOptions, admission: Admission): P
 
 async function assertMember(guard: Guard, { userId }: Caller): Promise<void> {
   const [authority, grant] = await Promise.all([guard.authority(), guard.grant(userId)])
-  if (grant?.standing !== 'active') throw accessErrors.notAMember()
-  if (authority.lacksMfa(grant)) throw accessErrors.mfaRequired()
+  const refusal = memberRefusal(authority, grant)
+  if (refusal) throw refusal
+}
+
+/** Why somebody who has an account is not let in as a member; undefined for who is. */
+export function memberRefusal(authority: Authority, grant: Grant | null): AppError | undefined {
+  if (grant?.standing !== 'active') return accessErrors.notAMember()
+  return authority.lacksMfa(grant) ? accessErrors.mfaRequired() : undefined
 }

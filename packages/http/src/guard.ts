@@ -4,24 +4,23 @@ import {
   type AuthorityChange,
   type AuthPort,
   type Grant,
+  isApiToken,
   type Permission,
   type SessionRevocation,
   subjects,
 } from '@conntext/contracts'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { ApiTokens } from './api-tokens.ts'
 import { Expiring } from './expiring.ts'
-import { isApiToken, TokenVerifier } from './tokens.ts'
+import { TokenVerifier } from './tokens.ts'
 
 // The bus says at once when something changes; these bounds are for the day on which it loses a message.
 const AUTHORITY_MAX_AGE_MS = 30_000
 const GRANT_MAX_AGE_MS = 60_000
 const GRANTS_KEPT = 20_000
-// Longer than an access token lives: a session that ended before can have no valid token left.
+// Longer than an access token lives, and than an API token is remembered: of what ended before, nothing is valid.
 const REVOCATIONS_KEPT_S = 3600
 const LEARN_AGAIN_AFTER_MS = 1_000
-
-const API_TOKEN_MAX_AGE_MS = 60_000
-const API_TOKENS_KEPT = 10_000
 
 /**
  * Who a bearer token is for. An API token's id stands in the session's place, `scopes` are all that it may be used for,
@@ -47,7 +46,6 @@ export type GuardOptions = {
   clock?: Clock
 }
 
-type ApiToken = NonNullable<Awaited<ReturnType<AuthPort['identifyToken']>>>
 type Bearer = Omit<Identity, 'kind'>
 
 const HAS_ACCOUNT = new Set<Grant['standing']>(['active', 'left'])
@@ -61,7 +59,7 @@ export class Guard {
   readonly #tokens: TokenVerifier
   readonly #authority: Expiring<Authority>
   readonly #grants: Expiring<Grant | null>
-  readonly #apiTokens: Expiring<ApiToken | null>
+  readonly #apiTokens: ApiTokens
   readonly #revoked = new Map<string, number>()
   readonly #unsubscribe: Unsubscribe[] = []
   readonly #onChange = new Set<(change: AuthorityChange) => void>()
@@ -82,11 +80,7 @@ export class Guard {
       maxEntries: GRANTS_KEPT,
       clock,
     })
-    this.#apiTokens = new Expiring((token) => auth.identifyToken({ token }), {
-      maxAgeMs: API_TOKEN_MAX_AGE_MS,
-      maxEntries: API_TOKENS_KEPT,
-      clock,
-    })
+    this.#apiTokens = new ApiTokens({ identifyToken: (query) => auth.identifyToken(query), clock })
   }
 
   /** Listens on the bus and learns which sessions have ended lately. Where it fails it can be tried again. */
@@ -94,7 +88,7 @@ export class Guard {
     try {
       // In this order: what ends while the list is on its way is heard.
       await this.#listen()
-      await this.#learnRevocations()
+      await this.learnRevocations()
     } catch (error) {
       await this.stop()
       throw error
@@ -140,7 +134,7 @@ export class Guard {
   }
 
   async #bearerOfApiToken(token: string): Promise<Bearer | undefined> {
-    const found = await this.#apiTokens.get(token)
+    const found = await this.#apiTokens.find(token)
     if (!found) return undefined
     const { tokenId, userId, scopes } = found
     const expiresAt = found.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(found.expiresAt)
@@ -186,21 +180,25 @@ export class Guard {
     for (const listener of this.#onChange) listener(change)
   }
 
+  /**
+   * Learns which sessions and API tokens have ended lately, in case the bus lost the news: for whoever holds something
+   * open in their name, since an API token may live for ever.
+   */
+  async learnRevocations(): Promise<void> {
+    const { sessions } = await this.#options.auth.revokedSessions({ seconds: REVOCATIONS_KEPT_S })
+    for (const session of sessions) this.#revoke(session.id)
+  }
+
   // Until it succeeds: a session that ended in the gap would live on as long as its token.
   async #learnMissedRevocations(): Promise<void> {
     clearTimeout(this.#learningAgain)
     try {
-      await this.#learnRevocations()
+      await this.learnRevocations()
     } catch (error) {
       if (this.#unsubscribe.length === 0) return
       this.#options.log.error({ err: error }, 'ended sessions could not be fetched; it will be tried again')
       this.#learningAgain = setTimeout(() => void this.#learnMissedRevocations(), LEARN_AGAIN_AFTER_MS)
     }
-  }
-
-  async #learnRevocations(): Promise<void> {
-    const { sessions } = await this.#options.auth.revokedSessions({ seconds: REVOCATIONS_KEPT_S })
-    for (const session of sessions) this.#revoke(session.id)
   }
 
   #revoke(sessionId: string): void {

@@ -30,8 +30,8 @@ export const IdempotencyHeaders = Type.Object({
   ),
 })
 
-/** A valid request, and who makes it. */
-type Attempt = { request: Request; userId: string; body: unknown }
+/** A valid request, and who makes it: an account, or one of its API tokens. */
+type Attempt = { request: Request; bearer: string; body: unknown }
 
 // Requests that hold a claim, from `begin` until the answer is known; each with what to do then.
 const pending = new WeakMap<Request, (answer: Response) => Promise<void>>()
@@ -50,10 +50,10 @@ const pending = new WeakMap<Request, (answer: Response) => Promise<void>>()
  *       .use(access({ guard, refused, idempotency: keys }))
  *       .post('/v1/invites', handler, { can: 'invite.create', idempotent: true, parse: 'json', body: NewInvite })
  *
- * A key belongs to the caller, the method and the path. With another body it is `idempotency.mismatch` (422); while the
- * first is under way, `idempotency.underWay` (409, come back in a second). Permissions are checked on every repeat. Kept
- * are answers below 500 but for 401, 403 and 429; an answer that could not be kept, because the process died between
- * the commit and the answer, lets a repeat run again once the claim has lapsed.
+ * A key belongs to the account, or the API token, that it came with, the method and the path. With another body it is
+ * `idempotency.mismatch` (422); while the first is under way, `idempotency.underWay` (409, come back in a second).
+ * Permissions are checked on every repeat. Kept are answers below 500 but for 401, 403 and 429; an answer that could not
+ * be kept, because the process died between the commit and the answer, lets a repeat run again once the claim has lapsed.
  *
  * Not for routes whose answer is a credential (register, log in, refresh, API tokens): even sealed, that would keep it
  * for a day. Those without a caller can't have it at all.
@@ -62,10 +62,10 @@ export function idempotency({ store, key, log }: IdempotencyOptions): Idempotenc
   const hashKey = () => deriveKey(key(), 'idempotency/hash')
   const sealKey = () => deriveKey(key(), 'idempotency/answer')
 
-  const identify = ({ request, userId, body }: Attempt, given: string): IdempotencyKey => {
+  const identify = ({ request, bearer, body }: Attempt, given: string): IdempotencyKey => {
     const { pathname, search } = new URL(request.url)
     return {
-      id: keyedHash(hashKey(), JSON.stringify([userId, request.method, pathname, given])),
+      id: keyedHash(hashKey(), JSON.stringify([bearer, request.method, pathname, given])),
       request: keyedHash(hashKey(), JSON.stringify([search, body ?? null])),
     }
   }

@@ -1,4 +1,5 @@
 export * from './access.ts'
+export * from './api-tokens.ts'
 export * from './app.ts'
 export * from './caller.ts'
 export * from './errors.ts'

@@ -1,14 +1,6 @@
-import {
-  ACCESS_TOKEN_AUDIENCE,
-  ACCESS_TOKEN_ISSUER,
-  type AccessClaims,
-  API_TOKEN_PREFIX,
-  type JsonWebKeySet,
-} from '@conntext/contracts'
+import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER, type AccessClaims, type JsonWebKeySet } from '@conntext/contracts'
 import type { Clock } from '@conntext/kernel'
 import { createLocalJWKSet, errors, jwtVerify } from 'jose'
-
-export const isApiToken = (token: string): boolean => token.startsWith(API_TOKEN_PREFIX)
 
 const REMEMBERED = 10_000
 // Whoever makes up key names must not make us ask for keys with every request; new ones are published ahead of use.

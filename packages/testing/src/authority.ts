@@ -2,7 +2,6 @@ import type { Bus } from '@conntext/bus'
 import {
   ACCESS_TOKEN_AUDIENCE,
   ACCESS_TOKEN_ISSUER,
-  API_TOKEN_PREFIX,
   type AuthorityChange,
   type AuthoritySnapshot,
   type AuthPort,
@@ -10,6 +9,7 @@ import {
   everyoneDefaults,
   type Grant,
   type JsonWebKeySet,
+  newApiToken,
   type Permission,
   subjects,
 } from '@conntext/contracts'
@@ -118,7 +118,7 @@ export async function testAuthority(bus: Bus) {
     },
     /** An API token of a member's, good for `scopes` alone. */
     apiToken(userId: string, scopes: Permission[], expiresAt: string | null = null) {
-      const token = `${API_TOKEN_PREFIX}${newId()}`
+      const token = newApiToken()
       const tokenId = newId()
       apiTokens.set(token, { tokenId, userId, scopes, expiresAt })
       return { token, tokenId }

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
+import { AuditActor } from '../api/audit.ts'
 import { Fields, Id, Nullable, Timestamp } from '../api/common.ts'
-import { JsonWebKeySet, OpaqueToken, OwnUser, PermissionName } from '../api/identity.ts'
+import { JsonWebKeySet, Member, OpaqueToken, OwnUser, PermissionName } from '../api/identity.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { AuthoritySnapshot, Grant } from '../authority.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -30,6 +31,15 @@ export const authPort = definePort({
         Fields({ tokenId: Id, userId: Id, scopes: Type.Array(PermissionName), expiresAt: Nullable(Timestamp) }),
       ),
     },
+    /**
+     * Makes somebody who has left a member again, with the invite's role, as `PUT /v1/members/@me` does.
+     * @throws registration.closed, .inviteRequired, member.banned (403), invite.notFound (404), member.alreadyMember
+     * (409), invite.expired, .usedUp (410), registration.throttled (429)
+     */
+    join: {
+      request: Fields({ userId: Id, inviteCode: Type.Optional(OpaqueToken), actor: AuditActor }),
+      response: Member,
+    },
     ownUser: { request: Fields({ userId: Id }), response: Nullable(OwnUser) },
     health: { request: Fields({}), response: ServiceHealth },
   },
@@ -40,6 +50,3 @@ export type AuthPort = PortOf<typeof authPort>
 export type AccessClaims = { sub: string; sid: string; iat: number; exp: number }
 export const ACCESS_TOKEN_ISSUER = 'conntext'
 export const ACCESS_TOKEN_AUDIENCE = 'conntext'
-
-/** What API tokens begin with, so that scanners for leaked secrets know them; no access token does. */
-export const API_TOKEN_PREFIX = 'conntext_'
