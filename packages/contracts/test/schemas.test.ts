@@ -34,9 +34,20 @@ describe('every object of the contracts', () => {
     ),
   ]
 
-  test('is closed', () => {
+  // The browser writes them, and adds fields with every level of the WebAuthn standard.
+  const open = new Set([
+    'RegistrationResponse',
+    'AuthenticatorAttestationResponse',
+    'AuthenticationResponse',
+    'AuthenticatorAssertionResponse',
+  ])
+
+  test('is closed, but for what an authenticator says', () => {
     expect(all.length).toBeGreaterThan(80)
-    expect(all.filter(([, schema]) => schema.additionalProperties !== false).map(([path]) => path)).toEqual([])
+    const closed = all.filter(([, schema]) => !open.has(schema.title ?? ''))
+    expect(closed.filter(([, schema]) => schema.additionalProperties !== false).map(([path]) => path)).toEqual([])
+    const bounded = all.filter(([, schema]) => open.has(schema.title ?? ''))
+    expect(bounded.every(([, schema]) => schema.maxProperties <= 24)).toBe(true)
   })
 
   test('with a title is the only one of that title, so that it can be a component', () => {
