@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@conntext/kernel'
 import { pruneSessions, pruneUsedTokens } from './sessions/queries.ts'
 import { pruneFailures } from './throttle/queries.ts'
 import { FORGOTTEN_AFTER_MS } from './throttle/throttle.ts'
+import { pruneApiTokens } from './tokens/queries.ts'
 import { pruneValidationTokens } from './validation/tokens.ts'
 
 const HOUR_MS = 60 * 60_000
@@ -49,6 +50,7 @@ export class Pruning {
     const before = (ms: number) => new Date(now - ms)
     const over = { expiredBefore: before(0), revokedBefore: before(REVOKED_KEPT_MS), limit: BATCH }
     await this.#inBatches(() => pruneSessions(db, over))
+    await this.#inBatches(() => pruneApiTokens(db, over))
     await this.#inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
     await pruneValidationTokens(db, before(0))
     await pruneFailures(db, before(FORGOTTEN_AFTER_MS))

@@ -12,7 +12,7 @@ export function createTokenIdentification({ db, clock, tokenHash }: Dependencies
     const row = await findApiToken(db, tokenHash(token))
     const now = clock.now()
     if (!row || (row.expiresAt !== null && row.expiresAt <= now)) return null
-    await touchApiToken(db, row.id, now)
+    await touchApiToken(db, row, now)
     return {
       tokenId: row.id,
       userId: row.userId,

@@ -6,7 +6,7 @@ import { ServiceHealth } from '../api/system.ts'
 import { AuthoritySnapshot, Grant } from '../authority.ts'
 import { definePort, type PortOf } from './port.ts'
 
-/** Sessions that ended within the last `seconds`: what a verifier that has just started must know. */
+/** Sessions and API tokens that were ended within the last `seconds`: what a verifier that has just started must know. */
 const revokedSessions = {
   request: Fields({ seconds: Type.Integer({ minimum: 1, maximum: 86_400 }) }),
   response: Fields({ sessions: Type.Array(Fields({ id: Id, revokedAt: Timestamp })) }),
