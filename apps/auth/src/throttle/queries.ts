@@ -1,5 +1,6 @@
 import { loginFailures, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import { inArray, lt, sql } from 'drizzle-orm'
+import type { Policy } from './throttle.ts'
 
 export type Failures = { failures: number; lastFailedAt: Date }
 
@@ -25,6 +26,30 @@ export async function countFailure(
         lastFailedAt: now,
       },
     })
+}
+
+/** Counts a try, unless the subject has to wait; answers whether it counted. */
+export async function countAttempt(
+  db: ServerDetailsExecutor,
+  subject: Uint8Array,
+  { now, forget, policy }: { now: Date; forget: Date; policy: Policy },
+): Promise<boolean> {
+  const { free, firstMs, longestMs } = policy
+  const { failures, lastFailedAt } = loginFailures
+  const forgotten = sql`${lastFailedAt} < ${forget.toISOString()}::timestamptz`
+  // As `pauseAfter`.
+  const pauseMs = sql`least(${longestMs}::float8, ${firstMs}::float8 * 2 ^ least(${failures} - ${free}::integer, 30))`
+  const counted = await db
+    .insert(loginFailures)
+    .values({ subject, failures: 1, lastFailedAt: now })
+    .onConflictDoUpdate({
+      target: loginFailures.subject,
+      set: { failures: sql`case when ${forgotten} then 1 else ${failures} + 1 end`, lastFailedAt: now },
+      setWhere: sql`${forgotten} or ${failures} < ${free}::integer
+        or ${lastFailedAt} + ${pauseMs} * interval '1 millisecond' <= ${now.toISOString()}::timestamptz`,
+    })
+    .returning({ failures })
+  return counted.length > 0
 }
 
 export async function deleteFailures(db: ServerDetailsExecutor, subjects: Uint8Array[]): Promise<void> {

@@ -2,13 +2,13 @@ import type { ServerDetails, ServerDetailsExecutor } from '@conntext/db-server-d
 import type { AppError, Clock, Logger } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
 import { networkOf } from './network.ts'
-import { countFailure, deleteFailures, type Failures, findFailures } from './queries.ts'
+import { countAttempt, countFailure, deleteFailures, type Failures, findFailures } from './queries.ts'
 
 /** How many failures are free, and how long the pauses after them get. */
 export type Policy = { free: number; firstMs: number; longestMs: number }
 
 /** Whose failures are counted: kept only as a keyed hash. */
-export type Subject = { kind: 'account' | 'address' | 'registration' | 'confirmation'; name: string }
+export type Subject = { kind: 'account' | 'address' | 'registration' | 'confirmation' | 'secondFactor'; name: string }
 
 const policies: Record<Subject['kind'], Policy> = {
   // Somebody who fails in another's name keeps that one out at most so long.
@@ -18,6 +18,8 @@ const policies: Record<Subject['kind'], Policy> = {
   registration: { free: 10, firstMs: 2_000, longestMs: 15 * 60_000 },
   // Whoever is logged in and tries out the account's password or codes.
   confirmation: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
+  // Whoever knows an account's password and tries out codes.
+  secondFactor: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
 }
 
 /** How long after its last failure a subject is as if it had never failed. Longer than any pause. */
@@ -70,6 +72,22 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
     },
 
     failed,
+
+    /**
+     * Counts a try as a failure before it is known how it ends; `forget` takes it back. So of any number made at once, on
+     * any number of instances, no more come through than of those made one after the other: what a guess of one in a
+     * million calls for.
+     * @throws as `admit`
+     */
+    async attempt(subject: Subject, refuse: (details: { retryAfter: number }) => AppError): Promise<void> {
+      const now = clock.now()
+      const forget = new Date(now.getTime() - FORGOTTEN_AFTER_MS)
+      const policy = policies[subject.kind]
+      if (await countAttempt(db, hashOf(subject), { now, forget, policy })) return
+      await this.admit([subject], refuse)
+      // The pause has ended in between.
+      throw refuse({ retryAfter: 1 })
+    },
 
     /** Counts at once, and writes it down when there is a connection: for whoever holds one that is to roll back. */
     failedSoon(subjects: Subject[]): void {

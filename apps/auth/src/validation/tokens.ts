@@ -80,6 +80,21 @@ export function createValidationTokens({ clock, keyring }: Dependencies) {
       return open<T>(row)
     },
 
+    /** Counts a try to use it before it is known how it ends; undefined also where there were as many as are allowed. */
+    async attempt<T>(
+      tx: ServerDetailsExecutor,
+      purpose: Purpose,
+      token: string,
+      allowed: number,
+    ): Promise<FoundToken<T> | undefined> {
+      const [row] = await tx
+        .update(validationTokens)
+        .set({ attempts: sql`${validationTokens.attempts} + 1` })
+        .where(and(living(hashOf(purpose, token)), lt(validationTokens.attempts, allowed)))
+        .returning()
+      return open<T>(row)
+    },
+
     /** Counts a failed try to use it; the last that is allowed ends it. */
     async failed(tx: ServerDetailsExecutor, purpose: Purpose, token: string, allowed: number): Promise<void> {
       const hash = hashOf(purpose, token)
