@@ -1,6 +1,6 @@
 import { refreshTokens, type ServerDetailsExecutor, sessions } from '@conntext/db-server-details'
 import type { PageRequest } from '@conntext/http'
-import { and, desc, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm'
 
 export type SessionRow = typeof sessions.$inferSelect
 
@@ -41,6 +41,19 @@ export async function revokeLivingSession(
     .where(and(eq(sessions.id, id), userId ? eq(sessions.userId, userId) : undefined, living(now)))
     .returning({ userId: sessions.userId })
   return row?.userId
+}
+
+/** Ends all living sessions of somebody, but one where it is named; answers which. */
+export async function revokeLivingSessions(
+  tx: ServerDetailsExecutor,
+  { userId, except, now }: { userId: string; except?: string; now: Date },
+): Promise<string[]> {
+  const rows = await tx
+    .update(sessions)
+    .set({ revokedAt: now })
+    .where(and(eq(sessions.userId, userId), except ? ne(sessions.id, except) : undefined, living(now)))
+    .returning({ id: sessions.id })
+  return rows.map(({ id }) => id)
 }
 
 /** Moves a living session on; answers whose it is. */
