@@ -1,0 +1,3 @@
+export * from './console.ts'
+export * from './mailer.ts'
+export * from './smtp.ts'
