@@ -21,7 +21,7 @@ export async function makeReady(db: ServerDetails, { keyring, tokens }: Keys): P
   await db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${FIRST_START_LOCK})`)
     await keyring.load(tx)
-    await tokens.load(tx, keyring)
+    await tokens.load(tx)
     await tx.insert(authorityState).values({ id: STATE_ID }).onConflictDoNothing()
     await tx
       .insert(roles)

@@ -1,20 +1,23 @@
 import type { Bus } from '@conntext/bus'
 import { authPort, type SystemPort } from '@conntext/contracts'
-import { authIdempotencyKeys, dataKeys, type ServerDetails } from '@conntext/db-server-details'
+import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
 import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
-import { Keyring } from '@conntext/keyring'
+import { Keyring, type MasterKey } from '@conntext/keyring'
 import { createAuthPort } from './authority/port.ts'
 import { createChanges } from './changes.ts'
+import { createConfirmation } from './confirmation/confirmation.ts'
 import { makeReady } from './first-start.ts'
 import { AccessTokens } from './keys/access-tokens.ts'
 import { keyRoutes } from './keys/routes.ts'
+import { authKeys } from './keys/sealed.ts'
 import { createLoginCompletion } from './login/complete.ts'
 import { loginRoutes } from './login/routes.ts'
 import { createLogin } from './login/service.ts'
 import { memberRoutes } from './members/routes.ts'
 import { createMembers } from './members/service.ts'
+import { createSecondFactorCodes } from './mfa/codes.ts'
 import { defaultPasswordLimits } from './passwords/passwords.ts'
 import { type SlotLimits, Slots } from './passwords/slots.ts'
 import { permissionRoutes } from './permissions/routes.ts'
@@ -38,8 +41,8 @@ export type AuthServiceDependencies = {
   bus: Bus
   log: Logger
   clock?: Clock
-  /** 32 bytes; all that is sealed or hashed here depends on it. */
-  masterKey: Uint8Array
+  /** All that is sealed or hashed here depends on it. */
+  masterKey: MasterKey
   /** The one-time code that makes its bearer the owner; nothing once the server has one. */
   setupCode(): Promise<string | undefined>
   /** Called once, after the server got its owner. */
@@ -54,8 +57,8 @@ export type AuthServiceDependencies = {
 /** Accounts, sessions, roles and what follows from them: who somebody is and what they may do. */
 export function createAuthService(deps: AuthServiceDependencies): Service & { guard: Guard } {
   const { db, bus, log, system, credential, clock = systemClock } = deps
-  const keyring = new Keyring({ table: dataKeys, masterKey: deps.masterKey, service: 'auth' })
-  const tokens = new AccessTokens(clock)
+  const keyring = new Keyring({ ...authKeys, db, masterKey: deps.masterKey, log })
+  const tokens = new AccessTokens({ db, keyring, clock, log })
   const changes = createChanges({ db, bus, log, keyring, system })
   const refusalLog = new RefusalLog({
     clock,
@@ -77,6 +80,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
     port: servePort(authPort, port, { credential, log }),
     async start() {
       await makeReady(db, { keyring, tokens })
+      keyring.start()
       await guard.start()
       changes.relay.start()
       refusalLog.start()
@@ -86,6 +90,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await Promise.all([pruning.stop(), refusalLog.stop()])
       await changes.relay.stop({ flush: true })
       await guard.stop()
+      await keyring.stop()
     },
   }
 }
@@ -107,6 +112,8 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const slots = new Slots(deps.passwords ?? defaultPasswordLimits())
   const sessions = createSessions({ ...shared, refreshHash: keyring.hasher('refresh-tokens') })
   const validation = createValidationTokens(shared)
+  const codes = createSecondFactorCodes(shared)
+  const confirmation = createConfirmation({ ...shared, ...codes, throttle })
   const completion = createLoginCompletion({ ...shared, sessions, validation })
   const registration = createRegistration({
     ...shared,
@@ -130,7 +137,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     .use(registrationRoutes(options, registration))
     .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, completion })))
     .use(sessionRoutes(options, sessions))
-    .use(keyRoutes(options, db))
+    .use(keyRoutes(options, { db, clock }))
     .use(userRoutes(options, createUsers(shared)))
     .use(memberRoutes(options, createMembers(shared)))
     .use(roleRoutes(options, createRoles(shared)))

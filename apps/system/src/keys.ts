@@ -1,9 +1,26 @@
-import type { ServerDetails } from '@conntext/db-server-details'
-import type { Keyring } from '@conntext/keyring'
+import { invites, type ServerDetails, systemDataKeys, systemOutbox } from '@conntext/db-server-details'
+import { type Keyring, type SealedPlaces, sealedColumn } from '@conntext/keyring'
 import { sql } from 'drizzle-orm'
+import { inviteCodeContext } from './invites/service.ts'
 
 // Any number will do, as long as every instance of every version uses the same.
 const FIRST_START_LOCK = 7_261_012
+
+export const systemKeys = { table: systemDataKeys, service: 'system' }
+
+/** Everything that system has sealed under its data keys. */
+export const systemSealed: SealedPlaces = {
+  columns: [
+    sealedColumn({
+      table: invites,
+      id: invites.id,
+      value: invites.codeSealed,
+      dataKeyId: invites.dataKeyId,
+      context: inviteCodeContext,
+    }),
+  ],
+  documents: [systemOutbox.payload],
+}
 
 /** Loads this service's data keys; instances that start at the same time wait for each other. */
 export async function loadKeys(db: ServerDetails, keyring: Keyring): Promise<void> {

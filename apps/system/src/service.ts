@@ -9,7 +9,7 @@ import {
   systemPort,
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
-import { type ServerDetails, systemDataKeys, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
+import { type ServerDetails, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
 import {
   type AccessOptions,
   baseApp,
@@ -22,7 +22,7 @@ import {
 } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
-import { Keyring } from '@conntext/keyring'
+import { Keyring, type MasterKey } from '@conntext/keyring'
 import { OutboxRelay } from '@conntext/outbox'
 import { createIngest, type Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -33,7 +33,7 @@ import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
 import { startJob } from './jobs.ts'
-import { loadKeys } from './keys.ts'
+import { loadKeys, systemKeys } from './keys.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { serverRoutes } from './server/routes.ts'
@@ -48,8 +48,8 @@ export type SystemDeps = {
   log: Logger
   clock?: Clock
   guard: Guard
-  /** 32 bytes; all that is sealed or hashed here depends on it. */
-  masterKey: Uint8Array
+  /** All that is sealed or hashed here depends on it. */
+  masterKey: MasterKey
   auth: Pick<AuthPort, 'health'>
   messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'health'>
   realtime: Pick<RealtimePort, 'health'>
@@ -79,7 +79,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     },
   })
   const refused = noteAccess(refusals, systemAudit)
-  const keyring = new Keyring({ table: systemDataKeys, masterKey: deps.masterKey, service: 'system' })
+  const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const keys = inviteKeys(keyring)
   const own = createOwnHealth({ ...deps, relay })
   const { auth, messaging, realtime, clock, log } = deps
@@ -111,6 +111,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     readiness,
     async start() {
       await loadKeys(deps.db, keyring)
+      keyring.start()
       await setUp(deps)
       relay.start()
       refusals.start()
@@ -120,6 +121,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await refusals.stop()
       await relay.stop({ flush: true })
+      await keyring.stop()
     },
   }
 }

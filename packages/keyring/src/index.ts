@@ -1,2 +1,7 @@
+export * from './errors.ts'
 export * from './keyring.ts'
+export * from './master.ts'
+export { type DataKeyRow, listDataKeys } from './queries.ts'
+export * from './rotate.ts'
 export * from './table.ts'
+export type { MasterKey } from './wrapping.ts'

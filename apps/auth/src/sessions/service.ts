@@ -172,7 +172,8 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshHas
 
 export type Sessions = ReturnType<typeof createSessions>
 
-const metadataContext = (id: string) => `session:${id}`
+/** What a session's metadata is sealed for. */
+export const metadataContext = (id: string) => `session:${id}`
 
 async function toSession(row: SessionRow, keyring: Keyring, current: string): Promise<Session> {
   const opened = await keyring.open({ dataKeyId: row.dataKeyId, sealed: row.metadata }, metadataContext(row.id))

@@ -25,6 +25,9 @@ export type FoundToken<T> = { userId: string | null; data: T }
 
 type Dependencies = { db: ServerDetails; clock: Clock; keyring: Keyring }
 
+/** What a token's data is sealed for. */
+export const tokenDataContext = (hash: Uint8Array) => `validation-token:${Buffer.from(hash).toString('hex')}`
+
 /**
  * Single-use tokens of 256 bits that end by themselves: kept as keyed hashes, with what they carry sealed for them alone.
  * A wrong, used, ended or foreign token is the same: undefined.
@@ -34,21 +37,20 @@ export function createValidationTokens({ clock, keyring }: Dependencies) {
     const hash: KeyedHash = keyring.hasher('validation-tokens')
     return (purpose, token) => hash(`${purpose}:${token}`)
   })()
-  const context = (hash: Uint8Array) => `validation-token:${Buffer.from(hash).toString('hex')}`
   const living = (hash: Uint8Array) => and(eq(validationTokens.hash, hash), gt(validationTokens.expiresAt, clock.now()))
 
   const open = async <T>(row: typeof validationTokens.$inferSelect | undefined): Promise<FoundToken<T> | undefined> => {
     if (!row) return undefined
     const { userId, data, dataKeyId } = row
     if (data === null || dataKeyId === null) return { userId, data: {} as T }
-    return { userId, data: JSON.parse((await keyring.open({ sealed: data, dataKeyId }, context(row.hash))).toString()) }
+    return { userId, data: JSON.parse((await keyring.open({ sealed: data, dataKeyId }, tokenDataContext(row.hash))).toString()) }
   }
 
   return {
     async issue(tx: ServerDetailsExecutor, { purpose, lifetimeMs, userId, data }: NewValidationToken): Promise<string> {
       const token = randomToken()
       const hash = hashOf(purpose, token)
-      const sealed = data && keyring.seal(JSON.stringify(data), context(hash))
+      const sealed = data && keyring.seal(JSON.stringify(data), tokenDataContext(hash))
       const now = clock.now()
       await tx.insert(validationTokens).values({
         hash,

@@ -30,7 +30,7 @@ export async function createInvite(deps: InviteDeps, caller: Caller, input: NewI
   if (roleId !== null) await assertMayGive(deps, caller, roleId)
   const id = newId()
   const code = randomToken(CODE_BYTES)
-  const { sealed, dataKeyId } = deps.keys.keyring.seal(code, sealContext(id))
+  const { sealed, dataKeyId } = deps.keys.keyring.seal(code, inviteCodeContext(id))
   const createdAt = deps.clock.now()
   const expiresAt = expiresInSeconds === null ? null : new Date(createdAt.getTime() + expiresInSeconds * 1000)
   const row = await deps.db.transaction(async (tx) => {
@@ -92,11 +92,12 @@ async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): 
   throw inviteErrors.roleNotYours('Only roles below your own highest one, with no permission that you lack.')
 }
 
-const sealContext = (id: string): string => `invite:${id}`
+/** What an invite's code is sealed for. */
+export const inviteCodeContext = (id: string): string => `invite:${id}`
 
 const toInvite = async ({ keyring }: InviteKeys, row: InviteRow): Promise<Invite> => ({
   id: row.id,
-  code: (await keyring.open({ sealed: row.codeSealed, dataKeyId: row.dataKeyId }, sealContext(row.id))).toString(),
+  code: (await keyring.open({ sealed: row.codeSealed, dataKeyId: row.dataKeyId }, inviteCodeContext(row.id))).toString(),
   creatorId: row.creatorId,
   roleId: row.roleId,
   maxUses: row.maxUses,
