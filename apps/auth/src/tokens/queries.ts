@@ -66,17 +66,34 @@ export const listApiTokens = (
     .orderBy(desc(apiTokens.id))
     .limit(page.limit + 1)
 
-/** Ends one that can be used, within reach; answers whose it was. */
-export async function revokeApiToken(
-  tx: ServerDetailsExecutor,
-  { id, reach, now }: { id: string; reach: Reach; now: Date },
-): Promise<string | undefined> {
-  const [row] = await tx
+/** One that can be used, with the kind of its bearer and, for a bot, whose it is. */
+export async function findLivingApiToken(db: ServerDetailsExecutor, id: string, now: Date) {
+  const [row] = await db
+    .select({ token: apiTokens, kind: users.kind, ownerId: users.createdBy })
+    .from(apiTokens)
+    .innerJoin(users, eq(users.id, apiTokens.userId))
+    .where(and(eq(apiTokens.id, id), living(now)))
+  return row
+}
+
+/** Ends one that can be used; answers whether it did. */
+export async function revokeApiToken(tx: ServerDetailsExecutor, id: string, now: Date): Promise<boolean> {
+  const rows = await tx
     .update(apiTokens)
     .set({ revokedAt: now })
-    .where(and(eq(apiTokens.id, id), within(tx, reach), living(now)))
-    .returning({ userId: apiTokens.userId })
-  return row?.userId
+    .where(and(eq(apiTokens.id, id), living(now)))
+    .returning({ id: apiTokens.id })
+  return rows.length > 0
+}
+
+/** Whether they are a member; they stay one until the transaction ends. */
+export async function lockMember(tx: ServerDetailsExecutor, userId: string): Promise<boolean> {
+  const rows = await tx
+    .select({ id: users.id })
+    .from(users)
+    .where(and(eq(users.id, userId), eq(users.standing, 'active')))
+    .for('no key update')
+  return rows.length > 0
 }
 
 /** Ends all of an account's, and all that it made for others. */

@@ -1,6 +1,6 @@
 export type Destination = 'auth' | 'system' | 'messaging' | 'realtime' | 'gateway'
 
-const AUTH = ['auth', 'users', 'members', 'roles', 'permissions', 'bans']
+const AUTH = ['auth', 'users', 'members', 'roles', 'permissions', 'bans', 'bots']
 const SYSTEM = ['server', 'invites', 'audit', 'logs', 'system']
 const MESSAGING = ['uploads', 'media', 'dms', 'search', 'unread', 'library', 'webhooks']
 const REALTIME = ['voice', 'calls']
