@@ -6,6 +6,8 @@ import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { Keyring, type MasterKey } from '@conntext/keyring'
 import { createAuthPort } from './authority/port.ts'
+import { botRoutes } from './bots/routes.ts'
+import { createBots } from './bots/service.ts'
 import { createChanges } from './changes.ts'
 import { createConfirmation } from './confirmation/confirmation.ts'
 import { makeReady } from './first-start.ts'
@@ -31,6 +33,8 @@ import { createRoles } from './roles/service.ts'
 import { sessionRoutes } from './sessions/routes.ts'
 import { createSessions } from './sessions/service.ts'
 import { createThrottle } from './throttle/throttle.ts'
+import { tokenRoutes } from './tokens/routes.ts'
+import { createApiTokens } from './tokens/service.ts'
 import { userRoutes } from './users/routes.ts'
 import { createUsers } from './users/service.ts'
 import { createValidationTokens } from './validation/tokens.ts'
@@ -142,4 +146,6 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     .use(memberRoutes(options, createMembers(shared)))
     .use(roleRoutes(options, createRoles(shared)))
     .use(permissionRoutes(options, createPermissions(shared)))
+    .use(tokenRoutes(options, createApiTokens({ ...shared, confirmation, tokenHash: keyring.hasher('api-tokens') })))
+    .use(botRoutes(options, createBots(shared)))
 }
