@@ -1,3 +1,4 @@
+import type { Bus } from '@conntext/bus'
 import { type Message, type MessagingPort, messagingPort, type NewMessage, type Problem } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
 import {
@@ -18,6 +19,9 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import { forgetUser, settleWrites } from './departure.ts'
+import { publishImage, withdrawImage } from './media/pictures.ts'
+import { deleteRecentMessages } from './messages/deletion.ts'
 import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
 import { tables, type WriteStreams } from './streams/writer.ts'
@@ -25,6 +29,7 @@ import { tables, type WriteStreams } from './streams/writer.ts'
 export type PortDeps = {
   db: Communications
   objects: ObjectStore
+  bus: Bus
   guard: Guard
   clock: Clock
   log: Logger
@@ -50,6 +55,25 @@ export function createPort(deps: PortDeps, credential: string) {
     channelDeleted: async ({ channelId }) => {
       await purgeChannel(db, channelId)
       nudge()
+      return {}
+    },
+    async deleteMessagesOf(given) {
+      await settleWrites(deps, given.userId)
+      await deleteRecentMessages(deps, given)
+      nudge()
+      return {}
+    },
+    async userDeleted(given) {
+      await forgetUser(deps, given)
+      nudge()
+      return {}
+    },
+    async publishImage(given) {
+      await publishImage(db, given)
+      return {}
+    },
+    async withdrawImage(given) {
+      await withdrawImage(db, given)
       return {}
     },
     health: healthOf(deps),

@@ -3,6 +3,9 @@ import { defineErrors } from '@conntext/kernel'
 export const mediaErrors = defineErrors('media', {
   notFound: { status: 404, title: 'No such file' },
   notOwner: { status: 403, title: "Somebody else's file" },
+  published: { status: 409, title: 'The file is a picture that is being shown' },
+  notAnImage: { status: 422, title: 'The file is not a picture' },
+  imageTooLarge: { status: 422, title: 'The picture is too large' },
   attached: { status: 409, title: 'A message carries the file' },
   tooLarge: { status: 413, title: 'The file is too large' },
   incomplete: { status: 400, title: 'The file did not arrive whole' },

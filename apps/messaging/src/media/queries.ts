@@ -1,10 +1,14 @@
-import { type CommunicationsExecutor, media, messageMedia, messages } from '@conntext/db-communications'
+import { type CommunicationsExecutor, deletedAuthors, media, messageMedia, messages } from '@conntext/db-communications'
 import { eq } from 'drizzle-orm'
 import type { Transaction } from '../streams/writer.ts'
 import type { MediaRow } from './shape.ts'
 
-export async function insertMedia(tx: Transaction, row: MediaRow): Promise<void> {
+/** Answers whether the row may stay: nothing is taken from who is gone. */
+export async function insertMedia(tx: Transaction, row: MediaRow): Promise<boolean> {
   await tx.insert(media).values(row)
+  // In this order: whoever deletes what somebody has left waits for writers, and then finds the row.
+  const gone = await tx.select().from(deletedAuthors).where(eq(deletedAuthors.userId, row.ownerId))
+  return gone.length === 0
 }
 
 export async function findMediaById(db: CommunicationsExecutor, id: string): Promise<MediaRow | undefined> {

@@ -1,5 +1,5 @@
 import type { AuditActor } from '@conntext/contracts'
-import { media, messageMedia, messagingOutbox } from '@conntext/db-communications'
+import { media, messageMedia, messagingOutbox, publishedImages } from '@conntext/db-communications'
 import { newId } from '@conntext/kernel'
 import { enqueue } from '@conntext/outbox'
 import { and, asc, eq, inArray, notExists, sql } from 'drizzle-orm'
@@ -12,16 +12,20 @@ export type ObjectDeletion = { key: string }
 
 export type Dropped = { id: string; ownerId: string; objectKey: string }
 
-/** Deletes those of the media that no message carries, and owes the deletion of their bytes. Answers which they were. */
+/**
+ * Deletes those of the media that no message carries and that aren't shown as pictures, and owes the deletion of their
+ * bytes. Answers which they were.
+ */
 export async function dropUnusedMedia(tx: Transaction, ids: string[]): Promise<Dropped[]> {
   if (ids.length === 0) return []
   // Locked first, in the order of ids, and looked at in a statement of its own: it then sees what was attached by
   // whoever held the media before.
   await tx.select({ id: media.id }).from(media).where(inArray(media.id, ids)).orderBy(asc(media.id)).for('update')
   const attached = tx.select({ one: sql`1` }).from(messageMedia).where(eq(messageMedia.mediaId, media.id))
+  const shown = tx.select({ one: sql`1` }).from(publishedImages).where(eq(publishedImages.mediaId, media.id))
   const dropped = await tx
     .delete(media)
-    .where(and(inArray(media.id, ids), notExists(attached)))
+    .where(and(inArray(media.id, ids), notExists(attached), notExists(shown)))
     .returning({ id: media.id, ownerId: media.ownerId, objectKey: media.objectKey })
   const owed = dropped.map(({ objectKey }) => ({
     id: newId(),

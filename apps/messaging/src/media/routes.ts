@@ -63,7 +63,7 @@ export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOp
           operationId: 'deleteMedia',
           summary: 'Delete a file of one’s own that no message carries',
           tags,
-          ...refusals({ 409: 'A message carries the file' }),
+          ...refusals({ 409: 'A message carries the file, or it is shown as a picture' }),
         },
       },
     )

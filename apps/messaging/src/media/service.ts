@@ -1,18 +1,20 @@
 import type { Media } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
 import { actorOf, type Caller, type Guard } from '@conntext/http'
+import type { Transaction } from '../streams/writer.ts'
 import { mediaErrors } from './errors.ts'
+import { isPublished } from './pictures.ts'
 import { findCarryingChannels, findMediaById } from './queries.ts'
 import { dropUnusedMedia, recordDropped } from './removal.ts'
 import { type MediaRow, toMedia } from './shape.ts'
 
 export type MediaDeps = { db: Communications; guard: Guard; nudge: () => void }
 
-/** A file that is the caller's, or that a message carries where the caller may look. @throws media.notFound (404) */
+/** A file that is the caller's, that is shown to all, or that a message carries where the caller may look. @throws media.notFound (404) */
 export async function visibleMedia({ db, guard }: MediaDeps, caller: Caller, id: string): Promise<MediaRow> {
   const row = await findMediaById(db, id)
   if (!row) throw mediaErrors.notFound()
-  if (row.ownerId === caller.userId) return row
+  if (row.ownerId === caller.userId || (await isPublished(db, id))) return row
   for (const channelId of await findCarryingChannels(db, id)) {
     if (await guard.allows(caller, 'channel.view', channelId)) return row
   }
@@ -24,16 +26,21 @@ export async function getMedia(deps: MediaDeps, caller: Caller, id: string): Pro
 }
 
 /**
- * Deletes a file of one's own that no message carries.
- * @throws media.notFound (404), media.notOwner (403), media.attached (409)
+ * Deletes a file of one's own that no message carries and that isn't shown as a picture.
+ * @throws media.notFound (404), media.notOwner (403), media.attached, media.published (409)
  */
 export async function deleteMedia(deps: MediaDeps, caller: Caller, id: string): Promise<void> {
   const { ownerId } = await visibleMedia(deps, caller, id)
   if (ownerId !== caller.userId) throw mediaErrors.notOwner()
   await deps.db.transaction(async (tx) => {
     const dropped = await dropUnusedMedia(tx, [id])
-    if (dropped.length === 0) throw (await findMediaById(tx, id)) ? mediaErrors.attached() : mediaErrors.notFound()
+    if (dropped.length === 0) throw await whyKept(tx, id)
     await recordDropped(tx, actorOf(caller), dropped)
   })
   deps.nudge()
+}
+
+async function whyKept(tx: Transaction, id: string): Promise<Error> {
+  if (!(await findMediaById(tx, id))) return mediaErrors.notFound()
+  return (await isPublished(tx, id)) ? mediaErrors.published() : mediaErrors.attached()
 }

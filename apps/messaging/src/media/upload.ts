@@ -1,12 +1,13 @@
 import type { Media } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
-import { actorOf, type Caller, type Guard } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { type ObjectStore, ObjectStoreFull, ObjectTooLarge, type StoredObject } from '@conntext/object-store'
 import { messagingAudit, recordAudit } from '../audit.ts'
 import { detectContentType, HEAD_BYTES } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
 import { sanitiseFilename } from './filename.ts'
+import { InFlight } from './in-flight.ts'
 import { insertMedia } from './queries.ts'
 import { toMedia } from './shape.ts'
 
@@ -16,26 +17,34 @@ export type UploadDeps = {
   guard: Guard
   clock: Clock
   log: Logger
+  refused: Refused
   nudge: () => void
 }
 export type Upload = { request: Request; filename: string | undefined }
 
 /**
  * Stores a request's body as a file of the caller's: streamed, so that memory doesn't grow with it. A client that
- * leaves half-way, and any other failure, leaves nothing behind.
- * @throws media.tooLarge (413; before reading where the length is declared), media.incomplete (400), media.storeFull
+ * leaves half-way, and any other failure, leaves nothing behind. Whoever may no longer upload is cut off midway.
+ * @throws media.tooLarge (413; before reading where the length is declared), media.incomplete (400), media.storeFull,
+ * and what `InFlight` cuts off with
  */
 export async function uploadMedia(deps: UploadDeps, caller: Caller, { request, filename }: Upload): Promise<Media> {
   const { maxFileBytes } = (await deps.guard.authority()).snapshot.server.limits
   const declared = declaredLength(request.headers)
   if (declared !== undefined && declared > maxFileBytes) throw tooLarge(maxFileBytes)
+  using inFlight = new InFlight(deps, caller)
   const id = newId()
   // The end of an id is its random part: directories fill evenly.
   const objectKey = `media/${id.slice(-2)}/${id}`
-  const { stored, head } = await store(deps.objects, objectKey, request, maxFileBytes)
+  const { stored, head } = await store(deps.objects, objectKey, {
+    request,
+    maxBytes: maxFileBytes,
+    cut: inFlight.signal,
+  })
   try {
     if (declared !== undefined && declared !== stored.size) throw mediaErrors.incomplete()
     const contentType = await detectContentType(head)
+    await inFlight.assert()
     const { size, sha256 } = stored
     const row = {
       id,
@@ -59,7 +68,7 @@ async function record(deps: UploadDeps, caller: Caller, row: Parameters<typeof t
   const { size, contentType, sha256 } = row
   const event = messagingAudit('media.uploaded', actorOf(caller), row.id, { size, contentType, sha256 })
   await deps.db.transaction(async (tx) => {
-    await insertMedia(tx, row)
+    if (!(await insertMedia(tx, row))) throw accessErrors.unauthenticated()
     await recordAudit(tx, [event])
   })
   deps.nudge()
@@ -69,15 +78,15 @@ async function record(deps: UploadDeps, caller: Caller, row: Parameters<typeof t
 async function store(
   objects: ObjectStore,
   key: string,
-  request: Request,
-  maxBytes: number,
+  { request, maxBytes, cut }: { request: Request; maxBytes: number; cut: AbortSignal },
 ): Promise<{ stored: StoredObject; head: Uint8Array }> {
   const head = new Head()
   const body = request.body?.pipeThrough(head.stream) ?? new Uint8Array()
   try {
-    const stored = await objects.put(key, body, { maxBytes, signal: request.signal })
+    const stored = await objects.put(key, body, { maxBytes, signal: AbortSignal.any([request.signal, cut]) })
     return { stored, head: head.bytes() }
   } catch (error) {
+    cut.throwIfAborted()
     if (error instanceof ObjectTooLarge) throw tooLarge(maxBytes)
     if (error instanceof ObjectStoreFull) throw mediaErrors.storeFull({ cause: error })
     // What the stream itself fails with is the client's going away.

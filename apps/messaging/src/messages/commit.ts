@@ -1,6 +1,6 @@
-import { type Authority, channelStream, type Message } from '@conntext/contracts'
+import { type Authority, channelStream, type Grant, type Message } from '@conntext/contracts'
 import { isDatabaseAway } from '@conntext/database'
-import { channelNotFound, type Guard } from '@conntext/http'
+import { accessErrors, channelNotFound, type Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
@@ -9,6 +9,7 @@ import { messageErrors } from './errors.ts'
 import { findMedia } from './queries.ts'
 import { findByNonces, findChannels, holdMedia, insertMessages } from './send-queries.ts'
 import { createdEvent, type MessageRow, toMessage } from './shape.ts'
+import { SlowMode } from './slow-mode.ts'
 
 /** A message on its way: checked, but for what only the database knows. */
 export type Outgoing = {
@@ -18,15 +19,19 @@ export type Outgoing = {
   nonce: string | null
   replyTo: string | null
   mediaIds: string[]
+  /** How long its author waits between two messages; 0 for not at all. */
+  slowModeSeconds: number
 }
 
 export type CommitDeps = { write: WriteStreams; guard: Guard; clock: Clock; log: Logger }
 
 type Found = {
   authority: Authority
+  standings: Map<string, Grant['standing'] | undefined>
   sent: Map<string, Outcome<Message>>
   channels: Map<string, string>
   media: Map<string, MediaRow>
+  slowMode: SlowMode
 }
 
 /**
@@ -49,29 +54,38 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
   return deps.write(
     batch.map((one) => channelStream(one.channelId)),
     async (tx, heads) => {
-      // Looked at under the streams' locks: whoever held them before may have emptied a deleted channel.
-      const authority = await deps.guard.authority()
-      const found = { authority, ...(await lookUp(tx, batch)) }
-      const at = deps.clock.now().toISOString()
+      const now = deps.clock.now()
+      // Looked at under the streams' locks: whoever held them before may have emptied a deleted channel, or deleted what
+      // somebody who is banned had written.
+      const [authority, standings] = await Promise.all([deps.guard.authority(), standingsOf(deps.guard, batch)])
+      const found = { authority, standings, ...(await lookUp(tx, batch, now)) }
+      const at = now.toISOString()
       const { outcomes, accepted } = decide(batch, found, heads, at)
       const events = accepted.map((message) => createdEvent(message, JSON.stringify(message)))
-      await insertMessages(tx, accepted, events, at)
+      await Promise.all([insertMessages(tx, accepted, events, at), found.slowMode.record(tx)])
       return { answer: outcomes, events }
     },
   )
 }
 
-async function lookUp(tx: Transaction, batch: Outgoing[]): Promise<Omit<Found, 'authority'>> {
+async function standingsOf(guard: Guard, batch: Outgoing[]): Promise<Found['standings']> {
+  const authors = [...new Set(batch.map((one) => one.authorId))]
+  const grants = await Promise.all(authors.map((id) => guard.grant(id)))
+  return new Map(authors.map((id, index) => [id, grants[index]?.standing]))
+}
+
+async function lookUp(tx: Transaction, batch: Outgoing[], now: Date): Promise<Omit<Found, 'authority' | 'standings'>> {
   const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
-  const [rows, channels, media] = await Promise.all([
+  const [rows, channels, media, slowMode] = await Promise.all([
     findByNonces(
       tx,
       batch.flatMap((one) => (one.nonce === null ? [] : { ...one, nonce: one.nonce })),
     ),
     findChannels(tx, unique(batch.map((one) => one.replyTo))),
     holdMedia(tx, unique(batch.flatMap((one) => one.mediaIds))),
+    SlowMode.of(tx, batch, now),
   ])
-  return { sent: await earlier(tx, rows), channels, media }
+  return { sent: await earlier(tx, rows), channels, media, slowMode }
 }
 
 /** What a repeat is answered: what the first send did, as it is now. */
@@ -120,9 +134,14 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
   return { outcomes, accepted }
 }
 
-function refusal(one: Outgoing, { authority, channels, media }: Found) {
+function refusal(one: Outgoing, { authority, standings, channels, media, slowMode }: Found) {
+  if (standings.get(one.authorId) === 'left') return accessErrors.notAMember()
+  if (standings.get(one.authorId) !== 'active') return accessErrors.unauthenticated()
   if (!authority.hasChannel(one.channelId)) return channelNotFound()
   if (one.replyTo !== null && channels.get(one.replyTo) !== one.channelId) return messageErrors.replyNotFound()
   const missing = one.mediaIds.some((id) => media.get(id)?.ownerId !== one.authorId)
-  return missing ? messageErrors.mediaNotFound() : undefined
+  if (missing) return messageErrors.mediaNotFound()
+  // Last, for what is refused otherwise costs nobody their turn.
+  const wait = slowMode.take(one)
+  return wait > 0 ? messageErrors.slowMode({ retryAfter: wait }) : undefined
 }

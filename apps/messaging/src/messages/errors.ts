@@ -12,5 +12,6 @@ export const messageErrors = defineErrors('message', {
   mediaNotFound: { status: 422, title: 'No such file of yours' },
   tooManyMedia: { status: 422, title: 'Too many files in one message' },
   ambiguousPosition: { status: 422, title: 'At most one of before, after and around' },
+  slowMode: { status: 429, title: 'This channel is in slow mode: wait before the next message' },
   overloaded: { status: 503, title: 'More is being sent than can be stored at the moment' },
 })

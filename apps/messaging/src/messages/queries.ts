@@ -75,11 +75,6 @@ export async function updateContent(
   return row!
 }
 
-/** Takes a message's words away; its row stays, so that its nonce and its place stay taken. */
-export async function markDeleted(tx: Transaction, id: string, deletedAt: Date): Promise<void> {
-  await tx.update(messages).set({ content: '', deletedAt }).where(eq(messages.id, id))
-}
-
 /** Takes the media off a message, and answers which they were. */
 export async function detachMedia(tx: Transaction, messageIds: string[]): Promise<string[]> {
   const rows = await tx

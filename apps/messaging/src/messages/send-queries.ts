@@ -1,5 +1,6 @@
 import type { Message } from '@conntext/contracts'
-import { media, messageMedia, messages, streamEvents, streams } from '@conntext/db-communications'
+import { deletedAuthors, media, messageMedia, messages, streamEvents, streams } from '@conntext/db-communications'
+import { accessErrors } from '@conntext/http'
 import type { Appended } from '@conntext/streams'
 import { and, asc, inArray, isNull, sql } from 'drizzle-orm'
 import type { MediaRow } from '../media/shape.ts'
@@ -48,7 +49,10 @@ export async function holdMedia(tx: Transaction, ids: string[]): Promise<Map<str
   return new Map(rows.map((row) => [row.id, row]))
 }
 
-/** Writes new messages with their events, and moves their streams on. The streams must be locked. */
+/**
+ * Writes new messages with their events, and moves their streams on. The streams must be locked.
+ * @throws access.unauthenticated where the account of one of their authors is gone; then nothing may be committed
+ */
 export async function insertMessages(tx: Transaction, sent: Message[], events: Appended[], at: string): Promise<void> {
   if (sent.length === 0) return
   const of = (field: keyof Message) => column(sent.map((message) => message[field]))
@@ -59,16 +63,19 @@ export async function insertMessages(tx: Transaction, sent: Message[], events: A
     message.media.map((file, position) => ({ messageId: message.id, mediaId: file.id, position })),
   )
   // Sent one after the other without waiting: the connection runs them in this order.
-  await Promise.all([
+  const [inserted] = await Promise.all([
     tx.execute(sql`insert into ${messages} (id, seq, channel_id, author_id, nonce, content, reply_to, created_at)
       select *, ${at}::timestamptz from unnest(${ids}::uuid[], ${numbers}::bigint[], ${of('channelId')}::uuid[],
-        ${of('authorId')}::uuid[], ${of('nonce')}::text[], ${of('content')}::text[], ${of('replyTo')}::uuid[])`),
+        ${of('authorId')}::uuid[], ${of('nonce')}::text[], ${of('content')}::text[], ${of('replyTo')}::uuid[])
+      where not exists (select from ${deletedAuthors} where user_id = any(${of('authorId')}::uuid[]))`),
     tx.execute(sql`insert into ${streamEvents} (id, seq, stream, frame, type, at)
       select *, 'message.created', ${at}::timestamptz from unnest(${ids}::uuid[], ${numbers}::bigint[],
         ${column(events.map((event) => event.stream))}::text[], ${column(events.map((event) => event.frame))}::text[])`),
     tx.execute(sql`update ${streams} set last_seq = moved.seq
       from unnest(${column([...heads.keys()])}::text[], ${column([...heads.values()])}::bigint[]) as moved (name, seq)
       where ${streams.name} = moved.name`),
-    attached.length > 0 && tx.insert(messageMedia).values(attached),
   ])
+  // One look for all of them: which one it was is found out when they are stored singly.
+  if (inserted.count === 0) throw accessErrors.unauthenticated()
+  if (attached.length > 0) await tx.insert(messageMedia).values(attached)
 }

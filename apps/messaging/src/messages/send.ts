@@ -30,7 +30,7 @@ export class Sender {
   /**
    * Stores a message; resolves after the commit. A repeat of an author's nonce in a channel stores nothing and answers
    * what the first send made, as it is now.
-   * @throws the errors of the message catalogue; message.deleted (409) where the first send's message is gone.
+   * @throws the errors of the message catalogue, among them message.slowMode (429); message.deleted (409) where the first send's message is gone.
    */
   async send(caller: Caller, channelId: string, input: NewMessage): Promise<Message> {
     return this.submit(await this.prepare(caller, channelId, input))
@@ -47,7 +47,8 @@ export class Sender {
     checkContent(content, limits, mediaIds.length > 0)
     if (nonce !== null) checkStorable(nonce, '/body/nonce')
     if (mediaIds.length > 0) await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
-    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds }
+    const slowModeSeconds = await this.#slowMode(caller, channel)
+    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, slowModeSeconds }
   }
 
   /** Stores what was prepared. Messages of one channel are numbered in the order in which they are submitted. */
@@ -60,6 +61,15 @@ export class Sender {
   async close(): Promise<void> {
     this.#closed = true
     await this.#batcher.drain()
+  }
+
+  /** How long the caller waits between two messages here: not at all who keeps order in the channel. */
+  async #slowMode(caller: Caller, { id, slowModeSeconds }: Channel): Promise<number> {
+    if (slowModeSeconds === 0) return 0
+    const { guard } = this.deps
+    const exempt =
+      (await guard.allows(caller, 'message.manage', id)) || (await guard.allows(caller, 'channel.manage', id))
+    return exempt ? 0 : slowModeSeconds
   }
 
   async #checkMedia(caller: Caller, channelId: string, count: number, most: number): Promise<void> {

@@ -4,11 +4,12 @@ import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@c
 import type { Clock } from '@conntext/kernel'
 import { appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
-import { dropUnusedMedia, recordDropped } from '../media/removal.ts'
-import { type Transaction, tables, type WriteStreams } from '../streams/writer.ts'
+import { recordDropped } from '../media/removal.ts'
+import { tables, type WriteStreams } from '../streams/writer.ts'
 import { checkContent } from './content.ts'
+import { eraseMessages } from './erasure.ts'
 import { messageErrors } from './errors.ts'
-import { detachMedia, findMedia, findMessage, markDeleted, redactEvents, updateContent } from './queries.ts'
+import { findMedia, findMessage, updateContent } from './queries.ts'
 import { type MessageRow, toMessage } from './shape.ts'
 
 export type MessageDeps = {
@@ -63,9 +64,8 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
     const row = await existing(tx, address)
     const own = row.authorId === caller.userId
     if (!own && !manages) throw refuseDeletion(deps, caller)
-    const events = await erase(tx, row, clock.now())
-    const unused = await dropUnusedMedia(tx, await detachMedia(tx, [row.id]))
-    await recordDropped(tx, actorOf(caller), unused)
+    const { events, dropped } = await eraseMessages(tx, row.channelId, [row], clock.now())
+    await recordDropped(tx, actorOf(caller), dropped)
     if (!own) {
       const { channelId, authorId } = row
       const data = { channelId, authorId }
@@ -79,16 +79,6 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
 function refuseDeletion({ refused }: MessageDeps, caller: Caller): Error {
   refused(caller, 'message.manage', 'DELETE /v1/channels/:channelId/messages/:messageId')
   return accessErrors.forbidden('This needs the permission message.manage.')
-}
-
-/** Removes the words from the row and from the log, and appends the event that says so. */
-async function erase(tx: Transaction, row: MessageRow, deletedAt: Date) {
-  const { id, channelId, seq } = row
-  const stream = channelStream(channelId)
-  await markDeleted(tx, id, deletedAt)
-  await redactEvents(tx, stream, row, JSON.stringify({ ...toMessage(row, []), content: '' }))
-  const event = { stream, type: 'message.deleted', at: deletedAt.toISOString(), data: { id, channelId, seq } }
-  return appendEvents(tx, tables, [event])
 }
 
 async function existing(db: Parameters<typeof findMessage>[0], address: Address): Promise<MessageRow> {

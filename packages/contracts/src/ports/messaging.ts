@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import { Enumeration, Fields, Id, Nullable, Problem } from '../api/common.ts'
+import { AuditActor } from '../api/audit.ts'
+import { Enumeration, Fields, Id, Nullable, Problem, Timestamp } from '../api/common.ts'
 import { PermissionName } from '../api/identity.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ServiceHealth } from '../api/system.ts'
@@ -19,6 +20,13 @@ export const OnBehalf = Fields({
 })
 
 export const MAX_SENDS = 100
+
+/**
+ * Where a picture is shown: `server`, or `user:<id>`. One that is shown in several places is given up in each by itself.
+ */
+const PictureHolder = Type.Optional(
+  Type.String({ pattern: '^(server|user:[0-9a-f-]{36})$', description: '`server` unless told' }),
+)
 
 export const messagingPort = definePort({
   service: 'messaging',
@@ -42,6 +50,32 @@ export const messagingPort = definePort({
     },
     /** Removes what a deleted channel held: messages, events, and media that nothing else uses. */
     channelDeleted: { request: Fields({ channelId: Id }), response: Fields({}) },
+    /**
+     * Deletes what somebody has written since then, as if each message were deleted by itself, and audits it once. `id`
+     * is the caller's for this deletion: a repeat finishes what was begun, and changes nothing more.
+     */
+    deleteMessagesOf: {
+      request: Fields({ id: Id, userId: Id, since: Timestamp, actor: AuditActor }),
+      response: Fields({}),
+    },
+    /**
+     * An account is gone: takes nothing more from it, deletes its uploads that no message carries, and all its messages
+     * where the person wished so. May be repeated.
+     */
+    userDeleted: {
+      request: Fields({ userId: Id, messages: Enumeration(['keep', 'delete']) }),
+      response: Fields({}),
+    },
+    /**
+     * Lets every member see a picture, and keeps its uploader from deleting it. May be repeated.
+     * @throws media.notFound (404), also for other people's; media.notAnImage, media.imageTooLarge (422)
+     */
+    publishImage: {
+      request: Fields({ mediaId: Id, userId: Id, holder: PictureHolder }),
+      response: Fields({}),
+    },
+    /** The picture is shown there no more. May be repeated, and asked of what was never published. */
+    withdrawImage: { request: Fields({ mediaId: Id, holder: PictureHolder }), response: Fields({}) },
     health: { request: Fields({}), response: ServiceHealth },
   },
 })
