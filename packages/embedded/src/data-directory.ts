@@ -1,13 +1,26 @@
-import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type DirectoryLock, lockDirectory, lockFile } from './directory-lock.ts'
 import { DataDirectoryUnusable, errorCode } from './errors.ts'
 
-export interface DataDirectory {
+export interface Subdirectories {
   /** Absolute, symbolic links resolved. */
   readonly path: string
   /** Makes `<path>/<name>` with mode 0700 if missing, and returns its path. */
   subdirectory(name: string): string
+}
+
+export interface DataDirectory extends Subdirectories {
   /** Releases the lock. May be called more than once. */
   close(): void
   [Symbol.dispose](): void
@@ -23,17 +36,35 @@ export function openDataDirectory(path: string): DataDirectory {
   const real = realpathSync(path)
   const lock: DirectoryLock = lockDirectory(real, path)
   return {
-    path: real,
-    subdirectory(name) {
-      if (!/^[a-z0-9][a-z0-9._-]*$/.test(name)) throw new TypeError(`Not a plain directory name: ${name}`)
-      const subdirectory = join(real, name)
-      mkdirSync(subdirectory, { recursive: true, mode: 0o700 })
-      return subdirectory
-    },
+    ...subdirectoriesOf(real),
     close: () => lock.release(),
     [Symbol.dispose]: () => lock.release(),
   }
 }
+
+/**
+ * The data directory of a server that runs: without its lock, to look at and to change what the server bears to have
+ * changed. Throws `DataDirectoryUnusable` where there is none, or it is another account's: what this one makes there
+ * the server could not read.
+ */
+export function visitDataDirectory(path: string): Subdirectories {
+  if (!existsSync(join(path, lockFile))) throw unusable(path, 'holds no ConnText data')
+  const { uid } = statSync(path)
+  if (process.getuid && process.getuid() !== uid) {
+    throw unusable(path, `belongs to another account (uid ${uid}); run this under that account`)
+  }
+  return subdirectoriesOf(realpathSync(path))
+}
+
+const subdirectoriesOf = (real: string): Subdirectories => ({
+  path: real,
+  subdirectory(name) {
+    if (!/^[a-z0-9][a-z0-9._-]*$/.test(name)) throw new TypeError(`Not a plain directory name: ${name}`)
+    const subdirectory = join(real, name)
+    mkdirSync(subdirectory, { recursive: true, mode: 0o700 })
+    return subdirectory
+  },
+})
 
 function prepare(path: string): void {
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700

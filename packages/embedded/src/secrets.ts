@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, lstatSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { DataDirectory } from './data-directory.ts'
+import type { Subdirectories } from './data-directory.ts'
 import { errorCode, SecretUnusable } from './errors.ts'
 
 /**
@@ -9,11 +9,27 @@ import { errorCode, SecretUnusable } from './errors.ts'
  * base64url, as the file (mode 0600) has it. Throws `SecretUnusable` for a file that others may read, that isn't a
  * regular one, or that holds fewer than `bytes` bytes.
  */
-export function readOrCreateSecret(data: DataDirectory, name: string, bytes: number): string {
+export function readOrCreateSecret(data: Subdirectories, name: string, bytes: number): string {
+  const { directory, file } = place(data, name)
+  return readSecret(file, bytes) ?? createSecret(directory, file, bytes)
+}
+
+/** The same without making one: undefined where there is none. */
+export function findSecret(data: Subdirectories, name: string, bytes: number): string | undefined {
+  return readSecret(place(data, name).file, bytes)
+}
+
+/** Puts a secret in another one's place, in one step that survives a power cut. */
+export function replaceSecret(data: Subdirectories, names: { from: string; to: string }): void {
+  const { directory, file } = place(data, names.from)
+  renameSync(file, place(data, names.to).file)
+  syncDirectory(directory)
+}
+
+function place(data: Subdirectories, name: string): { directory: string; file: string } {
   if (!/^[a-z0-9][a-z0-9._-]*$/.test(name)) throw new TypeError(`Not a plain file name: ${name}`)
   const directory = data.subdirectory('secrets')
-  const file = join(directory, name)
-  return readSecret(file, bytes) ?? createSecret(directory, file, bytes)
+  return { directory, file: join(directory, name) }
 }
 
 function readSecret(file: string, bytes: number): string | undefined {

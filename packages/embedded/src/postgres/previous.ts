@@ -5,13 +5,14 @@ import { EmbeddedPostgresFailed, errorCode } from '../errors.ts'
 /** What Postgres writes into `postmaster.pid`. */
 export interface PostmasterFile {
   pid: number
+  port: number
   ready: boolean
 }
 
 export function readPostmasterFile(directory: string): PostmasterFile | undefined {
   try {
     const lines = readFileSync(join(directory, 'postmaster.pid'), 'utf8').split('\n')
-    return { pid: Number(lines[0]), ready: lines[7]?.trim() === 'ready' }
+    return { pid: Number(lines[0]), port: Number(lines[3]), ready: lines[7]?.trim() === 'ready' }
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error
@@ -40,6 +41,12 @@ export async function clearPrevious(directory: string, patienceMs = 30_000): Pro
     }
     await Bun.sleep(20)
   }
+}
+
+/** The Postgres that another process has started on the directory, if it accepts connections. */
+export function findRunning(directory: string): PostmasterFile | undefined {
+  const file = readPostmasterFile(directory)
+  return file?.ready && isAlive(file.pid) && isPostgresOf(file.pid, directory) ? file : undefined
 }
 
 function isAlive(pid: number): boolean {

@@ -12,7 +12,7 @@ import { freePort } from '../free-port.ts'
 import { choosePostgresAccount, type PostgresAccount } from './account.ts'
 import { findPostgres, type PostgresBinaries } from './binaries.ts'
 import { prepareCluster } from './cluster.ts'
-import { clearPrevious, readPostmasterFile } from './previous.ts'
+import { clearPrevious, findRunning, readPostmasterFile } from './previous.ts'
 import { type PostgresSettings, settingsArguments } from './settings.ts'
 
 export interface PostgresOptions {
@@ -143,16 +143,29 @@ const stopSteps = [
   { signal: 'SIGKILL', ms: 5_000 },
 ] as const
 
+/**
+ * The Postgres that a running ConnText has started on `directory`: how to reach it, and nothing that would stop it.
+ * Undefined where none accepts connections.
+ */
+export function findPostgresOf(directory: string, superuserPassword: string): Pick<RunningPostgres, 'url'> | undefined {
+  const found = findRunning(directory)
+  return found && { url: urlsOf(found.port, superuserPassword) }
+}
+
+const urlsOf =
+  (port: number, superuserPassword: string): RunningPostgres['url'] =>
+  (database, user = 'postgres', password = user === 'postgres' ? superuserPassword : '') => {
+    const credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
+    return `postgres://${credentials}@127.0.0.1:${port}/${encodeURIComponent(database)}`
+  }
+
 function running(child: BoundProcess, port: number, superuserPassword: string): RunningPostgres {
   let stopping: Promise<unknown> | undefined
   return {
     host: '127.0.0.1',
     port,
     pid: child.pid,
-    url(database, user = 'postgres', password = user === 'postgres' ? superuserPassword : '') {
-      const credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`
-      return `postgres://${credentials}@127.0.0.1:${port}/${encodeURIComponent(database)}`
-    },
+    url: urlsOf(port, superuserPassword),
     async stop() {
       stopping ??= child.end(stopSteps)
       await stopping
