@@ -20,6 +20,9 @@ import { createLogin } from './login/service.ts'
 import { memberRoutes } from './members/routes.ts'
 import { createMembers } from './members/service.ts'
 import { createSecondFactorCodes } from './mfa/codes.ts'
+import { createFactorChanges } from './mfa/factor-changes.ts'
+import { mfaRoutes } from './mfa/routes.ts'
+import { createSecondStep } from './mfa/second-step.ts'
 import { defaultPasswordLimits } from './passwords/passwords.ts'
 import { type SlotLimits, Slots } from './passwords/slots.ts'
 import { permissionRoutes } from './permissions/routes.ts'
@@ -35,6 +38,8 @@ import { createSessions } from './sessions/service.ts'
 import { createThrottle } from './throttle/throttle.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import { createApiTokens } from './tokens/service.ts'
+import { totpRoutes } from './totp/routes.ts'
+import { createTotp } from './totp/service.ts'
 import { userRoutes } from './users/routes.ts'
 import { createUsers } from './users/service.ts'
 import { createValidationTokens } from './validation/tokens.ts'
@@ -119,6 +124,8 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const codes = createSecondFactorCodes(shared)
   const confirmation = createConfirmation({ ...shared, ...codes, throttle })
   const completion = createLoginCompletion({ ...shared, sessions, validation })
+  const factors = createFactorChanges({ ...shared, codes })
+  const secondStep = createSecondStep({ ...shared, throttle, validation, completion, codes })
   const registration = createRegistration({
     ...shared,
     throttle,
@@ -140,6 +147,8 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   return baseApp({ log })
     .use(registrationRoutes(options, registration))
     .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, completion })))
+    .use(mfaRoutes(options, { db, secondStep }))
+    .use(totpRoutes(options, createTotp({ ...shared, throttle, confirmation, factors })))
     .use(sessionRoutes(options, sessions))
     .use(keyRoutes(options, { db, clock }))
     .use(userRoutes(options, createUsers(shared)))

@@ -21,3 +21,12 @@ export async function takeRecoveryCode(
     .returning({ userId: recoveryCodes.userId })
   return taken.length > 0
 }
+
+/** A new set; none of the old ones works any more. With no hashes: none at all. */
+export async function replaceRecoveryCodes(
+  tx: ServerDetailsExecutor,
+  { userId, hashes, now }: { userId: string; hashes: Uint8Array[]; now: Date },
+): Promise<void> {
+  await tx.delete(recoveryCodes).where(eq(recoveryCodes.userId, userId))
+  if (hashes.length > 0) await tx.insert(recoveryCodes).values(hashes.map((hash) => ({ hash, userId, createdAt: now })))
+}
