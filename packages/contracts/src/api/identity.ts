@@ -201,14 +201,3 @@ export const PermissionCatalogue = Shape('PermissionCatalogue', {
     }),
   ),
 })
-
-/** Without a channel: by the roles alone. Without a user: one's own. */
-export const EffectiveQuery = Fields({ channelId: Type.Optional(Id), userId: Type.Optional(Id) })
-export type EffectiveQuery = Static<typeof EffectiveQuery>
-
-export const EffectivePermissions = Shape('EffectivePermissions', {
-  userId: Id,
-  channelId: Nullable(Id),
-  permissions: Type.Array(PermissionName),
-})
-export type EffectivePermissions = Static<typeof EffectivePermissions>

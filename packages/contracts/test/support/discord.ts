@@ -3,25 +3,38 @@ import { type AuthoritySnapshot, type Grant, type Permission, permissionNames } 
 /**
  * What a member may do, told as Discord's documentation tells it, in sets of names: slow, and plain enough to be read
  * against it (https://discord.com/developers/docs/topics/permissions#permission-overwrites). What is our own stands at
- * its beginning and end: standing, categories that are asked before their channels, and time-outs.
+ * its beginning and end: standing, second factors, categories that are asked before their channels, time-outs, and what
+ * an API token is good for.
  */
 export function mayDo(world: AuthoritySnapshot, member: Grant, place: string | undefined, now: number): Permission[] {
+  const all = inPerson(world, member, place, now)
+  if (member.scopes === undefined || member.scopes === null) return all
+  if (member.scopes.includes('administrator')) return all
+  return all.filter((name) => member.scopes!.includes(name))
+}
+
+function inPerson(world: AuthoritySnapshot, member: Grant, place: string | undefined, now: number): Permission[] {
   const nothing: Permission[] = []
   if (member.standing !== 'active') return nothing
   const channel = world.channels.find((one) => one.id === place)
   if (place !== undefined && !channel) return nothing
   if (member.userId === world.ownerId) return permissionNames
+  const needsNoFactor = member.mfa || member.kind === 'bot'
+  if (world.server.requireMfa && !needsNoFactor) return nothing
 
+  const roles = world.roles.filter((role) => {
+    if (role.isEveryone) return true
+    return member.roleIds.includes(role.id) && (!role.requireMfa || needsNoFactor)
+  })
   const permissions = new Set<string>()
-  for (const role of world.roles) {
-    if (role.isEveryone || member.roleIds.includes(role.id)) {
-      for (const permission of role.permissions) permissions.add(permission)
-    }
-  }
+  for (const role of roles) for (const permission of role.permissions) permissions.add(permission)
   if (permissions.has('administrator')) return permissionNames
 
   if (channel) {
-    for (const level of [channel.parentId, channel.id]) applyOverwrites(permissions, world, member, level)
+    const theirs = roles.filter((role) => !role.isEveryone).map((role) => role.id)
+    for (const level of [channel.parentId, channel.id]) {
+      applyOverwrites(permissions, world, { userId: member.userId, roleIds: theirs }, level)
+    }
     if (!permissions.has('channel.view')) return nothing
   }
   if (member.timedOutUntil !== null && new Date(member.timedOutUntil).getTime() > now) {
@@ -30,7 +43,9 @@ export function mayDo(world: AuthoritySnapshot, member: Grant, place: string | u
   return permissionNames.filter((name) => permissions.has(name))
 }
 
-function applyOverwrites(permissions: Set<string>, world: AuthoritySnapshot, member: Grant, level: string | null) {
+type Holder = Pick<Grant, 'userId' | 'roleIds'>
+
+function applyOverwrites(permissions: Set<string>, world: AuthoritySnapshot, member: Holder, level: string | null) {
   const here = world.overrides.filter((one) => one.channelId === level)
   const everyone = world.roles.find((role) => role.isEveryone)
 

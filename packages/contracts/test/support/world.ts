@@ -13,6 +13,7 @@ import {
 /** The time at which the generated worlds are looked at. */
 export const NOW = Date.parse('2026-06-01T12:00:00.000Z')
 const LATER = '2026-06-01T12:00:01.000Z'
+const RIGHT_NOW = '2026-06-01T12:00:00.000Z'
 const EARLIER = '2026-06-01T11:59:59.000Z'
 const MADE = '2026-01-01T00:00:00.000Z'
 
@@ -22,6 +23,7 @@ const CATEGORIES = ['category-1', 'category-2']
 const CHANNELS = ['channel-1', 'channel-2', 'channel-3', 'channel-4']
 const MEMBERS = ['member-1', 'member-2', 'member-3', 'member-4']
 export const EVERYONE = 'role-everyone'
+const GONE = 'role-gone'
 
 // The permissions that decide most come up most.
 const anyOf = (names: readonly Permission[], heavy: readonly Permission[]) =>
@@ -45,13 +47,16 @@ const rolePermissions = fc
   )
   .map(([names, dice]): Permission[] => (dice === 0 ? ['administrator', ...names] : names))
 
-const role = (id: string, permissions: Permission[], position: number): Role => ({
+// A role asks for a second factor one time in four.
+const mfaDice = fc.tuple(...ROLES.map(() => fc.integer({ min: 0, max: 3 })))
+
+const role = (id: string, permissions: Permission[], position: number, requireMfa = false): Role => ({
   id,
   name: id,
   colour: null,
   position,
   permissions,
-  requireMfa: false,
+  requireMfa,
   isEveryone: id === EVERYONE,
   createdAt: MADE,
 })
@@ -70,14 +75,14 @@ const channel = (id: string, type: Channel['type'], parentId: string | null, pos
 const override = fc.record({
   channelId: fc.constantFrom(...CATEGORIES, ...CHANNELS),
   target: fc.constantFrom(
-    ...[EVERYONE, ...ROLES].map((targetId) => ({ targetKind: 'role' as const, targetId })),
+    ...[EVERYONE, ...ROLES, GONE].map((targetId) => ({ targetKind: 'role' as const, targetId })),
     ...MEMBERS.map((targetId) => ({ targetKind: 'member' as const, targetId })),
   ),
   allow: inChannel,
   deny: inChannel,
 })
 
-/** A server: roles, categories, channels and overrides; sometimes with an owner. */
+/** A server: roles, categories, channels and overrides; sometimes with an owner, sometimes asking for second factors. */
 export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
   .record({
     everyone: rolePermissions,
@@ -88,8 +93,10 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
       selector: ({ channelId, target }) => `${channelId} ${target.targetId}`,
     }),
     ownerId: fc.option(fc.constantFrom(...MEMBERS), { freq: 3 }),
+    mfaDice,
+    serverDice: fc.integer({ min: 0, max: 5 }),
   })
-  .map(({ everyone, roles, parents, overrides, ownerId }) => ({
+  .map(({ everyone, roles, parents, overrides, ownerId, mfaDice, serverDice }) => ({
     version: 1,
     ownerId,
     server: {
@@ -97,12 +104,15 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
       description: null,
       iconId: null,
       registrationMode: 'open',
-      requireMfa: false,
+      requireMfa: serverDice === 0,
       requireModerationReason: false,
       limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
       createdAt: MADE,
     },
-    roles: [role(EVERYONE, everyone, 0), ...roles.map((permissions, i) => role(ROLES[i]!, permissions, i + 1))],
+    roles: [
+      role(EVERYONE, everyone, 0),
+      ...roles.map((permissions, i) => role(ROLES[i]!, permissions, i + 1, mfaDice[i] === 0)),
+    ],
     channels: [
       ...CATEGORIES.map((id, i) => channel(id, 'category', null, i)),
       ...CHANNELS.map((id, i) => channel(id, 'text', parents[i]!, i)),
@@ -110,15 +120,26 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
     overrides: overrides.map(({ target, ...rest }): Override => ({ ...rest, ...target })),
   }))
 
-/** A member of it; also with a role that is gone, banned, or timed out until now, before or after. */
-export const grants: fc.Arbitrary<Grant> = fc.record({
-  userId: fc.constantFrom(...MEMBERS),
-  kind: fc.constantFrom('user', 'bot'),
-  standing: fc.constantFrom('active', 'active', 'active', 'active', 'active', 'active', 'banned', 'left', 'deleted'),
-  timedOutUntil: fc.constantFrom(null, null, null, EARLIER, LATER),
-  mfa: fc.boolean(),
-  roleIds: fc.subarray([...ROLES, 'role-gone']),
-})
+const scopes = fc.oneof(
+  { weight: 5, arbitrary: fc.constantFrom(null, undefined) },
+  { weight: 1, arbitrary: rolePermissions },
+)
+
+/**
+ * A member of it, a person or a bot; also with a role that is gone, banned, timed out until now, before or after, or
+ * with an API token.
+ */
+export const grants: fc.Arbitrary<Grant> = fc
+  .record({
+    userId: fc.constantFrom(...MEMBERS),
+    kind: fc.constantFrom('user', 'bot'),
+    standing: fc.constantFrom('active', 'active', 'active', 'active', 'active', 'active', 'banned', 'left', 'deleted'),
+    timedOutUntil: fc.constantFrom(null, null, null, null, EARLIER, RIGHT_NOW, LATER),
+    mfa: fc.boolean(),
+    roleIds: fc.subarray([...ROLES, GONE]),
+    scopes,
+  })
+  .map(({ scopes, ...grant }) => (scopes === undefined ? grant : { ...grant, scopes }))
 
 /** Where something is asked: nowhere in particular, somewhere, or in a channel that isn't there. */
 export const places = fc.constantFrom(undefined, ...CATEGORIES, ...CHANNELS, ...CHANNELS, 'channel-gone')
