@@ -32,6 +32,7 @@ const commands = {
   check: ['tools/check.ts'],
   lint: ['node_modules/.bin/biome', 'check'],
   typecheck: ['tools/check.ts', 'typecheck'],
+  conntext: ['apps/server/src/cli/main.ts'],
   demo: ['tests/demo.ts'],
   bench: ['bench/main.ts'],
   openapi: ['apps/server/src/openapi/main.ts'],

@@ -25,8 +25,12 @@ const packageEdges: Record<string, readonly string[] | 'any package'> = {
 }
 const commonEdges = ['kernel', 'contracts']
 
-/** Single entries of an app that somebody besides apps/server needs. */
-const appEntries = new Map([['tools', new Set(['@conntext/realtime/worker'])]])
+/** Single entries of an app that somebody needs besides the service itself. */
+const appEntries = new Map([
+  ['tools', new Set(['@conntext/realtime/worker'])],
+  // What an operator's commands do to accounts and keys.
+  ['apps/server', new Set(['@conntext/auth/admin', '@conntext/system/admin'])],
+])
 
 /** Generated data that belongs to no workspace. */
 const sharedFiles = new Set(['openapi/conntext.json'])

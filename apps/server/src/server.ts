@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
-import { openDataDirectory, readOrCreateSecret } from '@conntext/embedded'
+import { openDataDirectory } from '@conntext/embedded'
 import { ConfigError, createLogger, type Logger } from '@conntext/kernel'
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
 import type { ServerConfig } from './config.ts'
+import { makeMasterKey, masterKeys, settleMasterKey } from './master-key.ts'
 import { createServices } from './services.ts'
 import { openSetupCode, type SetupCode } from './setup-code.ts'
 import { openStores } from './stores.ts'
@@ -31,16 +32,17 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     if (firstStart) say(`making a new server in ${data.path}`)
     const setupCode = openSetupCode(data, config.setupCode, firstStart)
     // Made last: while it is missing, the first start has not been completed.
-    const masterKey = Buffer.from(readOrCreateSecret(data, 'master-key', 32), 'base64url')
+    makeMasterKey(data)
     say('starting the databases')
-    const stores = await openStores({ config, data, masterKey, log })
+    const stores = await openStores({ config, data, log })
     started.push({ name: 'stores', stop: stores.close })
+    await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
     const { services, gateway, voiceStatus } = createServices({
       config,
       stores,
       bus,
-      masterKey,
+      masterKey: () => masterKeys(data),
       setupCode,
       version: manifest.version,
       openapi,

@@ -4,6 +4,7 @@ import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/con
 import { createGateway } from '@conntext/gateway'
 import { callPort, type Service } from '@conntext/http'
 import { createLogger, randomToken } from '@conntext/kernel'
+import type { MasterKey } from '@conntext/keyring'
 import { createMessagingService } from '@conntext/messaging'
 import { createRealtimeService } from '@conntext/realtime'
 import { createSystemService } from '@conntext/system'
@@ -15,7 +16,7 @@ export type Deps = {
   config: ServerConfig
   stores: Stores
   bus: Bus
-  masterKey: Uint8Array
+  masterKey: MasterKey
   setupCode: Pick<SetupCode, 'read' | 'discard'>
   version: string
   /** The OpenAPI document that the gateway serves and reads its routes' rules from. */

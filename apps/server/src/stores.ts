@@ -12,8 +12,15 @@ import {
   provisionServerDetails,
   SERVER_DETAILS,
 } from '@conntext/db-server-details'
-import { type DataDirectory, readOrCreateSecret, startClickHouse, startPostgres, supervise } from '@conntext/embedded'
-import { ConfigError, deriveKey, type Logger, randomToken } from '@conntext/kernel'
+import {
+  type DataDirectory,
+  readOrCreateSecret,
+  type Subdirectories,
+  startClickHouse,
+  startPostgres,
+  supervise,
+} from '@conntext/embedded'
+import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
 import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
 
@@ -30,7 +37,7 @@ export type Stores = {
   close(): Promise<void>
 }
 
-type Options = { config: ServerConfig; data: DataDirectory; masterKey: Uint8Array; log: Logger }
+type Options = { config: ServerConfig; data: DataDirectory; log: Logger }
 
 /** Starts the engines under the data directory, and again should one end by itself; brings their schemas up to date, and opens them as each service. */
 export async function openStores(options: Options): Promise<Stores> {
@@ -54,28 +61,34 @@ async function closeAll(closers: Closers): Promise<void> {
   for (const closer of closers.splice(0).reverse()) await closer()
 }
 
-async function openPostgres({ data, masterKey, log }: Options, closers: Closers) {
-  const superuserPassword = readOrCreateSecret(data, 'postgres-password', 32)
+/** Where the embedded Postgres keeps its data, and what its superuser proves themselves with. */
+export const postgresOf = (data: Subdirectories) => ({
+  directory: `${data.path}/postgres`,
+  superuserPassword: readOrCreateSecret(data, 'postgres-password', 32),
+})
+
+async function openPostgres({ data, log }: Options, closers: Closers) {
+  const place = postgresOf(data)
   const start = (port?: number) =>
     startPostgres({
-      directory: `${data.path}/postgres`,
-      superuserPassword,
+      ...place,
       log: (line) => log.debug({ line }, 'postgres'),
       ...(port === undefined ? {} : { port }),
     })
   const engine = await supervise(start, { name: 'postgres', log: (line) => log.error({ line }, 'postgres') })
   closers.push(() => engine.stop())
   const postgres = engine.current()
-  // The services' users get their passwords anew at each start, so nothing has to remember them.
-  const password = (service: string) => deriveKey(masterKey, `postgres/${service}`).toString('base64url')
+  // The services' users get new passwords at each start, so nothing has to remember them.
+  const passwords = { auth: randomToken(), system: randomToken(), messaging: randomToken(), realtime: randomToken() }
   await createDatabase(postgres.url('postgres'), SERVER_DETAILS)
   await createDatabase(postgres.url('postgres'), COMMUNICATIONS)
   const serverDetails = postgres.url(SERVER_DETAILS)
   const communications = postgres.url(COMMUNICATIONS)
   await Promise.all([migrateServerDetails(serverDetails), migrateCommunications(communications)])
-  await provisionServerDetails(serverDetails, { auth: password('auth'), system: password('system') })
-  await provisionCommunications(communications, { messaging: password('messaging'), realtime: password('realtime') })
-  const url = (database: string, service: string) => postgres.url(database, `conntext_${service}`, password(service))
+  await provisionServerDetails(serverDetails, passwords)
+  await provisionCommunications(communications, passwords)
+  const url = (database: string, service: keyof typeof passwords) =>
+    postgres.url(database, `conntext_${service}`, passwords[service])
   const auth = openServerDetails({ url: url(SERVER_DETAILS, 'auth'), applicationName: 'conntext auth' })
   const system = openServerDetails({ url: url(SERVER_DETAILS, 'system'), applicationName: 'conntext system' })
   const messaging = openCommunications({

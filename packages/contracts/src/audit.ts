@@ -69,6 +69,7 @@ export const auditCatalogue = {
       severity: 'notice',
     },
     'passkey.added': { title: 'A passkey was added', target: 'passkey', data: Fields({ userId: text }) },
+    'passkey.renamed': { title: 'A passkey was given another name', target: 'passkey', data: Fields({ userId: text }) },
     'passkey.removed': {
       title: 'A passkey was removed',
       target: 'passkey',
@@ -172,7 +173,7 @@ export const auditCatalogue = {
     'keys.rotated': {
       title: 'What is sealed was sealed anew',
       target: 'server',
-      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean() }),
+      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean(), signingKeyId: Type.Optional(text) }),
       severity: 'notice',
     },
     'server.claimed': { title: 'The server got its owner', target: 'user', data: None, severity: 'notice' },

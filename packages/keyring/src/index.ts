@@ -1,4 +1,5 @@
 export * from './errors.ts'
+export * from './existing.ts'
 export * from './keyring.ts'
 export * from './master.ts'
 export { type DataKeyRow, listDataKeys } from './queries.ts'

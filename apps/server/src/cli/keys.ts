@@ -1,0 +1,110 @@
+import { authKeys, authSealed, pruneSigningKeys, recordKeysRotated, rotateSigningKey } from '@conntext/auth/admin'
+import { type Logger, StartError, systemClock } from '@conntext/kernel'
+import {
+  countSealed,
+  deleteUnusedKeys,
+  type Keyring,
+  listDataKeys,
+  openKeyring,
+  reseal,
+  type SealedPlaces,
+  TAKEN_UP_WITHIN_MS,
+} from '@conntext/keyring'
+import { recordKeysRotated as recordOfSystem, systemKeys, systemSealed } from '@conntext/system/admin'
+import { changeMasterKey, type Transaction, whileNobodyRotates } from '../master-key.ts'
+import type { Place } from './place.ts'
+
+type Say = (line: string) => void
+type Told = { log: Logger; say: Say }
+type Rotating = { service: string; keyring: Keyring; places: SealedPlaces; keyId: string; values: number }
+
+const services = [
+  { keys: authKeys, places: authSealed },
+  { keys: systemKeys, places: systemSealed },
+]
+
+/**
+ * Seals everything anew under new data keys, while the server goes on. With `signing`, the key that signs access tokens
+ * is followed by a new one as well; with `master`, the data keys are wrapped under a new master key.
+ * @throws StartError when another rotation is under way, or the master key isn't this database's
+ */
+export async function rotateKeys(place: Place, what: { master: boolean; signing: boolean }, told: Told): Promise<void> {
+  const done = await whileNobodyRotates(place.db, async () => {
+    const rotating = await renewAll(place, told.log)
+    await sealAnew(place, rotating, told.say)
+    await finish(place, rotating, what, told.say)
+    return true
+  })
+  if (!done) throw new StartError('Another rotation is under way. Wait for it to end.')
+}
+
+async function renewAll({ db, masterKey }: Place, log: Logger): Promise<Rotating[]> {
+  const keyrings = await Promise.all(services.map(({ keys }) => openKeyring({ ...keys, db, masterKey, log })))
+  return Promise.all(
+    keyrings.map(async (keyring, index) => {
+      const keyId = await db.transaction((tx) => keyring.renew(tx))
+      await keyring.look()
+      const { keys, places } = services[index]!
+      return { service: keys.service, keyring, places, keyId, values: 0 }
+    }),
+  )
+}
+
+async function sealAnew({ db, running }: Place, rotating: Rotating[], say: Say): Promise<void> {
+  if (running) {
+    // What it seals after that is under the new keys.
+    say('waiting for the running server to take up the new keys')
+    await Bun.sleep(TAKEN_UP_WITHIN_MS)
+  }
+  for (const one of rotating) {
+    const { values, unreadable } = await reseal(db, one.keyring, one.keyId, one.places)
+    one.values = values
+    say(`${one.service}: ${values} values sealed anew`)
+    if (unreadable > 0) say(`${one.service}: ${unreadable} values could not be opened, and stay as they are`)
+    const deleted = await deleteUnusedKeys(db, one.keyring, one.places)
+    if (deleted > 0) say(`${one.service}: ${deleted} retired keys deleted`)
+  }
+}
+
+async function finish(
+  { db, data }: Place,
+  [auth, system]: Rotating[],
+  { master, signing }: { master: boolean; signing: boolean },
+  say: Say,
+): Promise<void> {
+  const now = systemClock.now()
+  const within = async (tx: Transaction) => {
+    const signingKey = signing ? await rotateSigningKey(tx, auth!.keyring, now) : undefined
+    const rotated = { values: auth!.values, masterKey: master, ...(signingKey && { signingKeyId: signingKey.id }) }
+    await recordKeysRotated(tx, auth!.keyring, rotated)
+    await recordOfSystem(tx, { values: system!.values, masterKey: master })
+    if (signingKey) say(`a new signing key is published, and signs from ${signingKey.signsFrom.toISOString()} on`)
+  }
+  await pruneSigningKeys(db, now)
+  if (!master) return db.transaction(within)
+  await changeMasterKey(data, db, within)
+  say('the data keys are wrapped under a new master key; older backups need the old one, which is no longer here')
+}
+
+/** One line for each data key: no secrets. */
+export async function listKeys({ db }: Place): Promise<string[]> {
+  const lines = [['service', 'key', 'made', 'state', 'values']]
+  for (const { keys, places } of services) {
+    const counts = await countSealed(db, places)
+    for (const { id, purpose, createdAt, retiredAt } of await listDataKeys(db, keys.table)) {
+      const state = purpose === 'hash' ? 'hashes' : retiredAt ? `retired ${retiredAt.toISOString()}` : 'seals'
+      lines.push([keys.service, id, createdAt.toISOString(), state, String(counts.get(id) ?? 0)])
+    }
+  }
+  return aligned(lines)
+}
+
+function aligned(lines: string[][]): string[] {
+  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
+  return lines.map((line) =>
+    line
+      .map((text, column) => text.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  )
+}
