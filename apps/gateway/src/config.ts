@@ -15,7 +15,7 @@ export type GatewayConfig = {
   maxUrlBytes: number
   /** Of bodies on JSON routes; uploads are bounded by the service that takes them. */
   maxJsonBytes: number
-  /** Requests by account, by address (IPv6: by /64), and to the routes that take credentials, by address. */
+  /** Requests by account or API token, by address (IPv6: by /64), and to the routes that take credentials, by address. */
   rates: { account: Rate; address: Rate; credentials: Rate }
   /** Clients whose rate is remembered; the least recent are forgotten first. */
   maxBuckets: number

@@ -52,12 +52,13 @@ export async function testAuthority(bus: Bus) {
   }
   const announce = (change: AuthorityChange) => bus.publish(subjects.authority, JSON.stringify(change))
   const apiTokens = new Map<string, ApiToken>()
+  const revoked: { id: string; revokedAt: string }[] = []
   const port: Pick<AuthPort, Offered> = {
     authority: async () => structuredClone(snapshot),
     grant: async ({ userId }) => grants.get(userId) ?? null,
     grants: async ({ userIds }) => userIds.flatMap((id) => grants.get(id) ?? []),
     keys: async () => keys,
-    revokedSessions: async () => ({ sessions: [] }),
+    revokedSessions: async () => ({ sessions: [...revoked] }),
     identifyToken: async ({ token }) => apiTokens.get(token) ?? null,
     ownUser: async ({ userId }) =>
       grants.has(userId)
@@ -123,6 +124,11 @@ export async function testAuthority(bus: Bus) {
       apiTokens.set(token, { tokenId, userId, scopes, expiresAt })
       return { token, tokenId }
     },
+    /** As `revoke`, and the bus loses the news. */
+    revokeSilently(sessionId: string) {
+      for (const [token, { tokenId }] of apiTokens) if (tokenId === sessionId) apiTokens.delete(token)
+      revoked.push({ id: sessionId, revokedAt: new Date().toISOString() })
+    },
     async setGrant(userId: string, change: Partial<Grant>) {
       grants.set(userId, { ...grants.get(userId)!, ...change })
       await announce({ userId })
@@ -143,7 +149,9 @@ export async function testAuthority(bus: Bus) {
       await this.changed()
       return channel
     },
+    /** Ends a session or an API token, by its id. */
     async revoke(sessionId: string, userId: string) {
+      this.revokeSilently(sessionId)
       await bus.publish(subjects.sessionRevoked, JSON.stringify({ sessionId, userId }))
     },
   }

@@ -1,5 +1,5 @@
 import { Authority, type AuthorityChange, channelStream, closeCodes, type Grant } from '@conntext/contracts'
-import type { Guard } from '@conntext/http'
+import { type Guard, memberRefusal } from '@conntext/http'
 import { answerWithin, type Clock, type Logger } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
 import type { Connections } from '../sockets/connections.ts'
@@ -20,6 +20,10 @@ export type AccessOptions = {
 }
 
 type Move = { connection: Connection; visibility: Visibility }
+
+// Each connection is worth what it came with: two of one account may see different channels.
+const within = ({ identity }: Connection, grant: Grant): Grant =>
+  identity && identity.scopes !== null ? { ...grant, scopes: identity.scopes } : grant
 
 const empty = () =>
   new View(
@@ -162,7 +166,7 @@ export class Access {
           if (connection.grantVersion !== version) continue
           if (grant === undefined) connection.close(closeCodes.tryAgainLater, 'your roles could not be read; resume')
           else if (grant?.standing !== 'active') connection.expel(closeCodes.sessionRevoked, 'no longer a member')
-          else if (connection.grant) connection.grant = grant
+          else if (connection.grant) connection.grant = within(connection, grant)
         }
       }),
     )
@@ -205,6 +209,11 @@ export class Access {
     for (const connection of concerned) {
       const before = connection.visibility
       if (!connection.open || !before) continue
+      const refusal = memberRefusal(view.authority, connection.grant!)
+      if (refusal) {
+        connection.expel(closeCodes.sessionRevoked, refusal.title)
+        continue
+      }
       const after = view.visibility(connection.grant!)
       const frames = known.get(before) ?? new Map<Visibility, string | undefined>()
       known.set(before, frames)

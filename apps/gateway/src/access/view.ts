@@ -68,9 +68,9 @@ export class View {
 
   visibility(grant: Grant): Visibility {
     if (this.#special.has(grant.userId)) return this.#see(grant)
-    const roles = grant.standing === 'active' ? [...grant.roleIds].sort().join() : grant.standing
-    const known = this.#byRoles.get(roles) ?? this.#see(grant)
-    this.#byRoles.set(roles, known)
+    const key = sightKey(grant)
+    const known = this.#byRoles.get(key) ?? this.#see(grant)
+    this.#byRoles.set(key, known)
     return known
   }
 
@@ -101,6 +101,12 @@ export class View {
     }
     return visibility
   }
+}
+
+/** All that decides what somebody sees for whom nothing counts but their roles. */
+function sightKey({ standing, kind, mfa, roleIds, scopes }: Grant): string {
+  const blind = scopes && !scopes.includes('channel.view') && !scopes.includes('administrator')
+  return [standing, blind ? 'blind' : 'seeing', mfa || kind === 'bot' ? 'mfa' : kind, ...[...roleIds].sort()].join()
 }
 
 export function difference(before: Visibility, after: Visibility): Difference | undefined {

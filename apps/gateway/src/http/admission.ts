@@ -1,4 +1,4 @@
-import { accessErrors, type Guard, requestErrors } from '@conntext/http'
+import { accessErrors, type Guard, type Identity, requestErrors } from '@conntext/http'
 import type { GatewayConfig } from '../config.ts'
 import { type Allowance, RateLimiter } from '../rate-limit.ts'
 import { addressKey } from './address.ts'
@@ -24,6 +24,9 @@ export type Applicant = {
   token: string | undefined
   operation: Operation | undefined
 }
+
+// A program that runs wild must not keep the person out in whose name it acts.
+const payer = ({ userId, sessionId, scopes }: Identity): string => (scopes === null ? userId : sessionId)
 
 export const tooMany = (allowance: Allowance) =>
   requestErrors.tooMany({ detail: 'Slow down.', retryAfter: allowance.retryAfter })
@@ -65,7 +68,7 @@ export function createAdmission(config: GatewayConfig, guard: Guard, now?: () =>
       const key = addressKey(address)
       if (badTokens.exhausted(key)) throw requestErrors.tooMany({ detail: 'Too many bad tokens.', retryAfter: 1 })
       const identity = await guard.identify(token)
-      if (identity) return charge(accounts.take(identity.userId))
+      if (identity) return charge(accounts.take(payer(identity)))
       badTokens.take(key)
       charge(byAddress(address))
       throw accessErrors.unauthenticated('The token is not valid, or no longer.')

@@ -8,8 +8,8 @@ import {
   streamChannel,
   userStream,
 } from '@conntext/contracts'
-import { accessErrors, type Guard, type Identity } from '@conntext/http'
-import type { AppError } from '@conntext/kernel'
+import { accessErrors, type Guard, type Identity, memberRefusal } from '@conntext/http'
+import { AppError } from '@conntext/kernel'
 import type { Access } from '../access/access.ts'
 import type { View, Visibility } from '../access/view.ts'
 import type { GatewayConfig } from '../config.ts'
@@ -60,18 +60,33 @@ export async function identify(
   deps.connections.identified(connection, identity)
   // A session that ended while the token was being looked at was not known here then, and is known there now.
   if (!(await deps.guard.identify(frame.token))) return badToken()
-  const user = await deps.auth.ownUser({ userId: identity.userId })
+  const [grant, user] = await Promise.all([
+    deps.guard.grant(identity.userId),
+    deps.auth.ownUser({ userId: identity.userId }),
+  ])
+  if (grant?.standing === 'left') return noMember(accessErrors.notAMember())
   if (!user) return badToken()
   const cursors = cursorsOf(frame, identity)
-  const outlook = await settle(deps, connection, identity, cursors, (found) => {
-    begin(deps, connection, { user, cursors, outlook: found, resumed: frame.cursors !== undefined })
+  const settled = await settle(deps, connection, identity, cursors, (found) => {
+    begin(deps, connection, {
+      user: shownTo(identity, user),
+      cursors,
+      outlook: found,
+      resumed: frame.cursors !== undefined,
+    })
     reply()
     deps.replay.step(connection)
   })
-  if (outlook === 'not a member') return badToken()
+  if (settled instanceof AppError) return noMember(settled)
   await deps.replay.finish(connection)
   return undefined
 }
+
+// Of its owner's account an API token gets to know what everybody does.
+const shownTo = ({ scopes }: Identity, user: OwnUser): OwnUser =>
+  scopes === null ? user : { ...user, email: null, emailVerified: false }
+
+const noMember = (error: AppError): Refusal => refusal(error, closeCodes.authenticationFailed, error.title)
 
 const badToken = (): Refusal =>
   refusal(accessErrors.unauthenticated('The token is not valid.'), closeCodes.authenticationFailed, 'bad token')
@@ -92,17 +107,18 @@ async function settle(
   identity: Identity,
   cursors: Map<string, number>,
   then: (outlook: Outlook) => void,
-): Promise<'done' | 'gone' | 'not a member'> {
+): Promise<'done' | 'gone' | AppError> {
   const own = [SERVER_STREAM, userStream(identity.userId)]
   for (;;) {
     await access.settled()
     // Looked at in every round: once the gateway stops, nothing here waits any more.
     if (!connection.open) return 'gone'
     const version = connection.grantVersion
-    const grant = await guard.grant(identity.userId)
-    if (grant?.standing !== 'active') return 'not a member'
+    const grant = await guard.grantOf(identity)
     if (access.gate.closed) continue
     const view = access.view
+    const refused = memberRefusal(view.authority, grant)
+    if (refused || !grant) return refused ?? accessErrors.notAMember()
     const visibility = view.visibility(grant)
     const streams = [...own, ...visibility.streams]
     await hub.open(streams)

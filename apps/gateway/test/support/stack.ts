@@ -21,6 +21,8 @@ export type StackOptions = {
   /** Changes what the ports answer. */
   ports?: (ports: GatewayDeps['ports']) => GatewayDeps['ports']
   upstreams?: Partial<GatewayDeps['upstreams']>
+  /** Another instance of the same server: it shares the bus and the accounts, and no more. */
+  beside?: { bus: Bus; authority: Awaited<ReturnType<typeof testAuthority>> }
 }
 
 const UNLIMITED = { perSecond: 0, burst: 0 }
@@ -34,8 +36,8 @@ const emptyStreams: Pick<SystemPort, 'streamHeads' | 'streamEvents'> = {
 
 /** A gateway on a port of its own, in front of small services, with real tokens and real sockets. */
 export async function startStack(options: StackOptions = {}) {
-  const bus = createMemoryBus(silentLogger)
-  const authority = await testAuthority(bus)
+  const bus = options.beside?.bus ?? createMemoryBus(silentLogger)
+  const authority = options.beside?.authority ?? (await testAuthority(bus))
   const log = silentLogger
   let skewMs = 0
   // The guard's clock alone, so that its caches can be made to run out.
@@ -93,6 +95,7 @@ export async function startStack(options: StackOptions = {}) {
     port,
     bus,
     authority,
+    guard,
     health,
     gateway,
     connect,
