@@ -8,31 +8,31 @@ export type EffectiveQuery = Static<typeof EffectiveQuery>
 
 const RoleIds = Type.Array(Id)
 
-const hidingReasons = [
-  Shape('DecidedByNobody', {
-    kind: Type.Literal('notGranted', { description: 'No role and no override grants it' }),
+const NotGranted = Shape('DecidedByNobody', {
+  kind: Type.Literal('notGranted', { description: 'No role and no override grants it' }),
+})
+const MissingMfa = Shape('DecidedByMissingMfa', {
+  kind: Type.Literal('mfa', { description: 'The second factor is missing' }),
+  roleIds: Type.Array(Id, {
+    description: 'The roles that would grant it to somebody with a second factor; none where the server asks for one',
   }),
-  Shape('DecidedByMissingMfa', {
-    kind: Type.Literal('mfa', { description: 'The second factor is missing' }),
-    roleIds: Type.Array(Id, {
-      description: 'The roles that would grant it to somebody with a second factor; none where the server asks for one',
-    }),
-  }),
-  Shape('DecidedByOverride', {
-    kind: Type.Literal('override', { description: 'A channel, or its category, allows or denies it' }),
-    channelId: Type.String({ ...Id, description: 'The channel, or its category' }),
-    targetKind: Enumeration(['role', 'member']),
-    targetIds: Type.Array(Id, { minItems: 1, description: 'The member, or those of their roles that together decide' }),
-    effect: Enumeration(['allow', 'deny']),
-  }),
-]
-const HidingReason = Type.Union(hidingReasons)
+})
+const ByOverride = Shape('DecidedByOverride', {
+  kind: Type.Literal('override', { description: 'A channel, or its category, allows or denies it' }),
+  channelId: Type.String({ ...Id, description: 'The channel, or its category' }),
+  targetKind: Enumeration(['role', 'member']),
+  targetIds: Type.Array(Id, { minItems: 1, description: 'The member, or those of their roles that together decide' }),
+  effect: Enumeration(['allow', 'deny']),
+})
+const HidingReason = Type.Union([NotGranted, MissingMfa, ByOverride])
 export type HidingReason = Static<typeof HidingReason>
 
 /** What decided whether somebody may do something: the last word on it, in the order of the rules. */
 export const DecisionReason = Type.Union(
   [
-    ...hidingReasons,
+    NotGranted,
+    MissingMfa,
+    ByOverride,
     Shape('DecidedByOwnership', { kind: Type.Literal('owner') }),
     Shape('DecidedByAdministrator', {
       kind: Type.Literal('administrator', { description: 'These roles grant everything' }),
