@@ -7,7 +7,7 @@ import type { Guard } from './guard.ts'
 import { type Idempotency, IdempotencyHeaders } from './idempotency.ts'
 
 /** Records that somebody was refused; never fails and never waits. */
-export type Refused = (caller: Caller, permission: Permission, route: string) => void
+export type Refused = (caller: Caller, permission: Requirement | 'owner', route: string) => void
 
 export type AccessOptions = {
   guard: Guard

@@ -1,28 +1,29 @@
-import type { AuthoritySnapshot, AuthPort, Grant } from '@conntext/contracts'
-import {
-  newServerSettings,
-  type ServerDetails,
-  type ServerDetailsExecutor,
-  toChannel,
-  toOverride,
-  toServerInfo,
-} from '@conntext/db-server-details'
+import type { AuthPort } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
 import { createHealth, outboxProbe, postgresProbe } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
 import type { OutboxRelay } from '@conntext/outbox'
 import { jsonWebKeySet } from '../keys/access-tokens.ts'
-import { toRole } from '../roles/roles.ts'
+import type { Membership } from '../membership/service.ts'
 import { listRevokedSessions } from '../sessions/queries.ts'
 import { createTokenIdentification } from '../tokens/identify.ts'
+import { listRevokedApiTokens } from '../tokens/queries.ts'
 import { findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
-import { findSettings, findState, listAllChannels, listAllRoles, listGrants, listOverrides } from './queries.ts'
+import { listGrants } from './queries.ts'
+import { readSnapshot, toGrant } from './snapshot.ts'
 
-type Dependencies = { db: ServerDetails; relay: OutboxRelay; clock: Clock; tokenHash: KeyedHash }
+type Dependencies = {
+  db: ServerDetails
+  relay: OutboxRelay
+  clock: Clock
+  tokenHash: KeyedHash
+  membership: Pick<Membership, 'join'>
+}
 
 /** What the other services, and this one's own guard, ask of auth. */
-export function createAuthPort({ db, relay, clock, tokenHash }: Dependencies): AuthPort {
+export function createAuthPort({ db, relay, clock, tokenHash, membership }: Dependencies): AuthPort {
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
   const outbox = outboxProbe({
     lag: () => relay.lag(),
@@ -37,12 +38,14 @@ export function createAuthPort({ db, relay, clock, tokenHash }: Dependencies): A
       db.transaction((tx) => readSnapshot(tx), { isolationLevel: 'repeatable read', accessMode: 'read only' }),
     grant: async ({ userId }) => (await grants([userId]))[0] ?? null,
     grants: ({ userIds }) => grants(userIds),
-    keys: () => jsonWebKeySet(db),
+    keys: () => jsonWebKeySet(db, clock.now()),
     async revokedSessions({ seconds }) {
-      const rows = await listRevokedSessions(db, new Date(clock.now().getTime() - seconds * 1000))
+      const since = new Date(clock.now().getTime() - seconds * 1000)
+      const rows = (await Promise.all([listRevokedSessions(db, since), listRevokedApiTokens(db, since)])).flat()
       return { sessions: rows.map((row) => ({ id: row.id, revokedAt: row.revokedAt!.toISOString() })) }
     },
     identifyToken: createTokenIdentification({ db, clock, tokenHash }),
+    join: (request) => membership.join(request),
     async ownUser({ userId }) {
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
@@ -50,28 +53,3 @@ export function createAuthPort({ db, relay, clock, tokenHash }: Dependencies): A
     health: createHealth('auth', [postgresProbe(db, 'Server Details'), outbox], clock),
   }
 }
-
-async function readSnapshot(tx: ServerDetailsExecutor): Promise<AuthoritySnapshot> {
-  const state = await findState(tx)
-  const settings = await findSettings(tx)
-  const roles = (await listAllRoles(tx)).map(toRole)
-  const everyone = roles.find((role) => role.isEveryone)!
-  return {
-    version: state.version + (settings?.version ?? 0),
-    ownerId: state.ownerId,
-    // Until system has written its first settings, those that it is going to write.
-    server: toServerInfo(settings ?? { ...newServerSettings, createdAt: new Date(everyone.createdAt) }),
-    roles,
-    channels: (await listAllChannels(tx)).map(toChannel),
-    overrides: (await listOverrides(tx)).map(toOverride),
-  }
-}
-
-const toGrant = (row: Awaited<ReturnType<typeof listGrants>>[number]): Grant => ({
-  userId: row.userId,
-  kind: row.kind,
-  standing: row.standing,
-  timedOutUntil: row.timedOutUntil?.toISOString() ?? null,
-  mfa: row.mfa,
-  roleIds: row.roleIds,
-})

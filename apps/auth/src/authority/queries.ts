@@ -36,6 +36,14 @@ export async function raiseVersion(tx: ServerDetailsExecutor): Promise<void> {
     .where(eq(authorityState.id, STATE_ID))
 }
 
+/** Gives the server another owner, as a new version of the snapshot. */
+export async function setOwner(tx: ServerDetailsExecutor, ownerId: string): Promise<void> {
+  await tx
+    .update(authorityState)
+    .set({ ownerId, version: sql`${authorityState.version} + 1` })
+    .where(eq(authorityState.id, STATE_ID))
+}
+
 export async function findState(db: ServerDetailsExecutor) {
   const [state] = await db.select().from(authorityState).where(eq(authorityState.id, STATE_ID))
   return state!

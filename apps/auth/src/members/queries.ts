@@ -1,6 +1,7 @@
 import { memberRoles, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
 import type { PageRequest } from '@conntext/http'
-import { and, asc, eq, gt, inArray } from 'drizzle-orm'
+import { and, asc, eq, exists, gt, inArray, or, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
 import { roleIdsOfUser } from '../authority/queries.ts'
 import { type UserRow, userColumns } from '../users/queries.ts'
 
@@ -18,14 +19,41 @@ export type MemberRow = UserRow & {
   roleIds: string[]
 }
 
-/** Those in good standing, in the order in which they joined. */
-export const listMembers = (db: ServerDetailsExecutor, page: PageRequest): Promise<MemberRow[]> =>
+export type MemberFilter = { roleId?: string | undefined; prefix?: string | undefined }
+
+/** Those in good standing, in the order in which their accounts were made; `prefix` is in lower case. */
+export const listMembers = (
+  db: ServerDetailsExecutor,
+  page: PageRequest,
+  { roleId, prefix }: MemberFilter = {},
+): Promise<MemberRow[]> =>
   db
     .select(memberColumns)
     .from(users)
-    .where(and(eq(users.standing, 'active'), page.after ? gt(users.id, page.after) : undefined))
+    .where(
+      and(
+        eq(users.standing, 'active'),
+        page.after === undefined ? undefined : gt(users.id, page.after),
+        roleId === undefined ? undefined : hasRole(db, roleId),
+        prefix === undefined ? undefined : isNamed(prefix),
+      ),
+    )
     .orderBy(asc(users.id))
     .limit(page.limit + 1)
+
+const hasRole = (db: ServerDetailsExecutor, roleId: string) =>
+  exists(
+    db
+      .select({ one: sql`1` })
+      .from(memberRoles)
+      .where(and(eq(memberRoles.userId, users.id), eq(memberRoles.roleId, roleId))),
+  )
+
+// Members number some ten thousand at most: looking through their names takes milliseconds.
+const isNamed = (prefix: string) => {
+  const begins = (name: PgColumn) => sql`starts_with(lower(${name}), ${prefix})`
+  return or(sql`starts_with(${users.usernameKey}, ${prefix})`, begins(users.displayName), begins(users.nickname))
+}
 
 export async function findMember(db: ServerDetailsExecutor, id: string): Promise<MemberRow | undefined> {
   const [row] = await db

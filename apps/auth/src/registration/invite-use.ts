@@ -2,7 +2,7 @@ import type { SystemPort } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { AppError, type Logger } from '@conntext/kernel'
 import type { Changes } from '../changes.ts'
-import { userExists } from './queries.ts'
+import { isMember } from './queries.ts'
 
 type Dependencies = {
   db: ServerDetails
@@ -11,38 +11,44 @@ type Dependencies = {
   system: Pick<SystemPort, 'reserveInvite' | 'releaseInvite'>
 }
 
-/** An invite's use is system's, an account is ours: the use is taken first, and given back when no account comes of it. */
+/** `again`: the account is there already, and may have used an invite before. */
+export type InviteUse = { code: string; userId: string; again?: boolean }
+
+/** An invite's use is system's, an account is ours: the use is taken first, and given back when no member comes of it. */
 export function createInviteUse({ db, changes, log, system }: Dependencies) {
-  const giveBack = async (userId: string): Promise<void> => {
+  const release = (userId: string) => system.releaseInvite({ userId }).catch(() => changes.oweInviteRelease(userId))
+
+  const giveBack = async (userId: string, error: unknown): Promise<void> => {
     try {
-      // A commit whose answer was lost is a commit.
-      if (await userExists(db, userId)) return
-      await system.releaseInvite({ userId }).catch(() => changes.oweInviteRelease(userId))
+      // A commit whose answer was lost is a commit; after a refusal nothing was.
+      if (isRefusal(error) || !(await isMember(db, userId))) await release(userId)
     } catch (error) {
       log.error({ err: error, userId }, 'the use of an invite could not be given back')
     }
   }
 
-  const reserve = async (code: string, userId: string): Promise<string | null> => {
+  const reserve = async (use: InviteUse): Promise<string | null> => {
     try {
-      return (await system.reserveInvite({ code, userId })).roleId
+      return (await system.reserveInvite(use)).roleId
     } catch (error) {
       // A refusal took nothing. After any other failure nobody knows.
-      if (!(error instanceof AppError && error.status < 500)) await giveBack(userId)
+      if (!isRefusal(error)) await giveBack(use.userId, error)
       throw error
     }
   }
 
   return {
     /** @throws what `reserveInvite` or `make` throws; in either case no use is taken */
-    async during<T>(code: string, userId: string, make: (roleId: string | null) => Promise<T>): Promise<T> {
-      const roleId = await reserve(code, userId)
+    async during<T>(use: InviteUse, make: (roleId: string | null) => Promise<T>): Promise<T> {
+      const roleId = await reserve(use)
       try {
         return await make(roleId)
       } catch (error) {
-        await giveBack(userId)
+        await giveBack(use.userId, error)
         throw error
       }
     },
   }
 }
+
+const isRefusal = (error: unknown): boolean => error instanceof AppError && error.status < 500

@@ -6,5 +6,6 @@ export const roleErrors = defineErrors('role', {
   tooMany: { status: 409, title: 'The server has as many roles as it can' },
   everyoneFixed: { status: 409, title: 'Of @everyone only the permissions can be changed' },
   notBelowYours: { status: 403, title: 'The role is not below your own highest one' },
+  mfaNotHeld: { status: 403, title: 'Only who has a second factor asks others for one' },
   permissionNotHeld: { status: 403, title: 'You cannot grant a permission that you do not have' },
 })

@@ -1,10 +1,10 @@
-import { memberRoles, roles, type ServerDetailsExecutor } from '@conntext/db-server-details'
+import { roles, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import type { PageRequest } from '@conntext/http'
-import { and, asc, count, eq, gt, gte, inArray, ne, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, gte, inArray, lte, ne, sql } from 'drizzle-orm'
 
 export type RoleRow = typeof roles.$inferSelect
 
-/** In the order of their making. */
+/** In the order of their making: unlike a position it doesn't change between two pages. */
 export const listRoles = (db: ServerDetailsExecutor, page: PageRequest): Promise<RoleRow[]> =>
   db
     .select()
@@ -20,15 +20,6 @@ export async function findRole(db: ServerDetailsExecutor, id: string): Promise<R
 
 export const findRoles = (db: ServerDetailsExecutor, ids: string[]): Promise<RoleRow[]> =>
   db.select().from(roles).where(inArray(roles.id, ids))
-
-/** The roles that count for a member: their own and @everyone. */
-export const rolesOfMember = (db: ServerDetailsExecutor, userId: string): Promise<RoleRow[]> =>
-  db
-    .select()
-    .from(roles)
-    .where(
-      sql`${roles.isEveryone} or ${roles.id} in (select role_id from ${memberRoles} where user_id = ${userId}::uuid)`,
-    )
 
 export async function countRoles(db: ServerDetailsExecutor): Promise<number> {
   const [row] = await db.select({ roles: count() }).from(roles)
@@ -62,10 +53,13 @@ export async function deleteRole(tx: ServerDetailsExecutor, id: string): Promise
   await tx.delete(roles).where(eq(roles.id, id))
 }
 
-/** Moves the roles from a position on by so many; answers them as they are then. */
-export const shiftRoles = (tx: ServerDetailsExecutor, from: number, by: number): Promise<RoleRow[]> =>
+/** Moves the roles from one position to another, both included, on by so many; answers them as they are then. */
+export const shiftRoles = (
+  tx: ServerDetailsExecutor,
+  { from, to, by }: { from: number; to?: number; by: number },
+): Promise<RoleRow[]> =>
   tx
     .update(roles)
     .set({ position: sql`${roles.position} + ${by}` })
-    .where(gte(roles.position, from))
+    .where(and(gte(roles.position, from), to === undefined ? undefined : lte(roles.position, to)))
     .returning()

@@ -13,7 +13,12 @@ export const roleRoutes = (options: AccessOptions, roles: Roles) =>
       can: 'member',
       query: PageQuery,
       response: { 200: RolePage },
-      detail: { operationId: 'listRoles', summary: 'The roles, in the order of their making', tags },
+      detail: {
+        operationId: 'listRoles',
+        summary: 'The roles, in the order of their making',
+        description: 'How high each stands says its `position`, which may change between two pages.',
+        tags,
+      },
     })
     .post('', async ({ caller, body, status }) => status(201, await roles.create(caller, body)), {
       can: 'role.manage',
@@ -23,13 +28,25 @@ export const roleRoutes = (options: AccessOptions, roles: Roles) =>
       response: { 201: Role },
       detail: { operationId: 'createRole', summary: 'Make a role, below all others', tags },
     })
+    .get('/:id', ({ params }) => roles.get(params.id), {
+      can: 'member',
+      params: IdParams,
+      response: { 200: Role },
+      detail: { operationId: 'getRole', summary: 'A role', tags },
+    })
     .patch('/:id', ({ caller, params, body }) => roles.update(caller, params.id, body), {
       can: 'role.manage',
       parse: 'json',
       params: IdParams,
       body: RolePatch,
       response: { 200: Role },
-      detail: { operationId: 'updateRole', summary: 'Change a role', tags },
+      detail: {
+        operationId: 'updateRole',
+        summary: 'Change or move a role',
+        description:
+          'Moved to a position, it takes that place; the roles between make way, so that there is never a gap.',
+        tags,
+      },
     })
     .delete(
       '/:id',

@@ -7,13 +7,14 @@ import {
   type RolePatch,
   SERVER_STREAM,
 } from '@conntext/contracts'
-import { nameKey, type ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller, type PageRequest, pageById } from '@conntext/http'
+import { nameKey } from '@conntext/db-server-details'
+import { actorOf, type Caller, type PageRequest, pageById, requestErrors } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { raiseVersion } from '../authority/queries.ts'
 import { type Changes, streamEvent } from '../changes.ts'
-import type { Refusals } from '../refusals.ts'
-import { administer, assertBelow, assertHeld } from './administration.ts'
+import type { Transaction } from '../transaction.ts'
+import { cleanName } from '../users/names.ts'
+import { type AdministrationDependencies, type Administrator, administer } from './administration.ts'
 import { roleErrors } from './errors.ts'
 import {
   countRoles,
@@ -34,7 +35,7 @@ const FIRST_POSITION = 1
 
 const audit = auditFor('auth')
 
-type Dependencies = { db: ServerDetails; changes: Changes; refusals: Refusals }
+type Dependencies = AdministrationDependencies & { changes: Changes }
 
 const updatedEvents = (rows: RoleRow[]) =>
   rows.toSorted((a, b) => a.position - b.position).map((row) => streamEvent(SERVER_STREAM, 'role.updated', toRole(row)))
@@ -47,16 +48,28 @@ export function createRoles(deps: Dependencies) {
       return pageById(await listRoles(db, page), page.limit, toRole)
     },
 
-    /** Makes a role below all others but @everyone. @throws role.nameTaken, role.tooMany (409), .permissionNotHeld */
+    /** @throws role.notFound (404) */
+    async get(id: string): Promise<Role> {
+      const row = await findRole(db, id)
+      if (!row) throw roleErrors.notFound()
+      return toRole(row)
+    },
+
+    /**
+     * Makes a role below all others but @everyone.
+     * @throws role.nameTaken, .tooMany (409), .permissionNotHeld, .mfaNotHeld (403)
+     */
     async create(caller: Caller, input: NewRole): Promise<Role> {
-      const role = await administer(deps, { caller, route: 'POST /v1/roles' }, async (tx, who) => {
-        const { colour = null, permissions = [] } = input
-        const name = input.name.trim()
-        assertHeld(who, permissions)
+      const request = { caller, route: 'POST /v1/roles', permission: 'role.manage' } as const
+      const role = await administer(deps, request, async (tx, who) => {
+        const { colour = null, permissions = [], requireMfa = false } = input
+        const name = roleName(input.name)
+        who.assertHeld(permissions)
+        if (requireMfa) assertHasMfa(who)
         if (await isRoleNameTaken(tx, nameKey(name))) throw roleErrors.nameTaken()
         if ((await countRoles(tx)) >= MOST_ROLES) throw roleErrors.tooMany(`It can have ${MOST_ROLES}.`)
-        const shifted = await shiftRoles(tx, FIRST_POSITION, 1)
-        const values = { id: newId(), name, nameKey: nameKey(name), colour, position: FIRST_POSITION }
+        const shifted = await shiftRoles(tx, { from: FIRST_POSITION, by: 1 })
+        const values = { id: newId(), name, nameKey: nameKey(name), colour, requireMfa, position: FIRST_POSITION }
         const created = toRole(await insertRole(tx, { ...values, permissions: inOrder(permissions) }))
         await raiseVersion(tx)
         const data = { name, permissions: created.permissions }
@@ -70,29 +83,31 @@ export function createRoles(deps: Dependencies) {
       return role
     },
 
-    /** @throws role.notFound, role.nameTaken, .everyoneFixed, .notBelowYours, .permissionNotHeld */
-    async update(caller: Caller, id: string, input: RolePatch): Promise<Role> {
-      const role = await administer(deps, { caller, route: 'PATCH /v1/roles/:id' }, async (tx, who) => {
+    /**
+     * Whoever isn't the owner changes only roles below their own highest one, and moves them no further up than that.
+     * @throws role.notFound, .nameTaken, .everyoneFixed, .notBelowYours, .permissionNotHeld, .mfaNotHeld
+     */
+    async update(caller: Caller, id: string, patch: RolePatch): Promise<Role> {
+      const request = { caller, route: 'PATCH /v1/roles/:id', permission: 'role.manage' } as const
+      const role = await administer(deps, request, async (tx, who) => {
         const row = await findRole(tx, id)
         if (!row) throw roleErrors.notFound()
-        assertBelow(who, row)
+        who.assertBelow(row)
         const before = toRole(row)
-        const wanted = normalised(input)
+        const wanted = await normalised(tx, patch)
         const changed = changedFields<RolePatch>(before, wanted)
         if (!changed) return before
-        if (row.isEveryone && Object.keys(changed.changes).some((field) => field !== 'permissions')) {
-          throw roleErrors.everyoneFixed()
-        }
-        assertHeld(who, wanted.permissions?.filter((name) => !before.permissions.includes(name)) ?? [])
+        assertMayChange(who, before, wanted, Object.keys(changed.changes))
         const name = wanted.name === undefined ? {} : { nameKey: nameKey(wanted.name) }
         if (name.nameKey && (await isRoleNameTaken(tx, name.nameKey, id))) throw roleErrors.nameTaken()
-        const after = toRole(await updateRole(tx, id, { ...wanted, ...name }))
+        const moved = await makeWay(tx, before.position, wanted.position ?? before.position)
+        const after = await updateRole(tx, id, { ...wanted, ...name })
         await raiseVersion(tx)
         await changes.owe(tx, {
           audit: [audit('role.updated', actorOf(caller), id, changed)],
-          events: [streamEvent(SERVER_STREAM, 'role.updated', after)],
+          events: updatedEvents([after, ...moved]),
         })
-        return after
+        return toRole(after)
       })
       await changes.settled({ authority: [{}] })
       return role
@@ -100,13 +115,14 @@ export function createRoles(deps: Dependencies) {
 
     /** Deletes the role and takes it from whoever has it. @throws role.notFound, .everyoneFixed, .notBelowYours */
     async remove(caller: Caller, id: string): Promise<void> {
-      await administer(deps, { caller, route: 'DELETE /v1/roles/:id' }, async (tx, who) => {
+      const request = { caller, route: 'DELETE /v1/roles/:id', permission: 'role.manage' } as const
+      await administer(deps, request, async (tx, who) => {
         const row = await findRole(tx, id)
         if (!row) throw roleErrors.notFound()
         if (row.isEveryone) throw roleErrors.everyoneFixed('It cannot be deleted.')
-        assertBelow(who, row)
+        who.assertBelow(row)
         await deleteRole(tx, id)
-        const shifted = await shiftRoles(tx, row.position + 1, -1)
+        const shifted = await shiftRoles(tx, { from: row.position + 1, by: -1 })
         await raiseVersion(tx)
         await changes.owe(tx, {
           audit: [audit('role.deleted', actorOf(caller), id, { name: row.name })],
@@ -120,8 +136,42 @@ export function createRoles(deps: Dependencies) {
 
 export type Roles = ReturnType<typeof createRoles>
 
-const normalised = ({ name, colour, permissions }: RolePatch): RolePatch => ({
-  ...(name === undefined ? {} : { name: name.trim() }),
-  ...(colour === undefined ? {} : { colour }),
-  ...(permissions === undefined ? {} : { permissions: inOrder(permissions) }),
-})
+function roleName(given: string): string {
+  const path = '/body/name'
+  const name = cleanName(given, { path })
+  if (name === null)
+    throw requestErrors.invalid({ errors: [{ path, message: 'must contain something that can be seen' }] })
+  return name
+}
+
+/** The patch as it is kept; a position behind the last is the last. */
+async function normalised(tx: Transaction, { name, colour, permissions, requireMfa, position }: RolePatch) {
+  return {
+    ...(name === undefined ? {} : { name: roleName(name) }),
+    ...(colour === undefined ? {} : { colour }),
+    ...(permissions === undefined ? {} : { permissions: inOrder(permissions) }),
+    ...(requireMfa === undefined ? {} : { requireMfa }),
+    ...(position === undefined ? {} : { position: Math.min(position, (await countRoles(tx)) - 1) }),
+  } satisfies RolePatch
+}
+
+function assertMayChange(who: Administrator, before: Role, wanted: RolePatch, fields: string[]): void {
+  if (before.isEveryone && fields.some((field) => field !== 'permissions')) throw roleErrors.everyoneFixed()
+  who.assertHeld(wanted.permissions?.filter((name) => !before.permissions.includes(name)) ?? [])
+  if (fields.includes('position')) who.assertBelow({ name: before.name, position: wanted.position! })
+  if (!fields.includes('requireMfa')) return
+  if (wanted.requireMfa) assertHasMfa(who)
+  // From now on it counts for more people: that is granting what it holds.
+  else who.assertHeld(wanted.permissions ?? before.permissions)
+}
+
+// The owner and bots are asked for no second factor themselves.
+function assertHasMfa(who: Administrator): void {
+  if (!who.grant.mfa && !who.isOwner && who.grant.kind === 'user') throw roleErrors.mfaNotHeld()
+}
+
+/** Moves those between the two positions out of a role's way, which leaves no gap. */
+async function makeWay(tx: Transaction, from: number, to: number): Promise<RoleRow[]> {
+  if (to === from) return []
+  return to > from ? shiftRoles(tx, { from: from + 1, to, by: -1 }) : shiftRoles(tx, { from: to, to: from - 1, by: 1 })
+}

@@ -1,0 +1,89 @@
+import { type AuditActor, auditFor, systemActor } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
+import type { Clock, Logger } from '@conntext/kernel'
+import { lockAuthority } from '../authority/queries.ts'
+import type { Changes } from '../changes.ts'
+import { beginMembership } from '../membership/standing.ts'
+import type { Transaction } from '../transaction.ts'
+import { deleteBan, listOverBans } from './queries.ts'
+
+const EVERY_MS = 30_000
+const BATCH = 100
+
+const audit = auditFor('auth')
+
+type Dependencies = { db: ServerDetails; clock: Clock; changes: Changes; log: Logger }
+
+/** Ends a ban, in a transaction that holds the lock on authority. */
+export async function endBan(
+  tx: Transaction,
+  { changes, clock }: Pick<Dependencies, 'changes' | 'clock'>,
+  { userId, actor, by }: { userId: string; actor: AuditActor; by: 'moderator' | 'expiry' },
+): Promise<void> {
+  await deleteBan(tx, userId)
+  await beginMembership(tx, changes, { userId, now: clock.now() })
+  await changes.owe(tx, { audit: [audit('member.unbanned', actor, userId, { by })] })
+}
+
+/**
+ * Makes those whose bans are over members again: every half minute, and for one person at once where it matters now.
+ * Any number of instances may do so.
+ */
+export class BanExpiry {
+  #timer: Timer | undefined
+  #stopped = false
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(private readonly deps: Dependencies) {}
+
+  start(): void {
+    this.#stopped = false
+    this.#timer ??= setInterval(() => this.#run(), EVERY_MS)
+    this.#run()
+  }
+
+  /** Resolves when the batch that is under way is done. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    await this.#running
+  }
+
+  /** Ends all bans that are over. */
+  async sweep(): Promise<void> {
+    while (!this.#stopped && (await this.#end()) === BATCH);
+  }
+
+  /** Ends one person's ban if it is over, before the answer of whoever asks. */
+  async endOf(userId: string): Promise<void> {
+    await this.#end(userId)
+  }
+
+  /** The same in a transaction that holds the lock on authority, whose owner tells of it after the commit. */
+  async endWithin(tx: Transaction, userId?: string): Promise<string[]> {
+    const over = await listOverBans(tx, { now: this.deps.clock.now(), userId, limit: BATCH })
+    for (const id of over) await endBan(tx, this.deps, { userId: id, actor: systemActor, by: 'expiry' })
+    return over
+  }
+
+  async #end(userId?: string): Promise<number> {
+    const { db, clock, changes } = this.deps
+    // Asked first: mostly there is none, and the lock holds everybody up.
+    if ((await listOverBans(db, { now: clock.now(), userId, limit: 1 })).length === 0) return 0
+    const ended = await db.transaction(async (tx) => {
+      await lockAuthority(tx)
+      return this.endWithin(tx, userId)
+    })
+    await changes.settled({ authority: ended.map((id) => ({ userId: id })) })
+    return ended.length
+  }
+
+  #run(): void {
+    this.#running = this.#running
+      .then(() => this.sweep())
+      .catch((error) =>
+        this.deps.log.warn({ err: error }, 'bans that are over could not be ended; it will be tried again'),
+      )
+  }
+}
