@@ -5,11 +5,13 @@ import { createLocalJWKSet, errors, jwtVerify } from 'jose'
 const REMEMBERED = 10_000
 // Whoever makes up key names must not make us ask for keys with every request; new ones are published ahead of use.
 const LOOK_AGAIN_AFTER_MS = 1_000
+// Nobody tells when a key is withdrawn.
+const KEYS_MAX_AGE_MS = 5 * 60_000
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>
 
 /**
- * Verifies access tokens (JWT, Ed25519) without asking anybody: the keys are fetched once, and again when a token
+ * Verifies access tokens (JWT, Ed25519) without asking anybody: the keys are fetched every few minutes, and when a token
  * names one that isn't known. A token that was good is remembered until it expires.
  */
 export class TokenVerifier {
@@ -17,6 +19,7 @@ export class TokenVerifier {
   #keys: LocalKeys | undefined
   #fetching: Promise<LocalKeys> | undefined
   #fetchedAt = 0
+  #triedAt = 0
 
   constructor(
     private readonly fetchKeys: () => Promise<JsonWebKeySet>,
@@ -38,9 +41,9 @@ export class TokenVerifier {
   }
 
   async #check(token: string, again = false): Promise<AccessClaims | undefined> {
-    this.#keys ??= await this.#load()
+    const keys = await this.#current()
     try {
-      const { payload } = await jwtVerify<AccessClaims>(token, this.#keys, {
+      const { payload } = await jwtVerify<AccessClaims>(token, keys, {
         algorithms: ['EdDSA'],
         issuer: ACCESS_TOKEN_ISSUER,
         audience: ACCESS_TOKEN_AUDIENCE,
@@ -56,12 +59,25 @@ export class TokenVerifier {
     }
   }
 
+  /** The keys as they were a few minutes ago at most; older ones while none can be had. */
+  async #current(): Promise<LocalKeys> {
+    this.#keys ??= await this.#load()
+    if (this.#since(this.#fetchedAt) < KEYS_MAX_AGE_MS || !this.#mayLookAgain()) return this.#keys
+    const known = this.#keys
+    this.#keys = await this.#load().catch(() => known)
+    return this.#keys
+  }
+
   #mayLookAgain(): boolean {
-    const since = this.clock.now().getTime() - this.#fetchedAt
-    return this.#fetching !== undefined || since >= LOOK_AGAIN_AFTER_MS
+    return this.#fetching !== undefined || this.#since(this.#triedAt) >= LOOK_AGAIN_AFTER_MS
+  }
+
+  #since(moment: number): number {
+    return this.clock.now().getTime() - moment
   }
 
   #load(): Promise<LocalKeys> {
+    if (!this.#fetching) this.#triedAt = this.clock.now().getTime()
     this.#fetching ??= this.fetchKeys()
       .then((keys) => {
         this.#fetchedAt = this.clock.now().getTime()

@@ -167,6 +167,32 @@ test('keys that cannot be had are a failure, not a bad token, and are asked for 
   expect(await it.verify(token)).toBeDefined()
 })
 
+describe('a key that is withdrawn', () => {
+  test('is forgotten within minutes, though no token names a new one', async () => {
+    const it = start()
+    expect(await it.verify(await sign(it))).toBeDefined()
+    it.keys = { two: stranger }
+    it.clock.advance(4 * 60_000)
+    expect(await it.verify(await sign(it))).toBeDefined()
+    it.clock.advance(60_000)
+    expect(await it.verify(await sign(it))).toBeUndefined()
+    expect(it.fetches).toBe(2)
+  })
+
+  test('cannot be told from one that is there while keys cannot be had: what is known goes on, and is asked for again', async () => {
+    const it = start()
+    await it.verify(await sign(it))
+    it.clock.advance(5 * 60_000)
+    it.away = true
+    for (let i = 0; i < 10; i += 1) expect(await it.verify(await sign(it, { claims: { jti: `${i}` } }))).toBeDefined()
+    expect(it.fetches).toBe(2)
+    it.away = false
+    it.keys = { two: stranger }
+    it.clock.advance(1_000)
+    expect(await it.verify(await sign(it))).toBeUndefined()
+  })
+})
+
 test('a remembered token still expires', async () => {
   const it = start()
   const token = await sign(it, { seconds: 10 })
