@@ -182,6 +182,21 @@ describe('reserving a use', () => {
     await system.port.releaseInvite({ userId: newId() })
   })
 
+  test('somebody who comes back takes a use anew, and no code that is no good', async () => {
+    const [first, second] = [await invite({ maxUses: 1 }), await invite({ maxUses: 1 })]
+    const userId = newId()
+    await reserve(first, userId)
+    const comeBack = ({ code }: { code: string }) => system.port.reserveInvite({ code, userId, again: true })
+    await expect(comeBack({ code: 'nonsense' })).rejects.toMatchObject({ code: 'invite.notFound' })
+    await expect(comeBack(first)).rejects.toMatchObject({ code: 'invite.usedUp' })
+    expect(await comeBack(second)).toMatchObject({ inviteId: second.id })
+    expect(await usesOf(second.id)).toBe(1)
+    expect(await usesOf(first.id)).toBe(1)
+    await system.port.releaseInvite({ userId })
+    expect(await usesOf(second.id)).toBe(0)
+    expect(await usesOf(first.id)).toBe(1)
+  })
+
   test('an expired, an unknown and a nonsensical code are refused', async () => {
     await using fresh = await startSystem()
     const caller = await fresh.member('invite.create')

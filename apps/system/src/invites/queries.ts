@@ -82,6 +82,11 @@ export async function deleteRedemption(tx: ServerDetailsExecutor, userId: string
   return rows.length > 0
 }
 
+/** Forgets which invite the user came by; its use stays taken. */
+export async function forgetRedemption(tx: ServerDetailsExecutor, userId: string): Promise<void> {
+  await tx.delete(inviteRedemptions).where(eq(inviteRedemptions.userId, userId))
+}
+
 async function addUses(tx: ServerDetailsExecutor, id: string, by: number): Promise<void> {
   await tx
     .update(invites)

@@ -5,7 +5,14 @@ import type { Clock } from '@conntext/kernel'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { inviteErrors } from './errors.ts'
 import { mayGive } from './giving.ts'
-import { deleteRedemption, insertRedemption, lockInvite, selectAbandoned, selectRedemption } from './queries.ts'
+import {
+  deleteRedemption,
+  forgetRedemption,
+  insertRedemption,
+  lockInvite,
+  selectAbandoned,
+  selectRedemption,
+} from './queries.ts'
 import type { InviteKeys } from './service.ts'
 
 export type RedeemDeps = { db: ServerDetails; guard: Guard; clock: Clock; keys: InviteKeys; nudge(): void }
@@ -16,23 +23,25 @@ const ABANDONED_BATCH = 100
 
 /**
  * Takes one use of the invite for an account that is about to be made. The invite's row lock keeps the uses exact
- * under any number of callers; a repeat for the same user takes no other. Its role comes with it for as long as whoever
- * made the invite could give that role themselves: what has been taken from somebody, their codes don't bring back.
+ * under any number of callers; a repeat for the same user takes no other, but for one who comes back (`again`). Its role
+ * comes with it for as long as whoever made the invite could give that role themselves: what has been taken from
+ * somebody, their codes don't bring back.
  * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
  */
 export async function reserveInvite(
   deps: RedeemDeps,
-  { code, userId }: { code: string; userId: string },
+  { code, userId, again = false }: { code: string; userId: string; again?: boolean },
 ): Promise<{ inviteId: string; roleId: string | null }> {
   const { db, clock, keys, nudge } = deps
   const { inviteId, creatorId, roleId } = await db.transaction(async (tx) => {
     const invite = await lockInvite(tx, { codeHash: keys.hash(code) })
-    const before = await selectRedemption(tx, userId)
+    const before = again ? undefined : await selectRedemption(tx, userId)
     if (before) return before
     if (!invite || invite.revokedAt !== null) throw inviteErrors.notFound()
     const now = clock.now()
     if (invite.expiresAt !== null && invite.expiresAt <= now) throw inviteErrors.expired()
     if (invite.maxUses !== null && invite.uses >= invite.maxUses) throw inviteErrors.usedUp()
+    if (again) await forgetRedemption(tx, userId)
     const isNew = await insertRedemption(tx, { userId, inviteId: invite.id, createdAt: now })
     // At the same moment, with another code.
     if (!isNew) return (await selectRedemption(tx, userId))!
