@@ -16,12 +16,11 @@ export type InviteUse = { code: string; userId: string; again?: boolean }
 
 /** An invite's use is system's, an account is ours: the use is taken first, and given back when no member comes of it. */
 export function createInviteUse({ db, changes, log, system }: Dependencies) {
-  const release = (userId: string) => system.releaseInvite({ userId }).catch(() => changes.oweInviteRelease(userId))
-
-  const giveBack = async (userId: string, error: unknown): Promise<void> => {
+  const giveBack = async (userId: string): Promise<void> => {
     try {
-      // A commit whose answer was lost is a commit; after a refusal nothing was.
-      if (isRefusal(error) || !(await isMember(db, userId))) await release(userId)
+      // A commit whose answer was lost is a commit. Of two who come back at once with an invite each, both are used.
+      if (await isMember(db, userId)) return
+      await system.releaseInvite({ userId }).catch(() => changes.oweInviteRelease(userId))
     } catch (error) {
       log.error({ err: error, userId }, 'the use of an invite could not be given back')
     }
@@ -32,7 +31,7 @@ export function createInviteUse({ db, changes, log, system }: Dependencies) {
       return (await system.reserveInvite(use)).roleId
     } catch (error) {
       // A refusal took nothing. After any other failure nobody knows.
-      if (!isRefusal(error)) await giveBack(use.userId, error)
+      if (!(error instanceof AppError && error.status < 500)) await giveBack(use.userId)
       throw error
     }
   }
@@ -44,11 +43,9 @@ export function createInviteUse({ db, changes, log, system }: Dependencies) {
       try {
         return await make(roleId)
       } catch (error) {
-        await giveBack(use.userId, error)
+        await giveBack(use.userId)
         throw error
       }
     },
   }
 }
-
-const isRefusal = (error: unknown): boolean => error instanceof AppError && error.status < 500
