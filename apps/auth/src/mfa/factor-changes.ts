@@ -34,19 +34,22 @@ export function createFactorChanges({ db, clock, changes, codes }: Dependencies)
     return made
   }
 
+  /** The account, which is the caller's alone until the transaction ends. */
+  const lock = async (tx: Transaction, { userId }: Caller): Promise<LockedAccount> => {
+    const account = await lockAccount(tx, userId)
+    if (!account) throw accessErrors.unauthenticated()
+    return account
+  }
+
   return {
-    /** Runs a change of an account's factors, alone with the account; then drops what others have cached of it. */
+    lock,
+
+    /** Runs a change of an account's factors; then drops what others have cached of it. */
     async change<T>(
       caller: Caller,
-      make: (tx: Transaction, locked: () => Promise<LockedAccount>) => Promise<T & { revoked?: SessionRevocation[] }>,
+      make: (tx: Transaction) => Promise<T & { revoked?: SessionRevocation[] }>,
     ): Promise<T> {
-      const made = await db.transaction((tx) =>
-        make(tx, async () => {
-          const account = await lockAccount(tx, caller.userId)
-          if (!account) throw accessErrors.unauthenticated()
-          return account
-        }),
-      )
+      const made = await db.transaction(make)
       await changes.settled({ authority: [{ userId: caller.userId }], revoked: made.revoked ?? [] })
       return made
     },

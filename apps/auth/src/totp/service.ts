@@ -57,9 +57,9 @@ export function createTotp({ clock, keyring, changes, confirmation, factors, thr
     async enrol(caller: Caller, given: Given): Promise<TotpEnrolment> {
       const { userId } = caller
       const secret = newTotpSecret()
-      const { label, issuer } = await factors.change(caller, async (tx, locked) => {
+      const { label, issuer } = await factors.change(caller, async (tx) => {
         await confirmation.assert(tx, caller, given)
-        const account = await locked()
+        const account = await factors.lock(tx, caller)
         if ((await findTotp(tx, userId))?.confirmedAt) throw totpErrors.alreadyEnabled()
         const { sealed, dataKeyId } = keyring.seal(secret, totpContext(userId))
         await putPendingTotp(tx, { userId, secret: sealed, dataKeyId, createdAt: clock.now() })
@@ -74,8 +74,8 @@ export function createTotp({ clock, keyring, changes, confirmation, factors, thr
       const { userId } = caller
       const guesser = { kind: 'secondFactor', name: userId } as const
       await throttle.attempt(guesser, mfaErrors.throttled)
-      const { recoveryCodes } = await factors.change(caller, async (tx, locked) => {
-        await locked()
+      const { recoveryCodes } = await factors.change(caller, async (tx) => {
+        await factors.lock(tx, caller)
         const step = await pendingStep(tx, userId, code)
         const gained = await factors.gain(tx, caller)
         await confirmTotp(tx, { userId, step, now: clock.now() })
@@ -88,9 +88,9 @@ export function createTotp({ clock, keyring, changes, confirmation, factors, thr
 
     /** @throws totp.notEnabled, mfa.required (409), and what a confirmation does */
     async disable(caller: Caller, given: Given): Promise<void> {
-      await factors.change(caller, async (tx, locked) => {
+      await factors.change(caller, async (tx) => {
         await confirmation.assert(tx, caller, given)
-        const account = await locked()
+        const account = await factors.lock(tx, caller)
         if (!(await deleteTotp(tx, caller.userId))) throw totpErrors.notEnabled()
         await factors.lose(tx, caller, account)
         await changes.owe(tx, { audit: [audit('mfa.disabled', actorOf(caller), caller.userId, { method: 'totp' })] })
@@ -100,9 +100,9 @@ export function createTotp({ clock, keyring, changes, confirmation, factors, thr
 
     /** New recovery codes in the place of all old ones. @throws mfa.noFactor (409), and what a confirmation does */
     async renewRecoveryCodes(caller: Caller, given: Given): Promise<RecoveryCodes> {
-      return factors.change(caller, async (tx, locked) => {
+      return factors.change(caller, async (tx) => {
         await confirmation.assert(tx, caller, given)
-        await locked()
+        await factors.lock(tx, caller)
         return { recoveryCodes: await factors.renewCodes(tx, caller) }
       })
     },

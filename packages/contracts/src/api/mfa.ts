@@ -49,7 +49,7 @@ export const AddedPasskey = Shape('AddedPasskey', { ...Passkey.properties, ...Fi
 export type AddedPasskey = Static<typeof AddedPasskey>
 
 const base64url = (maxLength: number) => Type.String({ minLength: 1, maxLength, pattern: '^[A-Za-z0-9_-]+$' })
-const word = Type.String({ minLength: 1, maxLength: 32 })
+const word = Type.String({ maxLength: 32, pattern: '^[A-Za-z0-9._-]+$' })
 
 // A credential's id is of 1023 bytes at most (WebAuthn Level 3, 4).
 const CredentialId = base64url(1364)
