@@ -6,7 +6,7 @@ import {
   totpSecrets,
   users,
 } from '@conntext/db-server-details'
-import { and, eq, ne, sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 
 export const userColumns = {
   id: users.id,
@@ -44,22 +44,26 @@ export type OwnUserRow = UserRow & {
   isOwner: boolean
 }
 
-/** Whoever wrote something here once, gone or not; but not a deleted account. */
+/** Whoever has ever had an account here; of a deleted one there is nothing left but its id. */
 export async function findUser(db: ServerDetailsExecutor, id: string): Promise<UserRow | undefined> {
-  const [row] = await db
-    .select(userColumns)
-    .from(users)
-    .where(and(eq(users.id, id), ne(users.standing, 'deleted')))
+  const [row] = await db.select(userColumns).from(users).where(eq(users.id, id))
   return row
 }
 
-/** The account of somebody who may use it. */
+const hasAccount = inArray(users.standing, ['active', 'left'])
+
+/** The account of somebody who may use it: a member, or who has left. */
 export async function findOwnUser(db: ServerDetailsExecutor, id: string): Promise<OwnUserRow | undefined> {
   const [row] = await db
     .select(ownColumns)
     .from(users)
-    .where(and(eq(users.id, id), eq(users.standing, 'active')))
+    .where(and(eq(users.id, id), hasAccount))
   return row
+}
+
+/** Nobody else changes the account, or opens a session for it, until the transaction ends. */
+export async function lockUser(tx: ServerDetailsExecutor, id: string): Promise<void> {
+  await tx.select({ id: users.id }).from(users).where(eq(users.id, id)).for('no key update')
 }
 
 /** As `findOwnUser`, and nobody else changes it until the transaction ends. */
@@ -67,7 +71,7 @@ export async function lockOwnUser(tx: ServerDetailsExecutor, id: string): Promis
   const [row] = await tx
     .select(ownColumns)
     .from(users)
-    .where(and(eq(users.id, id), eq(users.standing, 'active')))
+    .where(and(eq(users.id, id), hasAccount))
     .for('no key update')
   return row
 }

@@ -1,65 +1,93 @@
-import { auditFor, changedFields, type OwnUser, SERVER_STREAM, type User, type UserPatch } from '@conntext/contracts'
+import {
+  auditFor,
+  changedFields,
+  type MessagingPort,
+  type OwnUser,
+  SERVER_STREAM,
+  type User,
+  type UserPatch,
+} from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { accessErrors, actorOf, type Caller } from '@conntext/http'
+import type { Clock, Logger } from '@conntext/kernel'
 import { type Changes, streamEvent } from '../changes.ts'
+import type { Confirmation } from '../confirmation/confirmation.ts'
+import type { EmailVerificationService } from '../email/verification.ts'
+import type { Transaction } from '../transaction.ts'
 import { userErrors } from './errors.ts'
+import { pictureHolder } from './pictures.ts'
+import { type ProfileChange, profileChange, profileOf } from './profile.ts'
 import { findOwnUser, findUser, lockOwnUser, updateUser } from './queries.ts'
 import { emailKey, toOwnUser, toUser } from './users.ts'
 
 const audit = auditFor('auth')
 
-type Dependencies = { db: ServerDetails; changes: Changes }
+type Dependencies = {
+  db: ServerDetails
+  clock: Clock
+  log: Logger
+  changes: Changes
+  confirmation: Confirmation
+  verification: Pick<EmailVerificationService, 'requestVerification'>
+  messaging: Pick<MessagingPort, 'publishImage'>
+}
 
-export function createUsers({ db, changes }: Dependencies) {
+export function createUsers(deps: Dependencies) {
+  const { db, clock, changes } = deps
+
   /** Writes the patch and what it owes; answers the account as it is then. */
-  const change = async (caller: Caller, wanted: Pick<UserPatch, 'displayName' | 'email'>): Promise<OwnUser> =>
+  const change = (caller: Caller, patch: UserPatch): Promise<OwnUser> =>
     db.transaction(async (tx) => {
+      const now = clock.now()
+      const wanted = profileChange(patch, now)
+      // Before anything is locked: proving takes its time.
+      await confirmEmail(tx, deps, { caller, patch })
       const row = await lockOwnUser(tx, caller.userId)
       if (!row) throw accessErrors.unauthenticated()
-      const before = toOwnUser(row)
-      const changed = changedFields<UserPatch>({ displayName: before.displayName, email: before.email }, wanted)
-      if (!changed) return before
-      const { email } = wanted
-      const key = email === undefined ? {} : { emailKey: email === null ? null : emailKey(email) }
-      await updateUser(tx, caller.userId, { ...wanted, ...key })
-      const after = toOwnUser((await findOwnUser(tx, caller.userId))!)
-      const fields = Object.keys(changed.changes)
+      const changed = changedFields(profileOf(row), wanted)
+      if (!changed) return toOwnUser(row, now)
+      const fields = Object.keys(changed.changes) as (keyof ProfileChange)[]
+      await apply(tx, deps, { caller, before: row.avatarId, wanted, fields })
+      const after = (await findOwnUser(tx, caller.userId))!
       await changes.owe(tx, {
-        audit: [audit('user.updated', actorOf(caller), caller.userId, { fields })],
+        audit: [audit('user.updated', actorOf(caller), caller.userId, { fields: told(fields) })],
         // An email address is nobody else's business, nor is it that it changed.
-        events: fields.includes('displayName')
-          ? [streamEvent(SERVER_STREAM, 'user.updated', toUser({ ...row, displayName: after.displayName }))]
+        events: fields.some((field) => field !== 'email')
+          ? [streamEvent(SERVER_STREAM, 'user.updated', toUser(after, now))]
           : [],
       })
-      return after
+      return toOwnUser(after, now)
     })
 
   return {
     async own(userId: string): Promise<OwnUser> {
       const row = await findOwnUser(db, userId)
       if (!row) throw accessErrors.unauthenticated()
-      return toOwnUser(row)
+      return toOwnUser(row, clock.now())
     },
 
-    /** @throws user.notFound (404) */
+    /** Also somebody who is gone: of a deleted account only the id. @throws user.notFound (404) */
     async get(id: string): Promise<User> {
       const row = await findUser(db, id)
       if (!row) throw userErrors.notFound()
-      return toUser(row)
+      return toUser(row, clock.now())
     },
 
-    /** A display name of nothing but space is none. @throws user.emailTaken (409) */
-    async update(caller: Caller, { displayName, email }: UserPatch): Promise<OwnUser> {
-      const wanted = {
-        ...(displayName === undefined ? {} : { displayName: displayName?.trim() || null }),
-        ...(email === undefined ? {} : { email }),
-      }
+    /**
+     * Changes what people show of themselves, and their email address, which takes a confirmation.
+     * @throws request.invalid (422) for a name that can't be one; media.notFound (404), media.notAnImage,
+     * media.imageTooLarge (422) for a picture; user.emailTaken (409); email.throttled (429); what a
+     * confirmation throws
+     */
+    async update(caller: Caller, patch: UserPatch): Promise<OwnUser> {
       try {
-        const user = await change(caller, wanted)
+        const user = await change(caller, patch)
         await changes.settled()
         return user
       } catch (error) {
+        // It may have been published for a change that then came to nothing.
+        if (patch.avatarId) await giveUp(deps, { userId: caller.userId, mediaId: patch.avatarId })
         if (isUniqueViolation(error, 'users_email_key')) throw userErrors.emailTaken()
         throw error
       }
@@ -68,3 +96,56 @@ export function createUsers({ db, changes }: Dependencies) {
 }
 
 export type Users = ReturnType<typeof createUsers>
+
+/** Whoever reads an account's mail can come into it: a new address takes proof that it is still the person. */
+async function confirmEmail(
+  tx: Transaction,
+  { confirmation }: Dependencies,
+  { caller, patch }: { caller: Caller; patch: UserPatch },
+): Promise<void> {
+  const { email, password, code } = patch
+  if (email === undefined || (await findOwnUser(tx, caller.userId))?.email === email) return
+  const proof = { ...(password === undefined ? {} : { password }), ...(code === undefined ? {} : { code }) }
+  await confirmation.assert(tx, caller, proof)
+}
+
+type Applied = {
+  caller: Caller
+  /** The picture so far. */
+  before: string | null
+  wanted: ProfileChange
+  fields: (keyof ProfileChange)[]
+}
+
+async function apply(
+  tx: Transaction,
+  { messaging, changes, verification }: Dependencies,
+  applied: Applied,
+): Promise<void> {
+  const { caller, before, wanted, fields } = applied
+  const { userId } = caller
+  const { email, avatarId } = wanted
+  if (fields.includes('avatarId')) {
+    if (avatarId) await messaging.publishImage({ mediaId: avatarId, userId, holder: pictureHolder(userId) })
+    if (before !== null) await changes.owe(tx, { pictures: [{ userId, mediaId: before }] })
+  }
+  const address = email === undefined || !fields.includes('email') ? {} : { ...keyed(email), emailVerifiedAt: null }
+  await updateUser(tx, userId, { ...wanted, ...address })
+  if (email && fields.includes('email')) await verification.requestVerification(tx, userId, email)
+}
+
+const keyed = (email: string | null) => ({ emailKey: email === null ? null : emailKey(email) })
+
+async function giveUp({ db, changes, log }: Dependencies, picture: { userId: string; mediaId: string }): Promise<void> {
+  try {
+    await changes.owe(db, { pictures: [picture] })
+    await changes.settled()
+  } catch (error) {
+    log.warn({ err: error, ...picture }, 'a picture that nobody shows may still be seen by the members')
+  }
+}
+
+/** The fields as the contract names them. */
+const told = (fields: (keyof ProfileChange)[]): string[] => [
+  ...new Set(fields.map((field) => (field.startsWith('status') ? 'status' : field))),
+]

@@ -1,5 +1,11 @@
 import type { OwnUser, User } from '@conntext/contracts'
+import { systemClock } from '@conntext/kernel'
 import type { OwnUserRow, UserRow } from './queries.ts'
+
+export { emailKey } from './emails.ts'
+
+/** What is shown for an account that is gone. */
+export const DELETED_USERNAME = 'deleted-user'
 
 /** What makes a user name unique. */
 export const usernameKey = (username: string): string => username.toLowerCase()
@@ -11,27 +17,46 @@ export const usernameKey = (username: string): string => username.toLowerCase()
 export const usernameSkeleton = (username: string): string =>
   username.replaceAll('0', 'o').replace(/[1I]/g, 'l').toLowerCase().replaceAll('rn', 'm').replaceAll('vv', 'w')
 
-/** What makes an email address unique: few servers tell case apart, and people don't. */
-export const emailKey = (email: string): string => email.toLowerCase()
+/** Names that would speak for the server, or for everybody, or pass for nobody. */
+const RESERVED = [
+  // Mentions of all.
+  'everyone',
+  'here',
+  // The server itself, in the audit and in notices.
+  'conntext',
+  'server',
+  'system',
+  // What is shown for those who are gone.
+  DELETED_USERNAME,
+  'deleted',
+  // Oneself, in paths.
+  'me',
+]
+const reserved = new Set(RESERVED.map(usernameSkeleton))
 
-export const toUser = (row: UserRow): User => ({
+/** Whether nobody may have the name, nor one that looks like it. */
+export const isReservedUsername = (username: string): boolean => reserved.has(usernameSkeleton(username))
+
+/** The account as others see it; `now` decides whether a status has run out. */
+export const toUser = (row: UserRow, now = systemClock.now()): User => ({
   id: row.id,
   kind: row.kind,
   username: row.username,
   displayName: row.displayName,
   avatarId: row.avatarId,
-  status: toStatus(row),
+  status: toStatus(row, now),
   isDeleted: row.standing === 'deleted',
   createdAt: row.createdAt.toISOString(),
 })
 
-const toStatus = ({ statusText, statusEmoji, statusExpiresAt }: UserRow): User['status'] =>
-  statusText === null && statusEmoji === null
-    ? null
-    : { text: statusText, emoji: statusEmoji, expiresAt: statusExpiresAt?.toISOString() ?? null }
+function toStatus({ statusText, statusEmoji, statusExpiresAt }: UserRow, now: Date): User['status'] {
+  if (statusText === null && statusEmoji === null) return null
+  if (statusExpiresAt !== null && statusExpiresAt <= now) return null
+  return { text: statusText, emoji: statusEmoji, expiresAt: statusExpiresAt?.toISOString() ?? null }
+}
 
-export const toOwnUser = (row: OwnUserRow): OwnUser => ({
-  ...toUser(row),
+export const toOwnUser = (row: OwnUserRow, now = systemClock.now()): OwnUser => ({
+  ...toUser(row, now),
   email: row.email,
   emailVerified: row.emailVerifiedAt !== null,
   isOwner: row.isOwner,

@@ -57,16 +57,21 @@ export const Confirmation = {
 export const ConfirmationBody = Shape('Confirmation', Confirmation)
 export type Confirmation = Static<typeof ConfirmationBody>
 
+// Validators count UTF-16 units before a name is normalised: the limit proper is for the service to hold.
+const DisplayedName = Type.String({ minLength: 1, maxLength: 256, description: 'At most 64 characters' })
+
 /** A new email address takes a confirmation. */
 export const UserPatch = Shape('UserPatch', {
-  displayName: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+  displayName: Type.Optional(Nullable(DisplayedName)),
   email: Type.Optional(Nullable(Email)),
   avatarId: Type.Optional(Nullable(Id)),
   status: Type.Optional(
     Nullable(
       Fields({
-        text: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 128 }))),
-        emoji: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 32 }))),
+        text: Type.Optional(
+          Nullable(Type.String({ minLength: 1, maxLength: 512, description: 'At most 128 characters' })),
+        ),
+        emoji: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 64, description: 'One emoji' }))),
         expiresInSeconds: Type.Optional(Nullable(Type.Integer({ minimum: 60, maximum: 31_536_000 }))),
       }),
     ),
@@ -187,7 +192,7 @@ export type Member = Static<typeof Member>
 export const MemberPage = Page('MemberPage', Member)
 
 export const MemberPatch = Shape('MemberPatch', {
-  nickname: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+  nickname: Type.Optional(Nullable(DisplayedName)),
   roleIds: Type.Optional(Type.Array(Id, { maxItems: 100, uniqueItems: true })),
 })
 export type MemberPatch = Static<typeof MemberPatch>
