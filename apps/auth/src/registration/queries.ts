@@ -21,10 +21,10 @@ export const isEmailTaken = (db: ServerDetailsExecutor, key: string) => isTaken(
 
 export async function insertAccount(
   tx: ServerDetailsExecutor,
-  { passwordHash, ...user }: typeof users.$inferInsert & { passwordHash: string },
+  { passwordHash, ...user }: typeof users.$inferInsert & { passwordHash: string | null },
 ): Promise<UserRow> {
   const [row] = await tx.insert(users).values(user).returning(userColumns)
-  await tx.insert(credentials).values({ userId: user.id, passwordHash })
+  if (passwordHash !== null) await tx.insert(credentials).values({ userId: user.id, passwordHash })
   return row!
 }
 
@@ -49,6 +49,10 @@ export async function giveRoleIfThere(tx: ServerDetailsExecutor, userId: string,
   return role !== undefined
 }
 
-export async function userExists(db: ServerDetailsExecutor, id: string): Promise<boolean> {
-  return (await db.select({ id: users.id }).from(users).where(eq(users.id, id))).length > 0
+export async function isMember(db: ServerDetailsExecutor, id: string): Promise<boolean> {
+  const rows = await db
+    .select({ id: users.id })
+    .from(users)
+    .where(and(eq(users.id, id), eq(users.standing, 'active')))
+  return rows.length > 0
 }

@@ -1,22 +1,20 @@
-import { type Authenticated, auditFor, type Registration, SERVER_STREAM, type SystemPort } from '@conntext/contracts'
+import type { Authenticated, Registration, SystemPort } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Visitor } from '@conntext/http'
 import { AppError, equalSecrets, type Logger, newId } from '@conntext/kernel'
-import { type Changes, streamEvent } from '../changes.ts'
+import type { Changes } from '../changes.ts'
 import { hashPassword } from '../passwords/passwords.ts'
 import type { Slots } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
-import { type Opened, provenActor, type Sessions } from '../sessions/service.ts'
+import { provenActor, type Sessions } from '../sessions/service.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
-import type { Transaction } from '../transaction.ts'
 import { findOwnUser } from '../users/queries.ts'
-import { emailKey, toOwnUser, toUser, usernameKey, usernameSkeleton } from '../users/users.ts'
+import { emailKey, toOwnUser, usernameKey } from '../users/users.ts'
+import { type Admitted, makeAccount, type NewAccount, recordAccount, type Way } from './account.ts'
 import { registrationErrors } from './errors.ts'
 import { createInviteUse } from './invite-use.ts'
-import { claimServer, giveRoleIfThere, insertAccount, isEmailTaken, isUsernameTaken } from './queries.ts'
-
-const audit = auditFor('auth')
+import { isEmailTaken, isUsernameTaken } from './queries.ts'
 
 type Dependencies = {
   db: ServerDetails
@@ -31,8 +29,8 @@ type Dependencies = {
   onClaimed(): Promise<void>
 }
 
-/** On what grounds somebody may make an account. */
-type Way = 'setupCode' | 'invite' | 'open'
+/** What somebody brings to be let in. */
+type Codes = Pick<Registration, 'setupCode' | 'inviteCode'>
 
 /** Codes that somebody might be guessing. */
 const GUESSED = new Set(['registration.setupCodeWrong', 'invite.notFound'])
@@ -41,7 +39,7 @@ export function createRegistration(deps: Dependencies) {
   const { db, slots, throttle, sessions, changes, refusals, log, system } = deps
   const inviteUse = createInviteUse({ db, changes, log, system })
 
-  const wayIn = async ({ setupCode, inviteCode }: Registration): Promise<Way> => {
+  const wayIn = async ({ setupCode, inviteCode }: Codes): Promise<Way> => {
     if (setupCode !== undefined) {
       const expected = await deps.setupCode()
       if (expected === undefined || !equalSecrets(setupCode, expected)) throw registrationErrors.setupCodeWrong()
@@ -61,85 +59,59 @@ export function createRegistration(deps: Dependencies) {
 
   const create = (account: NewAccount, visitor: Visitor) =>
     db.transaction(async (tx) => {
-      const { userId, input, way, passwordHash } = account
-      const row = await insertAccount(tx, {
-        id: userId,
-        username: input.username,
-        usernameKey: usernameKey(input.username),
-        usernameSkeleton: usernameSkeleton(input.username),
-        email: input.email ?? null,
-        emailKey: input.email === undefined ? null : emailKey(input.email),
-        passwordHash,
-      })
-      if (way === 'setupCode' && !(await claimServer(tx, userId))) throw registrationErrors.setupCodeWrong()
-      const given = account.roleId !== null && (await giveRoleIfThere(tx, userId, account.roleId))
-      const roleIds = given ? [account.roleId!] : []
+      const { userId, way } = account
+      const made = await makeAccount(tx, account)
       const opened = await sessions.open(tx, { userId, methods: ['pwd'] }, visitor)
-      await recordAccount(tx, changes, { account, opened, roleIds, user: toUser(row), visitor })
+      await recordAccount(tx, changes, { ...made, way, actor: provenActor(visitor, userId, opened.sessionId) })
       return { user: toOwnUser((await findOwnUser(tx, userId))!), opened }
     })
 
-  const register = async (input: Registration, visitor: Visitor): Promise<Authenticated> => {
-    const way = await wayIn(input)
-    const userId = newId()
-    // Only for who may come in: to others it would tell who is here, and cost a core's time.
-    const make = async (roleId: string | null) => {
-      await assertFree(input)
-      const passwordHash = await slots.run(() => hashPassword(input.password))
-      return create({ userId, input, way, passwordHash, roleId }, visitor)
+  /**
+   * Runs `make` for whoever may come in, with an invite's use taken that is given back when no account comes of it.
+   * @throws registration.closed, .inviteRequired, .setupCodeWrong (403), .throttled (429), what `reserveInvite` throws
+   * (404, 410), and what `make` throws
+   */
+  const admit = async <T>(codes: Codes, visitor: Visitor, make: (admitted: Admitted) => Promise<T>): Promise<T> => {
+    const guesser = addressSubject('registration', visitor.address)
+    try {
+      await throttle.admit(guesser, registrationErrors.throttled)
+      const way = await wayIn(codes)
+      const userId = newId()
+      const run = (roleId: string | null) => make({ way, userId, roleId })
+      return await (way === 'invite' ? inviteUse.during({ code: codes.inviteCode!, userId }, run) : run(null))
+    } catch (thrown) {
+      const error = conflictOf(thrown)
+      if (error instanceof AppError && error.status < 500) {
+        if (GUESSED.has(error.code)) await throttle.failed(guesser)
+        refusals.registration(visitor, error.code)
+      }
+      throw error
     }
-    const { user, opened } = await (way === 'invite' ? inviteUse.during(input.inviteCode!, userId, make) : make(null))
-    await changes.settled({ authority: way === 'setupCode' ? [{}] : [] })
-    if (way === 'setupCode') await claimed(deps)
-    return sessions.answer(user, opened)
   }
 
   return {
+    admit,
+
     /**
-     * @throws registration.closed, .inviteRequired, .setupCodeWrong (403), .usernameTaken, .emailTaken (409),
-     * .throttled (429), what `reserveInvite` throws (404, 410), password.busy (503)
+     * @throws what `admit` throws, registration.usernameTaken, .emailTaken (409), password.busy (503)
      */
     async register(input: Registration, visitor: Visitor): Promise<Authenticated> {
-      const guesser = addressSubject('registration', visitor.address)
-      try {
-        await throttle.admit(guesser, registrationErrors.throttled)
-        return await register(input, visitor)
-      } catch (thrown) {
-        const error = conflictOf(thrown)
-        if (error instanceof AppError && error.status < 500) {
-          if (GUESSED.has(error.code)) await throttle.failed(guesser)
-          refusals.registration(visitor, error.code)
-        }
-        throw error
-      }
+      // Only for who may come in: to others it would tell who is here, and cost a core's time.
+      const { way, made } = await admit(input, visitor, async (admitted) => {
+        await assertFree(input)
+        const passwordHash = await slots.run(() => hashPassword(input.password))
+        const { username, email = null } = input
+        const account = { ...admitted, username, email, emailVerifiedAt: null, passwordHash }
+        return { way: admitted.way, made: await create(account, visitor) }
+      })
+      await changes.settled({ authority: way === 'setupCode' ? [{}] : [] })
+      if (way === 'setupCode') await claimed(deps)
+      return sessions.answer(made.user, made.opened)
     },
   }
 }
 
 export type RegistrationService = ReturnType<typeof createRegistration>
-
-type NewAccount = { userId: string; input: Registration; way: Way; passwordHash: string; roleId: string | null }
-type Made = {
-  account: NewAccount
-  opened: Opened
-  roleIds: string[]
-  user: ReturnType<typeof toUser>
-  visitor: Visitor
-}
-
-async function recordAccount(tx: Transaction, changes: Changes, made: Made): Promise<void> {
-  const { account, opened, roleIds, user, visitor } = made
-  const { userId, way } = account
-  const actor = provenActor(visitor, userId, opened.sessionId)
-  await changes.owe(tx, {
-    audit: [
-      audit('user.registered', actor, userId, { username: user.username, via: way }),
-      ...(roleIds.length > 0 ? [audit('member.rolesChanged', actor, userId, { added: roleIds, removed: [] })] : []),
-      ...(way === 'setupCode' ? [audit('server.claimed', actor, userId, {})] : []),
-    ],
-    events: [streamEvent(SERVER_STREAM, 'member.joined', { user, roleIds, joinedAt: user.createdAt })],
-  })
-}
 
 // Two that ask for one name at once both find it free: the index decides.
 function conflictOf(error: unknown): unknown {
