@@ -1,0 +1,67 @@
+import { auditFor, type Confirmation as Given, type Identity, type OidcExchange } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
+import { actorOf, type Caller } from '@conntext/http'
+import type { Changes } from '../changes.ts'
+import type { Confirmation } from '../confirmation/confirmation.ts'
+import type { Accounts } from './accounts.ts'
+import { oidcErrors } from './errors.ts'
+import type { OidcLogin } from './login.ts'
+import { deleteIdentity, hasWayIn, listIdentities, lockUser } from './queries.ts'
+
+const audit = auditFor('auth')
+
+type Dependencies = {
+  db: ServerDetails
+  changes: Changes
+  confirmation: Confirmation
+  accounts: Accounts
+  login: OidcLogin
+}
+
+/** Who somebody is at the providers: at each, one at most. */
+export function createIdentities({ db, changes, confirmation, accounts, login }: Dependencies) {
+  const list = async (userId: string): Promise<Identity[]> =>
+    (await listIdentities(db, userId)).map((row) => ({
+      ...row,
+      createdAt: row.createdAt.toISOString(),
+      lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+    }))
+
+  return {
+    async list(caller: Caller): Promise<{ items: Identity[] }> {
+      return { items: await list(caller.userId) }
+    },
+
+    /**
+     * Links the account to whom the code of a link stands for.
+     * @throws oidc.codeInvalid (401), .providerNotFound (404), .identityTaken, .alreadyLinked (409)
+     */
+    async link(caller: Caller, input: OidcExchange): Promise<Identity> {
+      const who = await login.takeLink(caller, input)
+      const { id } = await db.transaction(async (tx) => {
+        await lockUser(tx, caller.userId)
+        return accounts.link(tx, who, caller.userId, actorOf(caller))
+      })
+      await changes.settled()
+      return (await list(caller.userId)).find((identity) => identity.id === id)!
+    },
+
+    /**
+     * @throws oidc.identityNotFound (404), also for other people's; oidc.lastWayIn (409); what `Confirmation.assert` throws
+     */
+    async unlink(caller: Caller, id: string, given: Given): Promise<void> {
+      const { userId } = caller
+      await db.transaction(async (tx) => {
+        await confirmation.assert(tx, caller, given)
+        await lockUser(tx, userId)
+        const provider = await deleteIdentity(tx, { id, userId })
+        if (provider === undefined) throw oidcErrors.identityNotFound()
+        if (!(await hasWayIn(tx, userId))) throw oidcErrors.lastWayIn()
+        await changes.owe(tx, { audit: [audit('identity.unlinked', actorOf(caller), userId, { provider })] })
+      })
+      await changes.settled()
+    },
+  }
+}
+
+export type Identities = ReturnType<typeof createIdentities>
