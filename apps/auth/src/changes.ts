@@ -4,6 +4,7 @@ import {
   type AuthorityChange,
   type EventData,
   type EventType,
+  type MessagingPort,
   type SessionRevocation,
   type StreamAppend,
   type StreamName,
@@ -14,7 +15,8 @@ import type { Executor } from '@conntext/database'
 import { authOutbox, type ServerDetails } from '@conntext/db-server-details'
 import { type Logger, newId } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
-import { enqueue, OutboxRelay } from '@conntext/outbox'
+import { type Deliver, enqueue, type OutboxEntry, OutboxRelay } from '@conntext/outbox'
+import { type PictureGivenUp, withdrawPicture } from './users/pictures.ts'
 
 /** An event for a stream of system's, which the outbox takes there. */
 export const streamEvent = <T extends EventType>(stream: StreamName, type: T, data: EventData[T]): StreamAppend => ({
@@ -25,8 +27,18 @@ export const streamEvent = <T extends EventType>(stream: StreamName, type: T, da
   data,
 })
 
+/** What messaging is to delete because of a change here. */
+export type Deletion = {
+  [K in 'deleteMessagesOf' | 'userDeleted']: { operation: K; request: Parameters<MessagingPort[K]>[0] }
+}['deleteMessagesOf' | 'userDeleted']
+
 /** What a change owes to others, written in its own transaction. */
-export type Owed = { audit?: AuditEvent[]; events?: StreamAppend[] }
+export type Owed = {
+  audit?: AuditEvent[]
+  events?: StreamAppend[]
+  deletions?: Deletion[]
+  pictures?: PictureGivenUp[]
+}
 
 /** What others have cached of what has changed. */
 export type Settled = { authority?: AuthorityChange[]; revoked?: SessionRevocation[] }
@@ -37,10 +49,13 @@ type Dependencies = {
   log: Logger
   keyring: Keyring
   system: Pick<SystemPort, 'appendEvents' | 'ingestAudit' | 'releaseInvite'>
+  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'withdrawImage'>
+  /** What features owe beside that, by the outbox's topic. */
+  topics?: Record<string, Deliver>
 }
 
 /** How a change leaves this service: owed in the transaction, told after the commit. */
-export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
+export function createChanges({ db, bus, log, keyring, system, messaging, topics = {} }: Dependencies) {
   const relay = new OutboxRelay({
     db,
     table: authOutbox,
@@ -48,6 +63,7 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
     // ClickHouse acknowledges before its files are on the disk.
     repeatAtStart: ['audit'],
     topics: {
+      ...topics,
       audit: async (batch) => {
         await system.ingestAudit({
           events: await Promise.all(batch.map(({ payload }) => openEvent(keyring, payload as SealedEvent))),
@@ -55,6 +71,12 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
       },
       stream: async (batch) => {
         await system.appendEvents({ events: batch.map(({ payload }) => payload as StreamAppend) })
+      },
+      deletion: async (batch) => {
+        for (const { payload } of batch) await order(messaging, payload as Deletion)
+      },
+      picture: async (batch) => {
+        for (const { payload } of batch) await withdrawPicture(db, messaging, payload as PictureGivenUp)
       },
       invite: async (batch) => {
         for (const { payload } of batch) await system.releaseInvite(payload as { userId: string })
@@ -75,10 +97,12 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
     relay,
 
     /** Writes what is owed; with the pool instead of a transaction, by itself. */
-    async owe(tx: Executor, { audit = [], events = [] }: Owed): Promise<void> {
+    async owe(tx: Executor, { audit = [], events = [], deletions = [], pictures = [] }: Owed): Promise<void> {
       await enqueue(tx, authOutbox, [
-        ...audit.map((event) => ({ id: event.id, topic: 'audit', payload: sealEvent(keyring, event) })),
+        ...audit.map((event) => auditEntry(keyring, event)),
         ...events.map((event) => ({ id: event.id, topic: 'stream', payload: event })),
+        ...deletions.map((deletion) => ({ id: newId(), topic: 'deletion', payload: deletion })),
+        ...pictures.map((picture) => ({ id: newId(), topic: 'picture', payload: picture })),
       ])
     },
 
@@ -98,6 +122,16 @@ export function createChanges({ db, bus, log, keyring, system }: Dependencies) {
 }
 
 export type Changes = ReturnType<typeof createChanges>
+
+const order = (messaging: Dependencies['messaging'], { operation, request }: Deletion) =>
+  operation === 'userDeleted' ? messaging.userDeleted(request) : messaging.deleteMessagesOf(request)
+
+/** How this service's outbox takes an audit event. */
+export const auditEntry = (keyring: Keyring, event: AuditEvent): OutboxEntry => ({
+  id: event.id,
+  topic: 'audit',
+  payload: sealEvent(keyring, event),
+})
 
 /** An audit event on its way: where somebody was is not kept in this database in clear. */
 type SealedEvent = { event: AuditEvent; dataKeyId: string; origin: string }

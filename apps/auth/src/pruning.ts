@@ -1,7 +1,8 @@
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Clock, Logger } from '@conntext/kernel'
 import { pruneSigningKeys } from './keys/signing-keys.ts'
-import { pruneSessions, pruneUsedTokens } from './sessions/queries.ts'
+import { forgetSuccessors, pruneSessions, pruneUsedTokens } from './sessions/queries.ts'
+import { REFRESH_GRACE_MS } from './sessions/service.ts'
 import { pruneFailures } from './throttle/queries.ts'
 import { FORGOTTEN_AFTER_MS } from './throttle/throttle.ts'
 import { pruneApiTokens } from './tokens/queries.ts'
@@ -53,6 +54,7 @@ export class Pruning {
     await this.#inBatches(() => pruneSessions(db, over))
     await this.#inBatches(() => pruneApiTokens(db, over))
     await this.#inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
+    await forgetSuccessors(db, before(REFRESH_GRACE_MS))
     await pruneValidationTokens(db, before(0))
     await pruneSigningKeys(db, clock.now())
     await pruneFailures(db, before(FORGOTTEN_AFTER_MS))

@@ -3,6 +3,7 @@ import { type JsonWebKeySet, type Problem, type Session, subjects, userStream } 
 import { loginFailures, refreshTokens, sessions } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { isNull } from 'drizzle-orm'
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { startAuth, testClock } from './stack.ts'
 
@@ -27,9 +28,11 @@ test('a refresh token that was never given out is a 401, one of the wrong form a
 })
 
 test('a refresh token that is used again ends the session at once, and is audited', async () => {
-  await using auth = await startAuth()
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
   const first = await auth.member('ann')
   const { body: second } = await auth.refresh(first.refreshToken)
+  clock.advance(10_000)
   const again = await auth.refresh(first.refreshToken, { address: '192.0.2.66' })
   expect(again).toMatchObject({ status: 401, body: { code: 'session.refreshTokenInvalid' } })
 
@@ -51,14 +54,123 @@ test('a refresh token that is used again ends the session at once, and is audite
   ])
 })
 
-test('of refreshes that race with one token exactly one wins, and the session ends once', async () => {
+test('tabs that refresh at once with one token all get the same new one, and go on with it', async () => {
+  await using auth = await startAuth()
+  const { refreshToken, session } = await auth.member('ann')
+  const answers = await Promise.all(Array.from({ length: 8 }, () => auth.refresh(refreshToken)))
+  expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200))
+  expect(new Set(answers.map(({ body }) => body.refreshToken)).size).toBe(1)
+  expect(new Set(answers.map(({ body }) => body.refreshTokenExpiresAt)).size).toBe(1)
+  for (const { body } of answers) {
+    expect(body.session).toEqual(session)
+    expect((await auth.request('GET', '/v1/users/@me', { token: body.accessToken })).status).toBe(200)
+  }
+  expect((await auth.refresh(answers[3]!.body.refreshToken)).status).toBe(200)
+  expect(await auth.actions('session.refreshReused')).toHaveLength(0)
+})
+
+test('a repeat gets the same token for ten seconds after the first use, and does not make them more', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { refreshToken } = await auth.member('ann')
+  const { body: second } = await auth.refresh(refreshToken)
+  clock.advance(9_000)
+  expect((await auth.refresh(refreshToken)).body.refreshToken).toBe(second.refreshToken)
+  clock.advance(999)
+  expect((await auth.refresh(refreshToken)).body.refreshToken).toBe(second.refreshToken)
+  clock.advance(1)
+  expect((await auth.refresh(refreshToken)).status).toBe(401)
+  expect((await auth.refresh(second.refreshToken)).status).toBe(401)
+  expect(await auth.actions('session.refreshReused')).toHaveLength(1)
+})
+
+test('a repeat whose successor has been used already is a theft, however soon it comes', async () => {
   await using auth = await startAuth()
   const { refreshToken } = await auth.member('ann')
-  const answers = await Promise.all(Array.from({ length: 8 }, () => auth.refresh(refreshToken)))
-  expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
-  expect(answers.filter(({ status }) => status === 401)).toHaveLength(7)
+  const { body: second } = await auth.refresh(refreshToken)
+  const { body: third } = await auth.refresh(second.refreshToken)
+  expect((await auth.refresh(refreshToken)).status).toBe(401)
+  expect((await auth.refresh(third.refreshToken)).status).toBe(401)
+  expect((await auth.request('GET', '/v1/users/@me', { token: third.accessToken })).status).toBe(401)
   expect(await auth.actions('session.refreshReused')).toHaveLength(1)
   expect(await auth.actions('session.revoked')).toHaveLength(1)
+})
+
+test('thieves that race with an old token end the session once', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { refreshToken } = await auth.member('ann')
+  await auth.refresh(refreshToken)
+  clock.advance(10_000)
+  const answers = await Promise.all(Array.from({ length: 8 }, () => auth.refresh(refreshToken)))
+  expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(401))
+  expect(await auth.actions('session.refreshReused')).toHaveLength(1)
+  expect(await auth.actions('session.revoked')).toHaveLength(1)
+})
+
+test('a repeat does not bring a session back that has ended, nor move it to where the repeat came from', async () => {
+  await using auth = await startAuth()
+  const { refreshToken } = await auth.member('ann')
+  const { body } = await auth.refresh(refreshToken, { address: '192.0.2.1' })
+  await auth.refresh(refreshToken, { address: '192.0.2.66' })
+  const { body: page } = await auth.request<SessionPage>('GET', '/v1/auth/sessions', { token: body.accessToken })
+  expect(page.items).toMatchObject([{ address: '192.0.2.1' }])
+  await auth.request('POST', '/v1/auth/logout', { token: body.accessToken })
+  expect((await auth.refresh(refreshToken)).status).toBe(401)
+  expect(await auth.actions('session.refreshReused')).toHaveLength(0)
+})
+
+test('what a token was exchanged for is in the database only sealed, and not for longer than it is of use', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { refreshToken } = await auth.member('ann')
+  const { body } = await auth.refresh(refreshToken)
+  const rows = () => auth.database.auth.select().from(refreshTokens)
+  const kept = (await rows()).find(({ usedAt }) => usedAt !== null)!.successor!
+  expect(Buffer.from(kept).toString('latin1')).not.toContain(body.refreshToken)
+  clock.advance(10_001)
+  await auth.service.stop()
+  await auth.service.start()
+  await eventually(async () => (await rows()).every(({ successor }) => successor === null))
+})
+
+test('one ends all other sessions at once, and keeps this one', async () => {
+  await using auth = await startAuth()
+  const bob = await auth.member('bob')
+  const first = await auth.member('ann')
+  const { body: second } = await auth.login('ann')
+  const { body: third } = await auth.login('ann')
+  const end = (token?: string) => auth.request('DELETE', '/v1/auth/sessions', { token })
+  expect((await end(second.accessToken)).status).toBe(204)
+  const own = async ({ accessToken }: { accessToken: string }) =>
+    (await auth.request('GET', '/v1/users/@me', { token: accessToken })).status
+  expect(await Promise.all([first, second, third, bob].map(own))).toEqual([401, 200, 401, 200])
+  expect((await auth.refresh(first.refreshToken)).status).toBe(401)
+  expect((await auth.refresh(second.refreshToken)).status).toBe(200)
+  expect((await auth.actions('session.revoked')).map(({ data }) => data.by)).toEqual(['user', 'user'])
+  expect((await end()).status).toBe(401)
+})
+
+test('an account has at most a hundred sessions: the one that was idle longest makes room', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const first = await auth.member('ann')
+  clock.advance(1_000)
+  const { body: second } = await auth.login('ann')
+  const db = auth.database.auth
+  const [row] = await db.select().from(sessions)
+  clock.advance(1_000)
+  const lastUsedAt = clock.now()
+  await db.insert(sessions).values(Array.from({ length: 98 }, () => ({ ...row!, id: newId(), lastUsedAt })))
+  clock.advance(1_000)
+  const { body: renewed } = await auth.refresh(first.refreshToken)
+  const answers = await Promise.all([0, 1, 2].map(() => auth.login('ann')))
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+  const living = await db.select().from(sessions).where(isNull(sessions.revokedAt))
+  expect(living).toHaveLength(100)
+  expect(living.map(({ id }) => id)).toContain(renewed.session.id)
+  expect((await auth.request('GET', '/v1/users/@me', { token: second.accessToken })).status).toBe(401)
+  expect((await auth.actions('session.revoked')).map(({ data }) => data.by)).toEqual(Array(3).fill('tooMany'))
 })
 
 test('a session lives for thirty days after its last use, an access token for five minutes', async () => {
@@ -100,18 +212,21 @@ test('one sees where one is logged in, newest first, page by page', async () => 
   await using auth = await startAuth()
   await auth.member('ann')
   await auth.member('bob')
-  await auth.login('ann', undefined, { address: '192.0.2.2', headers: { 'user-agent': 'phone' } })
+  const phone =
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1'
+  const laptop = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+  await auth.login('ann', undefined, { address: '192.0.2.2', headers: { 'user-agent': phone } })
   const { body: last } = await auth.login('ann')
-  await auth.refresh(last.refreshToken, { address: '192.0.2.3', headers: { 'user-agent': 'laptop' } })
+  await auth.refresh(last.refreshToken, { address: '192.0.2.3', headers: { 'user-agent': laptop } })
   const list = (query = '') =>
     auth.request<SessionPage>('GET', `/v1/auth/sessions${query}`, { token: last.accessToken })
 
   const { status, body } = await list()
   expect(status).toBe(200)
   expect(body.items).toMatchObject([
-    { id: last.session.id, current: true, address: '192.0.2.3', userAgent: 'laptop' },
-    { current: false, address: '192.0.2.2', userAgent: 'phone' },
-    { current: false, address: null },
+    { id: last.session.id, current: true, address: '192.0.2.3', userAgent: laptop, device: 'Firefox on Linux' },
+    { current: false, address: '192.0.2.2', userAgent: phone, device: 'Safari on iOS', methods: ['pwd'] },
+    { current: false, address: null, device: null },
   ])
   const { body: first } = await list('?limit=2')
   const { body: rest } = await list(`?limit=2&cursor=${first.nextCursor}`)

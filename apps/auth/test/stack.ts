@@ -17,6 +17,7 @@ import {
 import { authOutbox } from '@conntext/db-server-details'
 import { ADDRESS_HEADER, callPort } from '@conntext/http'
 import { AppError, type Clock, silentLogger } from '@conntext/kernel'
+import type { Mail } from '@conntext/mailer'
 import { eventually, testServerDetails } from '@conntext/testing'
 import { isNull } from 'drizzle-orm'
 import { type AuthServiceDependencies, createAuthService } from '../src/service.ts'
@@ -93,15 +94,44 @@ function fakeSystem() {
   return { state, port }
 }
 
+/** The messaging service's part, in memory: it keeps what it was told to delete, and which pictures are shown. */
+function fakeMessaging() {
+  const deletions: { operation: string; request: object }[] = []
+  /** Whose uploads there are, and what is shown where. */
+  const pictures = { owners: new Map<string, string>(), shown: new Set<string>() }
+  const shownAs = ({ mediaId, holder }: { mediaId: string; holder?: string }) => `${mediaId} ${holder ?? 'server'}`
+  const taking = (operation: string) => async (request: object) => {
+    deletions.push({ operation, request })
+    return {}
+  }
+  const port: AuthServiceDependencies['messaging'] = {
+    deleteMessagesOf: taking('deleteMessagesOf'),
+    userDeleted: taking('userDeleted'),
+    async publishImage(request) {
+      if (pictures.owners.get(request.mediaId) !== request.userId)
+        throw new AppError('media.notFound', 404, 'No such file')
+      pictures.shown.add(shownAs(request))
+      return {}
+    },
+    async withdrawImage(request) {
+      pictures.shown.delete(shownAs(request))
+      return {}
+    },
+  }
+  return { deletions, pictures, port }
+}
+
 /** The auth service on a database of its own, with everything around it that it calls. */
 export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}) {
   const database = await testServerDetails()
   const bus = createMemoryBus(silentLogger)
   const system = fakeSystem()
+  const messaging = fakeMessaging()
   const published: { subject: string; payload: unknown }[] = []
   for (const subject of [subjects.authority, subjects.sessionRevoked]) {
     await bus.subscribe(subject, (payload) => published.push({ subject, payload: JSON.parse(payload) }))
   }
+  const mails: Mail[] = []
   let claims = 0
   const options: AuthServiceDependencies = {
     db: database.auth,
@@ -113,7 +143,14 @@ export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}
       claims += 1
     },
     system: system.port,
+    messaging: messaging.port,
     credential: CREDENTIAL,
+    publicUrl: 'http://localhost:8080',
+    mailer: {
+      async send(mail) {
+        mails.push(mail)
+      },
+    },
     ...overrides,
   }
   const service = createAuthService(options)
@@ -137,6 +174,15 @@ export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}
     bus,
     database,
     system: system.state,
+    deletions: messaging.deletions,
+    mails,
+    /** The newest mail to an address, once as many as `count` have been sent to it. */
+    mailTo: (address: string, count = 1) =>
+      eventually(() => {
+        const found = mails.filter(({ to }) => to === address)
+        return found.length >= count ? found.at(-1) : undefined
+      }),
+    pictures: messaging.pictures,
     published,
     claims: () => claims,
     port: callPort(authPort, { transport: (request) => service.port.handle(request), credential: CREDENTIAL }),

@@ -4,6 +4,9 @@ import { type GatewayConfig, gatewaySettings, readGatewayConfig } from '@conntex
 import { ConfigError, type Environment, type LogLevel, parseConfig } from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
 
+const ORIGIN = '^https?://[^/?#\\s]+/?$'
+const MAIL_FROM = '^([^\\r\\n<>@]*<[^\\s<>@]+@[^\\s<>@]+>|[^\\s<>@]+@[^\\s<>@]+)$'
+
 /** Every setting of the all-in-one server: the gateway's, and those of the whole. */
 const Settings = Type.Object({
   ...gatewaySettings.properties,
@@ -12,6 +15,19 @@ const Settings = Type.Object({
   CONNTEXT_LOG_LEVEL: Type.Union(
     (['silent', 'error', 'warn', 'info', 'debug'] as const).map((level) => Type.Literal(level)),
     { default: 'warn', expects: 'silent, error, warn, info or debug' },
+  ),
+  CONNTEXT_PUBLIC_URL: Type.Optional(
+    Type.String({ pattern: ORIGIN, expects: 'a URL without a path, such as https://chat.example.org' }),
+  ),
+  CONNTEXT_OIDC_RETURN_ORIGINS: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s,/?#]+(\\s*,\\s*https?://[^\\s,/?#]+)*$',
+      expects: 'origins such as https://chat.example.org, separated by commas',
+    }),
+  ),
+  CONNTEXT_SMTP_URL: Type.Optional(Type.String({ pattern: '^smtps?://.', expects: 'an smtp:// or smtps:// URL' })),
+  CONNTEXT_MAIL_FROM: Type.Optional(
+    Type.String({ pattern: MAIL_FROM, expects: 'an email address, or a name and <address>' }),
   ),
   CONNTEXT_CLICKHOUSE_URL: Type.Optional(Type.String({ pattern: '^https?://', expects: 'an http:// or https:// URL' })),
   CONNTEXT_CLICKHOUSE_USER: Type.String({ default: 'default' }),
@@ -24,6 +40,12 @@ export type ServerConfig = {
   data: string
   setupCode: string | undefined
   logLevel: LogLevel
+  /** Where people reach the server, for links in mails and logins elsewhere; without a path. */
+  publicUrl: string
+  /** Origins besides the server's own that results of OpenID Connect logins may go to. */
+  oidcReturnOrigins: string[]
+  /** The mail server; without one, mails are shown on the console. */
+  smtp: { url: string; from: string } | undefined
   /** An engine to use instead of the embedded one. */
   clickhouse: { url: string; username: string; password: string } | undefined
   voiceWorkers: number | undefined
@@ -39,11 +61,15 @@ export type ServerConfig = {
 export function loadConfig(environment: Environment): ServerConfig {
   const all = { ...readFile(environment.CONNTEXT_CONFIG), ...environment }
   const env = parseConfig(Settings, all)
+  const gateway = readGatewayConfig(all)
   return {
-    gateway: readGatewayConfig(all),
+    gateway,
     data: env.CONNTEXT_DATA,
     setupCode: env.CONNTEXT_SETUP_CODE,
     logLevel: env.CONNTEXT_LOG_LEVEL,
+    publicUrl: (env.CONNTEXT_PUBLIC_URL ?? `http://localhost:${gateway.port}`).replace(/\/$/, ''),
+    oidcReturnOrigins: env.CONNTEXT_OIDC_RETURN_ORIGINS?.split(',').map((origin) => origin.trim()) ?? [],
+    smtp: readSmtp(env),
     clickhouse: env.CONNTEXT_CLICKHOUSE_URL
       ? {
           url: env.CONNTEXT_CLICKHOUSE_URL,
@@ -54,6 +80,19 @@ export function loadConfig(environment: Environment): ServerConfig {
     voiceWorkers: env.CONNTEXT_VOICE_WORKERS,
     unknown: Object.keys(all).filter(isUnknown),
   }
+}
+
+function readSmtp({
+  CONNTEXT_SMTP_URL: url,
+  CONNTEXT_MAIL_FROM: from,
+}: {
+  CONNTEXT_SMTP_URL?: string
+  CONNTEXT_MAIL_FROM?: string
+}) {
+  if (url === undefined) return undefined
+  const message = 'is required where CONNTEXT_SMTP_URL is set'
+  if (from === undefined) throw new ConfigError([{ setting: 'CONNTEXT_MAIL_FROM', message }])
+  return { url, from }
 }
 
 // Those of the launcher and of the test runs.

@@ -5,6 +5,7 @@ import { createGateway } from '@conntext/gateway'
 import { callPort, type Service } from '@conntext/http'
 import { createLogger, randomToken } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
+import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
 import { createMessagingService } from '@conntext/messaging'
 import { createRealtimeService } from '@conntext/realtime'
 import { createSystemService } from '@conntext/system'
@@ -47,7 +48,11 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     setupCode: setupCode.read,
     onClaimed: setupCode.discard,
     system,
+    messaging,
     credential,
+    publicUrl: config.publicUrl,
+    oidc: { returnOrigins: config.oidcReturnOrigins },
+    mailer: config.smtp ? createSmtpMailer(config.smtp) : createConsoleMailer(console.log),
   })
   const { guard } = authService
   services.auth = authService

@@ -3,13 +3,18 @@ export type Mail = { id: string; to: string; subject: string; text: string }
 
 /** Gets mail on its way. */
 export type Mailer = {
-  /** Resolves when somebody else answers for the mail. @throws MailRefused, or anything else for one to send again */
+  /** Resolves when somebody else answers for the mail. @throws MailRefused, MailDeferred, or anything else where no mail can be sent for the moment */
   send(mail: Mail): Promise<void>
 }
 
 /** The mail cannot be delivered, and no repeat will change that. Names neither the address nor the text. */
 export class MailRefused extends Error {
   override name = 'MailRefused'
+}
+
+/** The mail server doesn't take this mail now; it may take others. */
+export class MailDeferred extends Error {
+  override name = 'MailDeferred'
 }
 
 // A line break in a header begins the next header.

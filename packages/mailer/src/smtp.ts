@@ -1,11 +1,20 @@
 import { createTransport } from 'nodemailer'
-import { assertOneLine, type Mailer, MailRefused } from './mailer.ts'
+import { assertOneLine, MailDeferred, type Mailer, MailRefused } from './mailer.ts'
 
 const TIMEOUTS = { connectionTimeout: 10_000, greetingTimeout: 10_000, dnsTimeout: 10_000, socketTimeout: 20_000 }
 
-// What an answer to RCPT TO or DATA means for good (RFC 5321, 4.2.1); a wrong password is the operator's to mend.
-const isForGood = ({ code, responseCode = 0 }: { code?: string; responseCode?: number }): boolean =>
-  (code === 'EENVELOPE' || code === 'EMESSAGE') && responseCode >= 500 && responseCode !== 503
+type SmtpError = { code?: string; responseCode?: number }
+
+// What an answer to RCPT TO or DATA means (RFC 5321, 4.2.1). 421 is the server's goodbye, and a wrong password the
+// operator's to mend: neither is about the mail.
+function meaning(error: unknown): unknown {
+  const { code, responseCode = 0 } = error as SmtpError
+  if (code !== 'EENVELOPE' && code !== 'EMESSAGE') return error
+  if (responseCode >= 500 && responseCode !== 503)
+    return new MailRefused('the mail server refuses it', { cause: error })
+  const isDeferred = responseCode >= 400 && responseCode < 500 && responseCode !== 421
+  return isDeferred ? new MailDeferred('the mail server puts it off', { cause: error }) : error
+}
 
 /**
  * Sends by SMTP, each mail on a connection of its own.
@@ -30,8 +39,7 @@ export function createSmtpMailer({ url, from }: { url: string; from: string }): 
           headers: { 'Auto-Submitted': 'auto-generated' },
         })
       } catch (error) {
-        if (isForGood(error as object)) throw new MailRefused('the mail server refuses the mail', { cause: error })
-        throw error
+        throw meaning(error)
       }
     },
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { type SmtpPeer, smtpPeer } from '@conntext/testing'
-import { createConsoleMailer, createSmtpMailer, MailRefused } from '../src/index.ts'
+import { createConsoleMailer, createSmtpMailer, MailDeferred, MailRefused } from '../src/index.ts'
 
 const mail = { id: 'some-id', to: 'ann@example.org', subject: 'Hello', text: 'Line one\nLine two: ü\n' }
 const mailerTo = (peer: SmtpPeer, userinfo = '') =>
@@ -41,17 +41,17 @@ test('no address and no subject makes a second header or a second recipient', as
   for (const { to } of peer.mails) expect(to).not.toContain('eve@example.org')
 })
 
-test('a mail that is refused for good is told apart from one to send again', async () => {
+test('a mail that is refused for good is told apart from one that is put off, and from a server that is away', async () => {
   await using peer = await smtpPeer()
   const mailer = mailerTo(peer)
   peer.answerRecipients(550)
   await expect(mailer.send(mail)).rejects.toThrow(MailRefused)
   peer.answerRecipients(451)
-  await expect(mailer.send(mail)).rejects.not.toThrow(MailRefused)
+  await expect(mailer.send(mail)).rejects.toThrow(MailDeferred)
   peer.answerRecipients(250)
   await mailer.send(mail)
   await peer.stop()
-  await expect(mailer.send(mail)).rejects.not.toThrow(MailRefused)
+  await expect(mailer.send(mail)).rejects.toMatchObject({ code: 'ESOCKET' })
 })
 
 test('a wrong password of the mail server is no refusal of the mail', async () => {

@@ -10,6 +10,7 @@ import type { Transaction } from '../transaction.ts'
 import type { LoginCompletion } from './complete.ts'
 import { loginErrors } from './errors.ts'
 import { findAccount } from './queries.ts'
+import { accountSubject, accountSubjects } from './subjects.ts'
 
 type Dependencies = {
   db: ServerDetails
@@ -18,8 +19,6 @@ type Dependencies = {
   completion: LoginCompletion
   refusals: Refusals
 }
-
-const accountSubject = (name: string): Subject => ({ kind: 'account', name: name.toLowerCase() })
 
 export function createLogin({ db, slots, throttle, completion, refusals }: Dependencies) {
   /** Whether the password is right, with the same work whether or not the account is there. */
@@ -38,17 +37,15 @@ export function createLogin({ db, slots, throttle, completion, refusals }: Depen
   return {
     /**
      * @throws login.failed (401), the same whatever was wrong; login.throttled (429) after too many failures in the
-     * account's name or from the address; password.busy (503)
+     * account's name or from the address; login.banned (403), once all else was right; password.busy (503)
      */
     async login({ login, password }: LoginRequest, visitor: Visitor): Promise<LoginAnswer> {
       const account = await findAccount(db, login)
-      // By what was typed: a shared count would tell which email address belongs to which user name.
       const subjects = [accountSubject(login), ...addressSubject('address', visitor.address)]
       try {
         if (!(await prove(subjects, password, account?.passwordHash)) || !account) throw loginErrors.failed()
-        const names = [account.usernameKey, ...(account.emailKey === null ? [] : [account.emailKey])]
         // Not the address's: whoever has an account here could try all the others for ever.
-        const forget = (tx: Transaction) => throttle.forget(tx, names.map(accountSubject))
+        const forget = (tx: Transaction) => throttle.forget(tx, accountSubjects(account))
         return await completion.complete({ userId: account.id, methods: ['pwd'] }, visitor, forget)
       } catch (error) {
         if (error instanceof AppError && error.status < 500) {

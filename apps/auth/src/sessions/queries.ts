@@ -1,6 +1,6 @@
 import { refreshTokens, type ServerDetailsExecutor, sessions } from '@conntext/db-server-details'
 import type { PageRequest } from '@conntext/http'
-import { and, desc, eq, gt, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNotNull, isNull, lt, ne, or, sql } from 'drizzle-orm'
 
 export type SessionRow = typeof sessions.$inferSelect
 
@@ -76,27 +76,58 @@ export async function insertRefreshToken(
   await tx.insert(refreshTokens).values(row)
 }
 
-/** Takes the one use of a refresh token. Of several that try at once, one gets the session, the others nothing. */
+/**
+ * Takes the one use of a refresh token, and keeps what it is exchanged for with it. Of several that try at once, one gets
+ * the session, the others nothing.
+ */
 export async function useRefreshToken(
   tx: ServerDetailsExecutor,
-  hash: Uint8Array,
-  now: Date,
+  { hash, successor, now }: { hash: Uint8Array; successor: Uint8Array; now: Date },
 ): Promise<string | undefined> {
   const [row] = await tx
     .update(refreshTokens)
-    .set({ usedAt: now })
+    .set({ usedAt: now, successor })
     .where(and(eq(refreshTokens.hash, hash), isNull(refreshTokens.usedAt)))
     .returning({ sessionId: refreshTokens.sessionId })
   return row?.sessionId
 }
 
-/** The session that a refresh token, used or not, was given out in. */
-export async function findTokenSession(tx: ServerDetailsExecutor, hash: Uint8Array): Promise<string | undefined> {
+export type RefreshTokenRow = typeof refreshTokens.$inferSelect
+
+/** A refresh token, used or not. */
+export async function findRefreshToken(
+  tx: ServerDetailsExecutor,
+  hash: Uint8Array,
+): Promise<RefreshTokenRow | undefined> {
+  const [row] = await tx.select().from(refreshTokens).where(eq(refreshTokens.hash, hash))
+  return row
+}
+
+export async function findLivingSession(
+  tx: ServerDetailsExecutor,
+  id: string,
+  now: Date,
+): Promise<SessionRow | undefined> {
   const [row] = await tx
-    .select({ sessionId: refreshTokens.sessionId })
-    .from(refreshTokens)
-    .where(eq(refreshTokens.hash, hash))
-  return row?.sessionId
+    .select()
+    .from(sessions)
+    .where(and(eq(sessions.id, id), living(now)))
+  return row
+}
+
+/** The living sessions of somebody beyond the `kept` that were used last. */
+export async function listIdleSessions(
+  tx: ServerDetailsExecutor,
+  userId: string,
+  { now, kept }: { now: Date; kept: number },
+): Promise<string[]> {
+  const rows = await tx
+    .select({ id: sessions.id })
+    .from(sessions)
+    .where(and(eq(sessions.userId, userId), living(now)))
+    .orderBy(desc(sessions.lastUsedAt), desc(sessions.id))
+    .offset(kept)
+  return rows.map(({ id }) => id)
 }
 
 /** Deletes up to `limit` sessions that nobody asks for any more, with their tokens; answers how many. */
@@ -112,6 +143,14 @@ export async function pruneSessions(
     .for('update', { skipLocked: true })
   const deleted = await db.delete(sessions).where(inArray(sessions.id, over)).returning({ id: sessions.id })
   return deleted.length
+}
+
+/** Forgets what used tokens were exchanged for, once nobody may ask again. */
+export async function forgetSuccessors(db: ServerDetailsExecutor, usedBefore: Date): Promise<void> {
+  await db
+    .update(refreshTokens)
+    .set({ successor: null })
+    .where(and(isNotNull(refreshTokens.successor), lt(refreshTokens.usedAt, usedBefore)))
 }
 
 /** Deletes up to `limit` refresh tokens that were used long ago; answers how many. */

@@ -17,6 +17,9 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
       detail: {
         operationId: 'refresh',
         summary: 'Exchange a refresh token, which works once, for new tokens',
+        description:
+          'Within ten seconds of its use a token brings the same new one again, for tabs that ask at once and for ' +
+          'answers that were lost. Any other repeat is taken for a theft and ends the session.',
         tags,
         ...refusals({ 401: 'The refresh token is not valid; log in again' }),
       },
@@ -28,17 +31,34 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
         return status(204, undefined)
       },
       {
-        can: 'member',
+        can: 'account',
         response: { 204: Type.Void() },
         detail: { operationId: 'logout', summary: 'End the session that this request was made with', tags },
       },
     )
     .get('/sessions', ({ caller, query }) => sessions.list(caller, pageRequest(query)), {
-      can: 'member',
+      can: 'account',
       query: PageQuery,
       response: { 200: SessionPage },
       detail: { operationId: 'listSessions', summary: 'Your sessions, newest first', tags },
     })
+    .delete(
+      '/sessions',
+      async ({ caller, status }) => {
+        await sessions.endOthers(caller)
+        return status(204, undefined)
+      },
+      {
+        can: 'account',
+        response: { 204: Type.Void() },
+        detail: {
+          operationId: 'endOtherSessions',
+          summary: 'End all your sessions but this one',
+          description: 'To end this one as well, log out. API tokens stay.',
+          tags,
+        },
+      },
+    )
     .delete(
       '/sessions/:id',
       async ({ caller, params, status }) => {
@@ -46,7 +66,7 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
         return status(204, undefined)
       },
       {
-        can: 'member',
+        can: 'account',
         params: IdParams,
         response: { 204: Type.Void() },
         detail: { operationId: 'endSession', summary: 'End one of your sessions', tags },

@@ -15,22 +15,33 @@ import type { KeyedHash, Keyring } from '@conntext/keyring'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { AccessTokens } from '../keys/access-tokens.ts'
 import type { Transaction } from '../transaction.ts'
-import { findOwnUser } from '../users/queries.ts'
+import { findOwnUser, lockUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
+import { deviceOf } from './device.ts'
+import { endSessions } from './ending.ts'
 import { sessionErrors } from './errors.ts'
 import {
-  findTokenSession,
+  findLivingSession,
+  findRefreshToken,
   insertRefreshToken,
   insertSession,
+  listIdleSessions,
   listLivingSessions,
   renewSession,
   revokeLivingSession,
   type SessionRow,
   useRefreshToken,
 } from './queries.ts'
+import { openSuccessor, sealSuccessor } from './successors.ts'
 
 /** How long a session lives after it was last used. */
 export const SESSION_MS = 30 * 24 * 60 * 60_000
+
+/** For how long after its first use a refresh token brings the same successor: two tabs, or an answer that was lost. */
+export const REFRESH_GRACE_MS = 10_000
+
+/** How many sessions an account may have; one more ends the one that was idle longest. */
+export const MAX_SESSIONS = 100
 
 const audit = auditFor('auth')
 
@@ -41,6 +52,8 @@ type Dependencies = {
   tokens: AccessTokens
   changes: Changes
   refreshHash: KeyedHash
+  /** Makes the key of a refresh token's successor from the token. */
+  successorKey: KeyedHash
 }
 
 /** By what somebody can prove who they are: values of the `amr` claim (RFC 8176). */
@@ -50,7 +63,10 @@ export type AuthenticationMethod = 'pwd' | 'otp' | 'hwk' | 'mfa' | 'fed'
 export type Proven = { userId: string; methods: AuthenticationMethod[] }
 
 /** What a session's owner gets once, besides the access token. */
-export type Opened = { sessionId: string; refreshToken: string; expiresAt: Date }
+type Given = { sessionId: string; refreshToken: string; expiresAt: Date }
+
+/** A new session, and those that ended for it: to be published after the commit. */
+export type Opened = Given & { ended: SessionRevocation[] }
 
 /** Whoever has just proved to be the user, as the audit keeps it. */
 export const provenActor = (visitor: Visitor, userId: string, sessionId: string): AuditActor => ({
@@ -60,14 +76,18 @@ export const provenActor = (visitor: Visitor, userId: string, sessionId: string)
   sessionId,
 })
 
-export function createSessions({ db, clock, keyring, tokens, changes, refreshHash }: Dependencies) {
+export function createSessions(deps: Dependencies) {
+  const { db, clock, keyring, tokens, changes, refreshHash, successorKey } = deps
+
   const sealMetadata = (id: string, { address, userAgent }: Visitor) => {
     const { sealed, dataKeyId } = keyring.seal(JSON.stringify({ address, userAgent }), metadataContext(id))
     return { metadata: sealed, dataKeyId }
   }
 
-  const giveToken = async (tx: Transaction, sessionId: string, now: Date): Promise<Opened> => {
-    const refreshToken = randomToken()
+  const giveToken = async (
+    tx: Transaction,
+    { sessionId, now, refreshToken }: { sessionId: string; now: Date; refreshToken: string },
+  ): Promise<Given> => {
     await insertRefreshToken(tx, { hash: refreshHash(refreshToken), sessionId, createdAt: now })
     return { sessionId, refreshToken, expiresAt: new Date(now.getTime() + SESSION_MS) }
   }
@@ -76,7 +96,7 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshHas
   const revoke = async (
     tx: Transaction,
     session: { id: string; userId?: string },
-    { actor, by }: { actor: AuditActor; by: 'logout' | 'user' | 'refreshReused' },
+    { actor, by }: { actor: AuditActor; by: 'logout' | 'user' | 'refreshReused' | 'tooMany' },
   ): Promise<SessionRevocation | undefined> => {
     const userId = await revokeLivingSession(tx, { ...session, now: clock.now() })
     if (!userId) return undefined
@@ -88,7 +108,7 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshHas
     return { sessionId: session.id, userId }
   }
 
-  const answer = async (user: OwnUser, opened: Opened): Promise<Authenticated> => {
+  const answer = async (user: OwnUser, opened: Given): Promise<Authenticated> => {
     const access = await tokens.sign({ userId: user.id, sessionId: opened.sessionId })
     return {
       user,
@@ -100,51 +120,85 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshHas
     }
   }
 
-  /** Uses the token up; where it has been used before, ends its session. Commits either way. */
-  const exchange = (hash: Uint8Array, visitor: Visitor) =>
+  /** The successor of a used token, as long as nobody can be told from somebody who came second. */
+  const repeat = async (tx: Transaction, token: string, hash: Uint8Array) => {
+    const now = clock.now()
+    const used = await findRefreshToken(tx, hash)
+    if (!used?.usedAt || !used.successor || used.usedAt.getTime() + REFRESH_GRACE_MS <= now.getTime()) return undefined
+    const refreshToken = openSuccessor(successorKey(token), { ...used, successor: used.successor })
+    // Whoever has used the successor has the answer: this one is somebody else.
+    if ((await findRefreshToken(tx, refreshHash(refreshToken)))?.usedAt !== null) return undefined
+    const session = await findLivingSession(tx, used.sessionId, now)
+    if (!session) return undefined
+    const given: Given = { sessionId: session.id, refreshToken, expiresAt: session.expiresAt }
+    return { user: await ownerOf(tx, session.userId), given }
+  }
+
+  /** Uses the token up; where it has been used before and it is no mere repeat, ends its session. Commits either way. */
+  const exchange = (token: string, visitor: Visitor) =>
     db.transaction(async (tx) => {
       const now = clock.now()
-      const sessionId = await useRefreshToken(tx, hash, now)
+      const hash = refreshHash(token)
+      const refreshToken = randomToken()
+      const successor = sealSuccessor(successorKey(token), { hash, successor: refreshToken })
+      const sessionId = await useRefreshToken(tx, { hash, successor, now })
       if (!sessionId) {
-        const reusedIn = await findTokenSession(tx, hash)
-        const by = { actor: actorOf(visitor), by: 'refreshReused' } as const
-        return { revoked: reusedIn === undefined ? undefined : await revoke(tx, { id: reusedIn }, by) }
+        return (await repeat(tx, token, hash)) ?? { revoked: await revokeReused(tx, hash, visitor) }
       }
-      const opened = await giveToken(tx, sessionId, now)
-      const renewed = { id: sessionId, now, expiresAt: opened.expiresAt, ...sealMetadata(sessionId, visitor) }
-      const userId = await renewSession(tx, renewed)
-      const user = userId && (await findOwnUser(tx, userId))
-      if (!user) throw sessionErrors.refreshTokenInvalid()
-      return { user: toOwnUser(user), opened }
+      const given = await giveToken(tx, { sessionId, now, refreshToken })
+      const renewed = { id: sessionId, now, expiresAt: given.expiresAt, ...sealMetadata(sessionId, visitor) }
+      return { user: await ownerOf(tx, await renewSession(tx, renewed)), given }
     })
+
+  const ownerOf = async (tx: Transaction, userId: string | undefined): Promise<OwnUser> => {
+    const user = userId && (await findOwnUser(tx, userId))
+    if (!user) throw sessionErrors.refreshTokenInvalid()
+    return toOwnUser(user)
+  }
+
+  const revokeReused = async (tx: Transaction, hash: Uint8Array, visitor: Visitor) => {
+    const token = await findRefreshToken(tx, hash)
+    return token && revoke(tx, { id: token.sessionId }, { actor: actorOf(visitor), by: 'refreshReused' })
+  }
+
+  /** Ends those that an account has too many of, the ones used longest ago. */
+  const endIdle = async (tx: Transaction, userId: string, actor: AuditActor): Promise<SessionRevocation[]> => {
+    const ended: SessionRevocation[] = []
+    for (const id of await listIdleSessions(tx, userId, { now: clock.now(), kept: MAX_SESSIONS })) {
+      const revoked = await revoke(tx, { id }, { actor, by: 'tooMany' })
+      if (revoked) ended.push(revoked)
+    }
+    return ended
+  }
 
   return {
     answer,
 
-    /** Opens a session in the transaction that has proved who it is for. */
+    /** Opens a session in the transaction that has proved who it is for, and has locked the account. */
     async open(tx: Transaction, { userId, methods }: Proven, visitor: Visitor): Promise<Opened> {
       const now = clock.now()
       const id = newId()
       const expiresAt = new Date(now.getTime() + SESSION_MS)
       const times = { createdAt: now, lastUsedAt: now, authenticatedAt: now, expiresAt }
       await insertSession(tx, { id, userId, methods, ...times, ...sealMetadata(id, visitor) })
+      const actor = provenActor(visitor, userId, id)
       await changes.owe(tx, {
-        audit: [audit('session.created', provenActor(visitor, userId, id), id, {})],
+        audit: [audit('session.created', actor, id, {})],
         events: [streamEvent(userStream(userId), 'session.created', { id })],
       })
-      return giveToken(tx, id, now)
+      const ended = await endIdle(tx, userId, actor)
+      return { ...(await giveToken(tx, { sessionId: id, now, refreshToken: randomToken() })), ended }
     },
 
     /**
-     * Exchanges a refresh token for a new one. Each works once: one that comes back is taken for a theft and ends the
-     * session, without a grace for an answer that was lost or for two that try at once, because a thief who is fast
-     * looks the same. A client whose answer was lost logs in again.
+     * Exchanges a refresh token for a new one. Each works once; within ten seconds of that use it brings the same one
+     * again, as long as that hasn't been used itself. Any other repeat is taken for a theft and ends the session.
      * @throws session.refreshTokenInvalid (401), the same for unknown, used and expired ones
      */
     async refresh(refreshToken: string, visitor: Visitor): Promise<Authenticated> {
-      const { user, opened, revoked } = await exchange(refreshHash(refreshToken), visitor)
-      if (user) return answer(user, opened)
-      if (revoked) await changes.settled({ revoked: [revoked] })
+      const outcome = await exchange(refreshToken, visitor)
+      if ('user' in outcome) return answer(outcome.user, outcome.given)
+      if (outcome.revoked) await changes.settled({ revoked: [outcome.revoked] })
       throw sessionErrors.refreshTokenInvalid()
     },
 
@@ -160,6 +214,16 @@ export function createSessions({ db, clock, keyring, tokens, changes, refreshHas
       const revoked = await db.transaction((tx) => revoke(tx, session, { actor: actorOf(caller), by: 'user' }))
       if (!revoked) throw sessionErrors.notFound()
       await changes.settled({ revoked: [revoked] })
+    },
+
+    /** Ends all but the one that this is asked with. */
+    async endOthers(caller: Caller): Promise<void> {
+      const others = { userId: caller.userId, except: caller.sessionId, actor: actorOf(caller), by: 'user' }
+      const revoked = await db.transaction(async (tx) => {
+        await lockUser(tx, caller.userId)
+        return endSessions(tx, deps, others)
+      })
+      await changes.settled({ revoked })
     },
 
     async list(caller: Caller, page: PageRequest): Promise<Page<Session>> {
@@ -187,6 +251,6 @@ async function toSession(row: SessionRow, keyring: Keyring, current: string): Pr
     methods: row.methods,
     address,
     userAgent,
-    device: null,
+    device: deviceOf(userAgent),
   }
 }

@@ -8,9 +8,9 @@ import { countAttempt, countFailure, deleteFailures, type Failures, findFailures
 export type Policy = { free: number; firstMs: number; longestMs: number }
 
 /** Whose failures are counted: kept only as a keyed hash. */
-export type Subject = { kind: 'account' | 'address' | 'registration' | 'confirmation' | 'secondFactor'; name: string }
+export type Subject = { kind: keyof typeof policies; name: string }
 
-const policies: Record<Subject['kind'], Policy> = {
+const policies = {
   // Somebody who fails in another's name keeps that one out at most so long.
   account: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
   // Many people may share an address.
@@ -20,7 +20,13 @@ const policies: Record<Subject['kind'], Policy> = {
   confirmation: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
   // Whoever knows an account's password and tries out codes.
   secondFactor: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
-}
+  // Whoever asks for mails to be sent, by where they are …
+  passwordReset: { free: 10, firstMs: 10_000, longestMs: 15 * 60_000 },
+  // … and whose mailbox they are to fill: verifications, by account and by address, …
+  mail: { free: 3, firstMs: 60_000, longestMs: 30 * 60_000 },
+  // … and resets, each of which ends the token of the one before.
+  resetMail: { free: 3, firstMs: 60_000, longestMs: 15 * 60_000 },
+} satisfies Record<string, Policy>
 
 /** How long after its last failure a subject is as if it had never failed. Longer than any pause. */
 export const FORGOTTEN_AFTER_MS = 60 * 60_000
@@ -30,7 +36,7 @@ export const pauseAfter = (failures: number, policy: Policy): number =>
   failures < policy.free ? 0 : Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(failures - policy.free, 30))
 
 /** What an address has to answer for; nothing where it isn't known. */
-export const addressSubject = (kind: 'address' | 'registration', address: string | null): Subject[] =>
+export const addressSubject = (kind: 'address' | 'registration' | 'passwordReset', address: string | null): Subject[] =>
   address === null ? [] : [{ kind, name: networkOf(address) }]
 
 type Dependencies = { db: ServerDetails; clock: Clock; hash: KeyedHash; log: Logger }
