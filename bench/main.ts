@@ -1,12 +1,13 @@
 // bun run bench [NAME…] [--quick]: prints JSON lines and nothing else on standard output.
 
+import { auth } from './auth.ts'
 import { fanout } from './fanout.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
 
-const benches: Record<string, Bench> = { messages, fanout, gateway, footprint }
+const benches: Record<string, Bench> = { messages, fanout, gateway, auth, footprint }
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')

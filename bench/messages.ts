@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { randomUUIDv7 } from 'bun'
-import postgres from 'postgres'
+import type postgres from 'postgres'
 import { identify } from './lib/identify.ts'
+import { openPostgres } from './lib/postgres.ts'
 import { type Bench, median, rate } from './lib/result.ts'
 import { startBenchServer } from './lib/server.ts'
 import { openListeners, sendWindowed, stamped } from './lib/sockets.ts'
@@ -22,7 +21,7 @@ export const messages: Bench = async ({ quick }, report) => {
   const token = await bench.api.accessToken()
   const url = `${bench.server.url.replace('http', 'ws')}/v1/gateway`
   const senders = await openListeners(url, CONNECTIONS, identify(token))
-  const sql = await openPostgres(bench.server.data)
+  const sql = await openBaseline(bench.server.data)
   const total = quick ? 8_000 : 40_000
   let next = 0
   const frame = () =>
@@ -64,16 +63,12 @@ async function timed(count: number, work: () => Promise<unknown>): Promise<numbe
   return count / ((performance.now() - began) / 1000)
 }
 
-/** The server's own engine, as its superuser, found the way an operator would: in the data directory. */
-async function openPostgres(data: string) {
-  const password = (await readFile(join(data, 'secrets', 'postgres-password'), 'utf8')).trim()
-  const pid = await readFile(join(data, 'postgres', 'postmaster.pid'), 'utf8')
-  const port = Number(pid.split('\n')[3])
-  const options = { host: '127.0.0.1', port, username: 'postgres', password, onnotice: () => {} }
-  const admin = postgres({ ...options, database: 'postgres', max: 1 })
+/** A database of the bench's own in the server's engine. */
+async function openBaseline(data: string): Promise<postgres.Sql> {
+  const admin = await openPostgres(data, 'postgres', 1)
   await admin`create database bench_baseline`
   await admin.end()
-  const sql = postgres({ ...options, database: 'bench_baseline', max: INSERTERS })
+  const sql = await openPostgres(data, 'bench_baseline', INSERTERS)
   await sql`create table messages (id uuid primary key, channel_id uuid not null, author_id uuid not null,
     seq bigint not null, nonce text, content text not null, reply_to uuid, created_at timestamptz(3) not null,
     edited_at timestamptz(3), deleted_at timestamptz(3))`

@@ -1,0 +1,11 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import postgres from 'postgres'
+
+/** The server's own engine, as its superuser, found the way an operator would: in the data directory. */
+export async function openPostgres(data: string, database: string, max: number): Promise<postgres.Sql> {
+  const password = (await readFile(join(data, 'secrets', 'postgres-password'), 'utf8')).trim()
+  const pid = await readFile(join(data, 'postgres', 'postmaster.pid'), 'utf8')
+  const port = Number(pid.split('\n')[3])
+  return postgres({ host: '127.0.0.1', port, username: 'postgres', password, database, max, onnotice: () => {} })
+}
