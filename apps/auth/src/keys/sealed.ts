@@ -1,6 +1,7 @@
 import {
   authOutbox,
   dataKeys,
+  oidcProviders,
   sessions,
   signingKeys,
   totpSecrets,
@@ -8,6 +9,7 @@ import {
 } from '@conntext/db-server-details'
 import { type SealedPlaces, sealedColumn } from '@conntext/keyring'
 import { totpContext } from '../mfa/codes.ts'
+import { clientSecretContext } from '../oidc/providers.ts'
 import { metadataContext } from '../sessions/service.ts'
 import { tokenDataContext } from '../validation/tokens.ts'
 import { signingKeyContext } from './signing-keys.ts'
@@ -44,6 +46,13 @@ export const authSealed: SealedPlaces = {
       value: totpSecrets.secret,
       dataKeyId: totpSecrets.dataKeyId,
       context: totpContext,
+    }),
+    sealedColumn({
+      table: oidcProviders,
+      id: oidcProviders.id,
+      value: oidcProviders.clientSecret,
+      dataKeyId: oidcProviders.dataKeyId,
+      context: clientSecretContext,
     }),
   ],
   documents: [authOutbox.payload],

@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** Runs `conntext …` on a data directory, as an operator would. */
+export async function conntext(data: string, ...args: string[]) {
+  const child = Bun.spawn([process.execPath, MAIN, ...args], {
+    env: { ...process.env, CONNTEXT_DATA: data },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  return { out: out.trim(), err: err.trim(), code }
+}
