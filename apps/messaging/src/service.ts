@@ -11,6 +11,7 @@ import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { Sender } from './messages/send.ts'
 import { createPort } from './port.ts'
+import { Pruning } from './pruning.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 
@@ -60,6 +61,7 @@ export function createMessagingService(given: MessagingDeps): Service {
     },
   })
   const refused = noteAccess(refusals, messagingAudit)
+  const pruning = new Pruning(deps)
   const sender = new Sender({ ...deps, write, refused })
   const shared = { ...deps, write, sender, refused, nudge }
   const routeDeps = { ...shared, access: { guard: deps.guard, refused } }
@@ -74,10 +76,11 @@ export function createMessagingService(given: MessagingDeps): Service {
         .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
       relay.start()
       refusals.start()
+      pruning.start()
     },
     async stop() {
       await sender.close()
-      await Promise.all([publication.settled(), refusals.stop()])
+      await Promise.all([publication.settled(), refusals.stop(), pruning.stop()])
       await relay.stop({ flush: true })
     },
   }
