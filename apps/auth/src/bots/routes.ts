@@ -1,5 +1,6 @@
 import { Bot, BotPage, BotPatch, IdParams, NewBot, PageQuery } from '@conntext/contracts'
 import { type AccessOptions, access, pageRequest, refusals } from '@conntext/http'
+import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Bots } from './service.ts'
 
@@ -38,3 +39,21 @@ export const botRoutes = (options: AccessOptions, bots: Bots) =>
       response: { 200: Bot },
       detail: { operationId: 'updateBot', summary: 'Change a bot', tags, ...refusals({ ...higher, ...taken }) },
     })
+    .delete(
+      '/:id',
+      async ({ caller, params, status }) => {
+        await bots.remove(caller, params.id)
+        return status(204, undefined)
+      },
+      {
+        can,
+        params: IdParams,
+        response: { 204: Type.Void() },
+        detail: {
+          operationId: 'deleteBot',
+          summary: 'Delete a bot: its tokens end, its messages stay',
+          tags,
+          ...refusals(higher),
+        },
+      },
+    )

@@ -15,8 +15,10 @@ import { type Changes, streamEvent } from '../changes.ts'
 import type { Refusals } from '../refusals.ts'
 import { insertAccount } from '../registration/queries.ts'
 import { administer } from '../roles/administration.ts'
+import { eraseAccount } from '../users/erasure.ts'
+import { cleanName } from '../users/names.ts'
 import { updateUser } from '../users/queries.ts'
-import { toUser, usernameKey, usernameSkeleton } from '../users/users.ts'
+import { isReservedUsername, toUser, usernameKey, usernameSkeleton } from '../users/users.ts'
 import { botErrors } from './errors.ts'
 import { manageBot } from './management.ts'
 import { type BotRow, listBots } from './queries.ts'
@@ -45,7 +47,7 @@ export function createBots(deps: Dependencies) {
             kind: 'bot',
             createdBy: caller.userId,
             ...named(username),
-            displayName: displayName?.trim() || null,
+            displayName: shown(displayName) ?? null,
             passwordHash: null,
           })
           const user = toUser(row)
@@ -65,7 +67,7 @@ export function createBots(deps: Dependencies) {
       const route = 'PATCH /v1/bots/:id'
       const wanted = {
         ...(username === undefined ? {} : { username }),
-        ...(displayName === undefined ? {} : { displayName: displayName?.trim() || null }),
+        ...(displayName === undefined ? {} : { displayName: shown(displayName) ?? null }),
       }
       const bot = await withFreeName(() =>
         administer(deps, { caller, route, permission }, async (tx, who) => {
@@ -84,16 +86,29 @@ export function createBots(deps: Dependencies) {
       await changes.settled()
       return bot
     },
+
+    /** Ends its tokens and leaves nothing of it but its messages. @throws bot.notFound (404), member.notBelowYou (403) */
+    async remove(caller: Caller, id: string): Promise<void> {
+      const route = 'DELETE /v1/bots/:id'
+      const settled = await administer(deps, { caller, route, permission }, async (tx, who) => {
+        await manageBot(tx, who, id)
+        return eraseAccount(tx, deps, { userId: id, actor: actorOf(caller), messages: 'keep' })
+      })
+      await changes.settled(settled)
+    },
   }
 }
 
 export type Bots = ReturnType<typeof createBots>
 
-const named = (username: string) => ({
-  username,
-  usernameKey: usernameKey(username),
-  usernameSkeleton: usernameSkeleton(username),
-})
+/** @throws bot.usernameTaken (409) for a name that nobody may have */
+function named(username: string) {
+  if (isReservedUsername(username)) throw botErrors.usernameTaken()
+  return { username, usernameKey: usernameKey(username), usernameSkeleton: usernameSkeleton(username) }
+}
+
+const shown = (displayName: string | null | undefined) =>
+  displayName && cleanName(displayName, { path: '/body/displayName' })
 
 /** The indexes decide: of two that ask for one name at once, both would find it free. */
 async function withFreeName<T>(change: () => Promise<T>): Promise<T> {
