@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { isWellFormedApiToken, newApiToken, type Permission, permissionNames } from '@conntext/contracts'
-import { apiTokens, channelOverrides, channels, users } from '@conntext/db-server-details'
+import { apiTokens, channelOverrides, channels, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
 import { Guard } from '@conntext/http'
 import { newId, silentLogger } from '@conntext/kernel'
-import { eq } from 'drizzle-orm'
+import { eventually } from '@conntext/testing'
+import { eq, sql } from 'drizzle-orm'
 import { startAuth, testClock } from './stack.ts'
 import { tokenCalls } from './support/tokens.ts'
 
@@ -12,6 +13,15 @@ const DAY_MS = 24 * 60 * 60_000
 async function start(overrides: Parameters<typeof startAuth>[0] = {}) {
   const auth = await startAuth(overrides)
   return Object.assign(auth, tokenCalls(auth))
+}
+
+/** How many statements of this test's database wait for a lock. */
+async function waiting(db: ServerDetailsExecutor): Promise<number> {
+  const [row] = (await db.execute(sql`select count(*)::int as count from pg_locks
+    join pg_stat_activity using (pid) where not granted and datname = current_database()`)) as unknown as [
+    { count: number },
+  ]
+  return row.count
 }
 
 describe('making an API token', () => {
@@ -128,7 +138,14 @@ describe('making an API token', () => {
     const over = Array.from({ length: 10 }, (_, index) => row(index, new Date(clock.now().getTime() - 1)))
     const living = Array.from({ length: 98 }, (_, index) => row(1000 + index))
     await auth.database.auth.insert(apiTokens).values([...over, ...living])
-    const answers = await Promise.all(Array.from({ length: 4 }, () => auth.create(ann)))
+    const making: ReturnType<typeof auth.create>[] = []
+    // All four have got as far as they can without one another when they are let go.
+    await auth.database.auth.transaction(async (tx) => {
+      await tx.select().from(users).where(eq(users.id, ann.user.id)).for('update')
+      making.push(...Array.from({ length: 4 }, () => auth.create(ann)))
+      await eventually(async () => (await waiting(auth.database.system)) === 4)
+    })
+    const answers = await Promise.all(making)
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409, 409])
     expect(answers.find(({ status }) => status === 409)!.body.code).toBe('token.tooMany')
     const [one] = (await auth.list(ann)).items
