@@ -4,6 +4,7 @@ import type { Clock } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import { enqueue } from '@conntext/outbox'
 import { auditEntry } from '../changes.ts'
+import type { ResetData } from '../passwords/resets.ts'
 import type { Transaction } from '../transaction.ts'
 import { createValidationTokens } from '../validation/tokens.ts'
 import { accountErrors } from './errors.ts'
@@ -48,8 +49,12 @@ export function createAccountAdministration({ db, keyring, clock }: Dependencies
         const account = await accountOf(tx, username)
         await validation.endAll(tx, account.id, 'passwordReset')
         const expiresAt = new Date(clock.now().getTime() + RESET_MS)
-        const reset = { purpose: 'passwordReset', userId: account.id, lifetimeMs: RESET_MS } as const
-        const token = await validation.issue(tx, reset)
+        const token = await validation.issue(tx, {
+          purpose: 'passwordReset',
+          lifetimeMs: RESET_MS,
+          userId: account.id,
+          data: { email: account.email } satisfies ResetData,
+        })
         await record(tx, [audit('user.passwordResetRequested', systemActor, account.id, {})])
         return { username: account.username, token, expiresAt }
       }),

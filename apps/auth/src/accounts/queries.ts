@@ -5,7 +5,7 @@ import { usernameKey } from '../users/users.ts'
 /** Whoever has the user name, in any standing; their row stays as it is until the transaction ends. */
 export async function lockAccountByName(tx: ServerDetailsExecutor, username: string) {
   const [row] = await tx
-    .select({ id: users.id, username: users.username, kind: users.kind, standing: users.standing })
+    .select({ id: users.id, username: users.username, kind: users.kind, standing: users.standing, email: users.email })
     .from(users)
     .where(eq(users.usernameKey, usernameKey(username)))
     .for('no key update')

@@ -35,8 +35,8 @@ type Dependencies = {
   publicUrl: string
 }
 
-/** A token is good for as long as the account has the address that it was sent to. */
-type Data = { email: string }
+/** A token is good for as long as the account has the address that it was sent to, or still none. */
+export type ResetData = { email: string | null }
 
 /** What somebody typed, and who they are: sealed, for it waits in the database. */
 type Request = { login: string; visitor: Visitor }
@@ -54,7 +54,7 @@ export function createPasswordResets(deps: Dependencies) {
     if (!account || !(await mayBeMailed(account.id))) return
     await db.transaction(async (tx) => {
       await validation.endAll(tx, account.id, 'passwordReset')
-      const data: Data = { email: account.email }
+      const data: ResetData = { email: account.email }
       const token = await validation.issue(tx, {
         purpose: 'passwordReset',
         lifetimeMs: PASSWORD_RESET_MS,
@@ -115,7 +115,7 @@ export function createPasswordResets(deps: Dependencies) {
       if (!(await validation.find(db, 'passwordReset', token))) throw passwordErrors.resetTokenInvalid()
       const passwordHash = await slots.run(() => hashPassword(newPassword))
       const revoked = await db.transaction(async (tx) => {
-        const found = await validation.take<Data>(tx, 'passwordReset', token)
+        const found = await validation.take<ResetData>(tx, 'passwordReset', token)
         const owner = found?.userId ? await lockOwnUser(tx, found.userId) : undefined
         if (!found || owner?.email !== found.data.email) throw passwordErrors.resetTokenInvalid()
         await replacePassword(tx, deps, { owner, passwordHash })
