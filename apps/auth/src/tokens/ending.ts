@@ -9,7 +9,7 @@ const audit = auditFor('auth')
 type Dependencies = { clock: Clock; changes: Changes }
 
 /** What ended somebody's API tokens, beside themselves. */
-export type TokensEndedBy = 'ban' | 'kick' | 'leave' | 'deletion'
+export type TokensEndedBy = 'ban' | 'kick' | 'deletion'
 
 /** How an account loses its API tokens when it loses its place here. */
 export const createTokenEnding =
