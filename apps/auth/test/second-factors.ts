@@ -1,5 +1,24 @@
-import type { Authenticated, MfaRequired, Problem, TotpConfirmed, TotpEnrolment } from '@conntext/contracts'
+import './cbor-on-bun.ts'
+import type {
+  AddedPasskey,
+  Authenticated,
+  MfaRequired,
+  PasskeyCreationOptions,
+  PasskeyLoginStart,
+  PasskeyRegistrationStart,
+  PasskeyRequestOptions,
+  Problem,
+  TotpConfirmed,
+  TotpEnrolment,
+} from '@conntext/contracts'
+import { newServerSettings, serverSettings } from '@conntext/db-server-details'
 import type { Clock } from '@conntext/kernel'
+import {
+  AuthenticatorEmulator,
+  type AuthenticatorParameters,
+  PasskeysCredentialsMemoryRepository,
+  WebAuthnEmulator,
+} from 'nid-webauthn-emulator'
 import { Secret, TOTP } from 'otpauth'
 import { PASSWORD, type startAuth } from './stack.ts'
 
@@ -51,3 +70,75 @@ export const secondStep = (
     body: { mfaToken, code },
     ...(address === undefined ? {} : { address }),
   })
+
+/** The page that the tests' passkeys are used on. */
+export const ORIGIN = 'http://localhost:8080'
+
+const present = () => ({ options: { up: true, uv: false } })
+/** For an authenticator that asks for a touch and no more: whose it is, it doesn't know. */
+export const touchOnly = { userMakeCredentialInteraction: present, userGetAssertionInteraction: present }
+
+/** An authenticator of another make, and a browser around it. */
+export function authenticator(parameters: Partial<AuthenticatorParameters> = {}, origin = ORIGIN) {
+  const memory = parameters.credentialsRepository ?? new PasskeysCredentialsMemoryRepository()
+  const browser = new WebAuthnEmulator(new AuthenticatorEmulator({ ...parameters, credentialsRepository: memory }))
+  return {
+    create: (options: PasskeyCreationOptions) => browser.createJSON(origin, options),
+    get: (options: PasskeyRequestOptions) => browser.getJSON(origin, options),
+    /** Another one with the same secrets, as they are now. */
+    copy(changed: Partial<AuthenticatorParameters> = {}, at = origin) {
+      const copied = new PasskeysCredentialsMemoryRepository()
+      for (const credential of memory.loadCredentials()) copied.saveCredential(credential)
+      return authenticator({ ...parameters, ...changed, credentialsRepository: copied }, at)
+    },
+  }
+}
+export type Authenticator = ReturnType<typeof authenticator>
+
+export const startRegistration = (
+  auth: Auth,
+  { accessToken: token }: Authenticated,
+  body: object = { password: PASSWORD },
+) => auth.request<PasskeyRegistrationStart & Problem>('POST', '/v1/auth/passkeys/registration/options', { token, body })
+
+export const finishRegistration = (
+  auth: Auth,
+  { accessToken: token }: Authenticated,
+  body: { ceremonyToken: string; response: unknown; name?: string },
+) => auth.request<AddedPasskey & Problem>('POST', '/v1/auth/passkeys', { token, body: { name: 'laptop', ...body } })
+
+export async function withPasskey(auth: Auth, account: Authenticated, device = authenticator(), name = 'laptop') {
+  const { ceremonyToken, options } = (await startRegistration(auth, account)).body
+  const { status, body, text } = await finishRegistration(auth, account, {
+    ceremonyToken,
+    name,
+    response: device.create(options),
+  })
+  if (status !== 201) throw new Error(`the passkey could not be added: ${text}`)
+  return { device, passkey: body }
+}
+
+export const startPasskeyLogin = (auth: Auth, body: { mfaToken?: string } = {}, address?: string) =>
+  auth.request<PasskeyLoginStart & Problem>('POST', '/v1/auth/passkeys/login/options', {
+    body,
+    ...(address === undefined ? {} : { address }),
+  })
+
+export const finishPasskeyLogin = (auth: Auth, ceremonyToken: string, response: unknown, address?: string) =>
+  auth.request<Authenticated & Problem>('POST', '/v1/auth/passkeys/login', {
+    body: { ceremonyToken, response },
+    ...(address === undefined ? {} : { address }),
+  })
+
+/** A whole login by passkey, alone or as the second factor of the login that waits. */
+export async function passkeyLogin(auth: Auth, device: Authenticator, mfaToken?: string) {
+  const { ceremonyToken, options } = (await startPasskeyLogin(auth, mfaToken === undefined ? {} : { mfaToken })).body
+  return finishPasskeyLogin(auth, ceremonyToken, device.get(options))
+}
+
+export async function requireMfa(auth: Auth, requireMfa: boolean): Promise<void> {
+  await auth.database.system
+    .insert(serverSettings)
+    .values({ id: 1, ...newServerSettings, requireMfa })
+    .onConflictDoUpdate({ target: serverSettings.id, set: { requireMfa } })
+}

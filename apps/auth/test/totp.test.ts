@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import { subjects } from '@conntext/contracts'
-import { newServerSettings, serverSettings, sessions, totpSecrets } from '@conntext/db-server-details'
+import { sessions, totpSecrets } from '@conntext/db-server-details'
 import { eq } from 'drizzle-orm'
 import { URI } from 'otpauth'
-import { authenticatorApp, confirm, enrol, firstStep, secondStep, withTotp } from './second-factors.ts'
+import { authenticatorApp, confirm, enrol, firstStep, requireMfa, secondStep, withTotp } from './second-factors.ts'
 import { PASSWORD, startAuth, testClock } from './stack.ts'
 
 test('an authenticator app is set up with the secret or its URI, and a code', async () => {
@@ -277,10 +277,3 @@ test('where the server asks for a second factor the last one stays, the owner’
   await requireMfa(auth, false)
   expect((await disable(ann)).status).toBe(204)
 })
-
-async function requireMfa(auth: Awaited<ReturnType<typeof startAuth>>, requireMfa: boolean) {
-  await auth.database.system
-    .insert(serverSettings)
-    .values({ id: 1, ...newServerSettings, requireMfa })
-    .onConflictDoUpdate({ target: serverSettings.id, set: { requireMfa } })
-}
