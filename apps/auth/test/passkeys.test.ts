@@ -157,7 +157,7 @@ test('a ceremony is one person’s, is over once it was tried, and ends after fi
 })
 
 test('one made on another page or for another domain is refused', async () => {
-  const webauthn = { rpId: 'example.org', origins: ['https://chat.example.org', 'https://example.org'] }
+  const webauthn = { rpId: 'example.org', origins: ['https://CHAT.example.org:443', 'https://example.org'] }
   await using auth = await startAuth({ webauthn })
   const ann = await auth.member('ann')
   const add = async (origin: string, rpId = 'example.org') => {

@@ -5,6 +5,9 @@ import { ConfigError, type Environment, type LogLevel, parseConfig } from '@conn
 import { Type } from '@sinclair/typebox'
 
 const ORIGIN = '^https?://[^/?#\\s]+/?$'
+const DOMAIN = '^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$'
+// Of pages, and of Android apps, which say by what key they were signed.
+const PASSKEY_ORIGIN = '(https?://[^\\s,/?#]+|android:apk-key-hash:[A-Za-z0-9_-]+)'
 const MAIL_FROM = '^([^\\r\\n<>@]*<[^\\s<>@]+@[^\\s<>@]+>|[^\\s<>@]+@[^\\s<>@]+)$'
 
 /** Every setting of the all-in-one server: the gateway's, and those of the whole. */
@@ -23,6 +26,15 @@ const Settings = Type.Object({
     Type.String({
       pattern: '^https?://[^\\s,/?#]+(\\s*,\\s*https?://[^\\s,/?#]+)*$',
       expects: 'origins such as https://chat.example.org, separated by commas',
+    }),
+  ),
+  CONNTEXT_WEBAUTHN_RP_ID: Type.Optional(
+    Type.String({ pattern: DOMAIN, expects: 'a domain such as example.org, to which passkeys are bound' }),
+  ),
+  CONNTEXT_WEBAUTHN_ORIGINS: Type.Optional(
+    Type.String({
+      pattern: `^${PASSKEY_ORIGIN}(\\s*,\\s*${PASSKEY_ORIGIN})*$`,
+      expects: 'origins such as https://app.example.org or android:apk-key-hash:…, separated by commas',
     }),
   ),
   CONNTEXT_SMTP_URL: Type.Optional(Type.String({ pattern: '^smtps?://.', expects: 'an smtp:// or smtps:// URL' })),
@@ -44,6 +56,8 @@ export type ServerConfig = {
   publicUrl: string
   /** Origins besides the server's own that results of OpenID Connect logins may go to. */
   oidcReturnOrigins: string[]
+  /** Where passkeys belong, where the public URL doesn't say it all. */
+  webauthn: { rpId: string | undefined; origins: string[] }
   /** The mail server; without one, mails are shown on the console. */
   smtp: { url: string; from: string } | undefined
   /** An engine to use instead of the embedded one. */
@@ -68,7 +82,8 @@ export function loadConfig(environment: Environment): ServerConfig {
     setupCode: env.CONNTEXT_SETUP_CODE,
     logLevel: env.CONNTEXT_LOG_LEVEL,
     publicUrl: (env.CONNTEXT_PUBLIC_URL ?? `http://localhost:${gateway.port}`).replace(/\/$/, ''),
-    oidcReturnOrigins: env.CONNTEXT_OIDC_RETURN_ORIGINS?.split(',').map((origin) => origin.trim()) ?? [],
+    oidcReturnOrigins: listOf(env.CONNTEXT_OIDC_RETURN_ORIGINS),
+    webauthn: { rpId: env.CONNTEXT_WEBAUTHN_RP_ID, origins: listOf(env.CONNTEXT_WEBAUTHN_ORIGINS) },
     smtp: readSmtp(env),
     clickhouse: env.CONNTEXT_CLICKHOUSE_URL
       ? {
@@ -81,6 +96,8 @@ export function loadConfig(environment: Environment): ServerConfig {
     unknown: Object.keys(all).filter(isUnknown),
   }
 }
+
+const listOf = (text: string | undefined): string[] => text?.split(',').map((one) => one.trim()) ?? []
 
 function readSmtp({
   CONNTEXT_SMTP_URL: url,

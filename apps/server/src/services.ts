@@ -52,6 +52,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     credential,
     publicUrl: config.publicUrl,
     oidc: { returnOrigins: config.oidcReturnOrigins },
+    webauthn: config.webauthn,
     mailer: config.smtp ? createSmtpMailer(config.smtp) : createConsoleMailer(console.log),
   })
   const { guard } = authService

@@ -45,3 +45,18 @@ test('a variable that looks like a setting and is none is pointed out', () => {
     'CONNTEXT_PROT',
   ])
 })
+
+test('passkeys belong to the public URL, and where it is told otherwise', () => {
+  expect(loadConfig({}).webauthn).toEqual({ rpId: undefined, origins: [] })
+  const told = loadConfig({
+    CONNTEXT_WEBAUTHN_RP_ID: 'example.org',
+    CONNTEXT_WEBAUTHN_ORIGINS: 'https://app.example.org, android:apk-key-hash:a_-9',
+  })
+  expect(told.webauthn).toEqual({
+    rpId: 'example.org',
+    origins: ['https://app.example.org', 'android:apk-key-hash:a_-9'],
+  })
+  const faulty = () =>
+    loadConfig({ CONNTEXT_WEBAUTHN_RP_ID: 'https://example.org', CONNTEXT_WEBAUTHN_ORIGINS: 'app.example.org' })
+  expect(faulty).toThrow(/CONNTEXT_WEBAUTHN_RP_ID[\s\S]*CONNTEXT_WEBAUTHN_ORIGINS/)
+})

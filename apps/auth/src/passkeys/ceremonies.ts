@@ -22,7 +22,10 @@ export type WebAuthnOptions = { rpId?: string | undefined; origins?: string[] | 
 export const webAuthnSettings = (
   publicUrl: string,
   { rpId = new URL(publicUrl).hostname, origins = [] }: WebAuthnOptions = {},
-): WebAuthnSettings => ({ rpId, origins: [new URL(publicUrl).origin, ...origins] })
+): WebAuthnSettings => ({ rpId, origins: [publicUrl, ...origins].map(asBrowsersSay) })
+
+// Lower case and without a default port. An Android app's is no URL, and stays as it is.
+const asBrowsersSay = (origin: string): string => (/^https?:/i.test(origin) ? new URL(origin).origin : origin)
 
 /** How long a ceremony may take. */
 export const CEREMONY_MS = 5 * 60_000

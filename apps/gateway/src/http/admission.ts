@@ -4,7 +4,7 @@ import { type Allowance, RateLimiter } from '../rate-limit.ts'
 import { addressKey } from './address.ts'
 import type { Operation } from './operations.ts'
 
-const CREDENTIAL_ROUTE = /^\/v1\/auth\/(register|login|refresh)(\/|$)/
+const CREDENTIAL_ROUTE = /^\/v1\/auth\/(register|login|refresh|passkeys\/login)(\/|$)/
 const BEARER = /^Bearer +(\S+)$/i
 const PLAIN_BEARER = 'Bearer '
 
