@@ -26,6 +26,7 @@ import { Keyring, type MasterKey } from '@conntext/keyring'
 import { OutboxRelay } from '@conntext/outbox'
 import { createIngest, type Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
+import { removeLeftOverrides } from './channels/overrides.ts'
 import { channelRoutes } from './channels/routes.ts'
 import { healthRoutes } from './health/routes.ts'
 import { createOwnHealth, createSystemHealth } from './health/service.ts'
@@ -36,12 +37,13 @@ import { startJob } from './jobs.ts'
 import { loadKeys, systemKeys } from './keys.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
+import { ICON_WITHDRAWAL, type IconWithdrawal, withdrawIcon } from './server/icon.ts'
 import { serverRoutes } from './server/routes.ts'
 import { setUp } from './server/service.ts'
 import { appendForeign } from './streams/service.ts'
 
 export type SystemDeps = {
-  /** As `conntext_system`; at least five connections: the outbox holds one for each of its topics while it delivers. */
+  /** As `conntext_system`; at least six connections: the outbox holds one for each of its topics while it delivers. */
   db: ServerDetails
   audit: Audit
   bus: Bus
@@ -50,8 +52,8 @@ export type SystemDeps = {
   guard: Guard
   /** All that is sealed or hashed here depends on it. */
   masterKey: MasterKey
-  auth: Pick<AuthPort, 'health'>
-  messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'health'>
+  auth: Pick<AuthPort, 'health' | 'join'>
+  messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'publishImage' | 'withdrawImage' | 'health'>
   realtime: Pick<RealtimePort, 'health'>
   credential: string
   version: string
@@ -63,6 +65,7 @@ export type SystemService = Service & {
 }
 
 const GIVE_BACK_EVERY_MS = 60_000
+const SWEEP_OVERRIDES_EVERY_MS = 600_000
 
 /** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
 export function createSystemService(given: SystemDeps): SystemService {
@@ -115,7 +118,13 @@ export function createSystemService(given: SystemDeps): SystemService {
       await setUp(deps)
       relay.start()
       refusals.start()
-      jobs.push(startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log))
+      jobs.push(
+        startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log),
+        startJob(
+          { name: 'overrides', everyMs: SWEEP_OVERRIDES_EVERY_MS, run: () => removeLeftOverrides({ ...deps, nudge }) },
+          log,
+        ),
+      )
     },
     async stop() {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
@@ -140,6 +149,9 @@ function createRelay({ db, bus, log, messaging }: SystemDeps, ingest: Ingest): O
       channelStream: async (batch) => void (await messaging.appendEvents({ events: payloads<StreamAppend>(batch) })),
       async channelDeleted(batch) {
         for (const deleted of payloads<{ channelId: string }>(batch)) await messaging.channelDeleted(deleted)
+      },
+      async [ICON_WITHDRAWAL](batch) {
+        for (const withdrawal of payloads<IconWithdrawal>(batch)) await withdrawIcon({ db, messaging }, withdrawal)
       },
     },
   })

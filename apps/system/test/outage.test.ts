@@ -78,7 +78,7 @@ describe('with ClickHouse away', () => {
 describe('GET /v1/system/health', () => {
   test('shows every service; one that fails is down, and so is the whole', async () => {
     await using broken = await startSystem({
-      auth: { health: () => Promise.reject(new Error('connection refused')) },
+      auth: { ...system.deps.auth, health: () => Promise.reject(new Error('connection refused')) },
       realtime: { health: async () => ({ service: 'realtime', state: 'degraded', dependencies: [] }) },
     })
     const viewer = await broken.member('system.view')

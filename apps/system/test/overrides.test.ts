@@ -6,12 +6,15 @@ import { type Caller, type System, startSystem } from './support/system.ts'
 let system: System
 let manager: Caller
 let member: Caller
+let nobody: NonNullable<Caller>
 let channel: Channel
 
 beforeAll(async () => {
   system = await startSystem()
   manager = await system.member('channel.manage')
   member = await system.member()
+  // Without a role, hence below everybody who has one.
+  nobody = await system.authority.member()
   channel = await system.channel(manager)
 })
 afterAll(() => system[Symbol.asyncDispose]())
@@ -29,8 +32,9 @@ describe('overrides', () => {
       status: 200,
       body: { channelId: channel.id, targetKind: 'role', targetId: everyone(), allow: [], deny: ['message.send'] },
     })
-    const forMember = await put(member!.userId, { allow: ['message.send'], deny: [] })
-    expect(forMember).toMatchObject({ status: 200, body: { targetKind: 'member', targetId: member!.userId } })
+    const forMember = await put(nobody.userId, { allow: ['message.send'], deny: [] })
+    expect(forMember).toMatchObject({ status: 200, body: { targetKind: 'member', targetId: nobody.userId } })
+    expect(await system.call('GET', path(nobody.userId), manager)).toMatchObject({ status: 200, body: forMember.body })
     expect(told).toHaveLength(2)
     const list = () => system.call('GET', `/v1/channels/${channel.id}/overrides`, manager)
     expect(((await list()).body as { items: unknown[] }).items).toEqual(
@@ -55,7 +59,7 @@ describe('overrides', () => {
 
   test('nobody gives or takes by them what they do not have', async () => {
     const beyond = { status: 403, body: { code: 'override.beyondOwn' } }
-    expect(await put(manager!.userId, { allow: ['message.manage'], deny: [] })).toMatchObject(beyond)
+    expect(await put(nobody.userId, { allow: ['message.manage'], deny: [] })).toMatchObject(beyond)
     expect(await put(everyone(), { allow: [], deny: ['message.manage'] })).toMatchObject(beyond)
     const admin = await system.member('administrator')
     expect(await put(everyone(), { allow: ['message.manage'], deny: [] }, admin)).toMatchObject({ status: 200 })
@@ -92,6 +96,12 @@ describe('overrides', () => {
     expect(await system.call('PUT', path(everyone(), newId()), manager, body)).toMatchObject({ status: 404 })
     expect(await system.call('GET', `/v1/channels/${channel.id}/overrides`, member)).toMatchObject({ status: 403 })
     expect(await system.call('GET', `/v1/channels/${channel.id}/overrides`)).toMatchObject({ status: 401 })
+    expect(await system.call('GET', path(everyone()), member)).toMatchObject({ status: 403 })
+    expect(await system.call('GET', path(everyone()))).toMatchObject({ status: 401 })
+    expect(await system.call('GET', path(newId()), manager)).toMatchObject({
+      status: 404,
+      body: { code: 'override.notFound' },
+    })
     expect(await system.call('DELETE', path(everyone()))).toMatchObject({ status: 401 })
     expect(await system.call('DELETE', path(everyone()), member)).toMatchObject({ status: 403 })
   })

@@ -4,7 +4,7 @@ import postgres from 'postgres'
 import { TEMPLATES, TEST_PASSWORD } from './shared.ts'
 import { storeEnvironment } from './stores.ts'
 
-const POOL = 5
+const POOL = 6
 
 function at(server: string, database: string, user?: string): string {
   const url = new URL(server)

@@ -4,15 +4,10 @@ import { newId } from '@conntext/kernel'
 import type { Effects, Transaction } from '../change.ts'
 import { selectChannels, selectOverrides } from './queries.ts'
 
-/**
- * Who may see what by the channels and overrides as the transaction has them now; the roles are the snapshot's. As in
- * the snapshot, what stands for a role that has been deleted doesn't count.
- */
+/** Who may see what by the channels and overrides as the transaction has them now; the roles are the snapshot's. */
 export async function authorityWithin(tx: Transaction, snapshot: AuthoritySnapshot): Promise<Authority> {
   const channels = (await selectChannels(tx)).map(toChannel)
-  const roles = new Set(snapshot.roles.map((role) => role.id))
-  const overrides = (await selectOverrides(tx)).filter((one) => one.targetKind === 'member' || roles.has(one.targetId))
-  return new Authority({ ...snapshot, channels, overrides })
+  return new Authority({ ...snapshot, channels, overrides: await selectOverrides(tx) })
 }
 
 /**

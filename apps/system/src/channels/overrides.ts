@@ -1,90 +1,99 @@
-import type { ChannelOverride, NewChannelOverride, Override, Page, Permission } from '@conntext/contracts'
+import type { ChannelOverride, NewChannelOverride, Override, Page } from '@conntext/contracts'
+import { systemActor } from '@conntext/contracts'
 import { actorOf, type Caller } from '@conntext/http'
-import { change } from '../change.ts'
+import { type ChangeDeps, change } from '../change.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors, overrideErrors } from './errors.ts'
-import { deleteOverride, selectChannel, selectOverrides, upsertOverride } from './queries.ts'
+import { assertConsistent, assertMaySet, setterOf, targetOf, targetOfExisting } from './override-rules.ts'
+import { deleteLeftOverrides, deleteOverride, selectChannel, selectOverrides, upsertOverride } from './queries.ts'
 import type { ChannelDeps } from './service.ts'
 
 const MAX_OVERRIDES = 100
+const LEFT_BATCH = 500
 
 // As the audit names it.
 const ROUTE = '/v1/channels/:channelId/overrides/:targetId'
 
-/** All overrides of a channel: they fit on one page. */
-export async function listOverrides({ db }: ChannelDeps, channelId: string): Promise<Page<ChannelOverride>> {
-  return { items: (await selectOverrides(db, channelId)).map(toOverride), nextCursor: null }
+type Which = { channelId: string; targetId: string }
+
+/** All overrides of a channel: they fit on one page. What stands for a role that is gone doesn't count, nor show. */
+export async function listOverrides({ db, guard }: ChannelDeps, channelId: string): Promise<Page<ChannelOverride>> {
+  const { snapshot } = await guard.authority()
+  const roles = new Set(snapshot.roles.map((role) => role.id))
+  const overrides = await selectOverrides(db, channelId)
+  const items = overrides.filter((one) => one.targetKind === 'member' || roles.has(one.targetId)).map(toOverride)
+  return { items, nextCursor: null }
+}
+
+/** @throws override.notFound (404) */
+export async function getOverride(deps: ChannelDeps, { channelId, targetId }: Which): Promise<ChannelOverride> {
+  const { items } = await listOverrides(deps, channelId)
+  const found = items.find((one) => one.targetId === targetId)
+  if (!found) throw overrideErrors.notFound()
+  return found
 }
 
 /**
- * Says what a channel allows and denies a role or a member.
- * @throws channel.notFound, override.noSuchTarget (404), override.contradictory (422), override.beyondOwn (403)
+ * Says what a channel allows and denies a role or a member; who may, says `assertMaySet`.
+ * @throws channel.notFound, override.noSuchTarget (404), override.contradictory (422), override.tooMany (409),
+ * override.notBelowYours, override.beyondOwn (403)
  */
 export async function setOverride(
   deps: ChannelDeps,
   caller: Caller,
-  { channelId, targetId }: { channelId: string; targetId: string },
-  { allow, deny }: NewChannelOverride,
+  { channelId, targetId }: Which,
+  sides: NewChannelOverride,
 ): Promise<ChannelOverride> {
-  if (allow.some((permission) => deny.includes(permission))) throw overrideErrors.contradictory()
-  const override: Override = { channelId, targetKind: await kindOf(deps, targetId), targetId, allow, deny }
-  const own = await ownPermissions(deps, caller, channelId)
+  assertConsistent(sides)
+  const target = await targetOf(deps, targetId)
+  const setter = await setterOf(deps, caller, { channelId, route: `PUT ${ROUTE}` })
+  const override: Override = { channelId, targetKind: target.kind, targetId, ...sides }
   return change(deps, async (tx, effects) => {
     if (!(await selectChannel(tx, channelId))) throw channelErrors.notFound()
     const all = await selectOverrides(tx, channelId)
     const before = all.find((one) => one.targetId === targetId)
-    if (!before && all.length >= MAX_OVERRIDES) throw overrideErrors.tooMany()
-    const touched = [...difference(allow, before?.allow), ...difference(deny, before?.deny)]
-    assertOwn(own, touched, (beyond) => deps.refused(caller, beyond, `PUT ${ROUTE}`))
+    if (!before && all.length >= MAX_OVERRIDES) throw overrideErrors.tooMany(`It can have ${MAX_OVERRIDES}.`)
+    assertMaySet(setter, target, before && toOverride(before), sides)
     if (before && Bun.deepEquals(before, override)) return toOverride(override)
     await upsertOverride(tx, override)
-    const { channelId: _, ...data } = override
-    effects.audit.push(systemAudit('override.set', actorOf(caller), channelId, data))
+    effects.audit.push(overrideSet(caller, override))
     return toOverride(override)
   })
 }
 
-/** @throws override.notFound (404), override.beyondOwn (403) */
-export async function removeOverride(
-  deps: ChannelDeps,
-  caller: Caller,
-  { channelId, targetId }: { channelId: string; targetId: string },
-): Promise<void> {
-  const own = await ownPermissions(deps, caller, channelId)
+export function overrideSet(caller: Caller, { channelId, ...data }: Override) {
+  return systemAudit('override.set', actorOf(caller), channelId, data)
+}
+
+/** @throws override.notFound (404), override.notBelowYours, override.beyondOwn (403) */
+export async function removeOverride(deps: ChannelDeps, caller: Caller, { channelId, targetId }: Which): Promise<void> {
+  const setter = await setterOf(deps, caller, { channelId, route: `DELETE ${ROUTE}` })
   await change(deps, async (tx, effects) => {
     const before = (await selectOverrides(tx, channelId)).find((one) => one.targetId === targetId)
     if (!before) throw overrideErrors.notFound()
-    const touched = [...before.allow, ...before.deny]
-    assertOwn(own, touched, (beyond) => deps.refused(caller, beyond, `DELETE ${ROUTE}`))
+    assertMaySet(setter, await targetOfExisting(deps, before), toOverride(before), undefined)
     await deleteOverride(tx, channelId, targetId)
     const { targetKind } = before
     effects.audit.push(systemAudit('override.removed', actorOf(caller), channelId, { targetKind, targetId }))
   })
 }
 
-async function kindOf({ guard }: ChannelDeps, targetId: string): Promise<Override['targetKind']> {
-  const { snapshot } = await guard.authority()
-  if (snapshot.roles.some((role) => role.id === targetId)) return 'role'
-  if (await guard.grant(targetId)) return 'member'
-  throw overrideErrors.noSuchTarget()
+/**
+ * Removes what was left behind by roles and accounts that are gone. It counts for nobody; it goes so that it neither
+ * piles up nor takes the places of others.
+ */
+export async function removeLeftOverrides(deps: ChangeDeps): Promise<void> {
+  for (;;) {
+    const removed = await change(deps, async (tx, effects) => {
+      const left = await deleteLeftOverrides(tx, LEFT_BATCH)
+      for (const { channelId, targetKind, targetId } of left) {
+        effects.audit.push(systemAudit('override.removed', systemActor, channelId, { targetKind, targetId }))
+      }
+      return left.length
+    })
+    if (removed < LEFT_BATCH) return
+  }
 }
 
-async function ownPermissions({ guard, clock }: ChannelDeps, caller: Caller, channelId: string): Promise<Permission[]> {
-  const [authority, grant] = await Promise.all([guard.authority(), guard.grant(caller.userId)])
-  return grant ? authority.effective(grant, channelId, clock.now().getTime()) : []
-}
-
-// Otherwise who manages a channel could give themselves, by its overrides, what their roles don't.
-function assertOwn(own: Permission[], touched: Permission[], refused: (beyond: Permission) => void): void {
-  const beyond = touched.find((permission) => !own.includes(permission))
-  if (beyond === undefined) return
-  refused(beyond)
-  throw overrideErrors.beyondOwn(`You don't have ${beyond} in this channel.`)
-}
-
-const difference = (a: Permission[], b: Permission[] = []): Permission[] => [
-  ...a.filter((one) => !b.includes(one)),
-  ...b.filter((one) => !a.includes(one)),
-]
-
+// An override can hold permissions of channels alone.
 const toOverride = (override: Override) => override as ChannelOverride

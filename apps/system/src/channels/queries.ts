@@ -4,10 +4,12 @@ import {
   channelOverrides,
   channels,
   nameKey,
+  roles,
   type ServerDetailsExecutor,
   toOverride,
+  users,
 } from '@conntext/db-server-details'
-import { and, asc, eq, sql } from 'drizzle-orm'
+import { and, asc, eq, ne, notExists, or, sql } from 'drizzle-orm'
 
 /** All of them, in their order: their number is bounded. */
 export const selectChannels = (db: ServerDetailsExecutor): Promise<ChannelRow[]> =>
@@ -71,4 +73,27 @@ export async function upsertOverride(tx: ServerDetailsExecutor, override: Overri
 export async function deleteOverride(tx: ServerDetailsExecutor, channelId: string, targetId: string): Promise<void> {
   const isIt = and(eq(channelOverrides.channelId, channelId), eq(channelOverrides.targetId, targetId))
   await tx.delete(channelOverrides).where(isIt)
+}
+
+/** Deletes overrides for roles and accounts that are gone, and answers which they were. */
+export async function deleteLeftOverrides(tx: ServerDetailsExecutor, limit: number): Promise<Override[]> {
+  const role = tx.select({ one: sql`1` }).from(roles).where(eq(roles.id, channelOverrides.targetId))
+  const account = tx
+    .select({ one: sql`1` })
+    .from(users)
+    .where(and(eq(users.id, channelOverrides.targetId), ne(users.standing, 'deleted')))
+  const isLeft = or(
+    and(eq(channelOverrides.targetKind, 'role'), notExists(role)),
+    and(eq(channelOverrides.targetKind, 'member'), notExists(account)),
+  )
+  const left = tx
+    .select({ channelId: channelOverrides.channelId, targetId: channelOverrides.targetId })
+    .from(channelOverrides)
+    .where(isLeft)
+    .limit(limit)
+  const rows = await tx
+    .delete(channelOverrides)
+    .where(sql`(${channelOverrides.channelId}, ${channelOverrides.targetId}) in ${left}`)
+    .returning()
+  return rows.map(toOverride)
 }

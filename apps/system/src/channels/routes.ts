@@ -13,7 +13,7 @@ import {
 import { type AccessOptions, access } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { listOverrides, removeOverride, setOverride } from './overrides.ts'
+import { getOverride, listOverrides, removeOverride, setOverride } from './overrides.ts'
 import { type ChannelDeps, createChannel, deleteChannel, getChannel, listChannels } from './service.ts'
 import { updateChannel } from './update.ts'
 
@@ -69,6 +69,12 @@ export const channelRoutes = (deps: ChannelDeps, options: AccessOptions) =>
       params: ChannelParams,
       response: { 200: ChannelOverridePage },
       detail: { operationId: 'listOverrides', summary: 'What a channel allows and denies whom', tags },
+    })
+    .get('/v1/channels/:channelId/overrides/:targetId', ({ params }) => getOverride(deps, params), {
+      can: 'channel.manage',
+      params: OverrideParams,
+      response: { 200: ChannelOverride },
+      detail: { operationId: 'getOverride', summary: 'What a channel allows and denies a role or a member', tags },
     })
     .put(
       '/v1/channels/:channelId/overrides/:targetId',

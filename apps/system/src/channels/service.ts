@@ -1,4 +1,12 @@
-import { type Channel, type NewChannel, type Page, type PageQuery, pageLimit, SERVER_STREAM } from '@conntext/contracts'
+import {
+  type Channel,
+  type NewChannel,
+  type Override,
+  type Page,
+  type PageQuery,
+  pageLimit,
+  SERVER_STREAM,
+} from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import { type ChannelRow, toChannel } from '@conntext/db-server-details'
 import {
@@ -16,9 +24,18 @@ import { type Clock, newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import { type ChangeDeps, change } from '../change.ts'
 import { systemAudit } from '../recorder.ts'
-import { channelErrors } from './errors.ts'
+import { channelErrors, overrideErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'
-import { deleteChannelRow, insertChannel, selectChannel, selectChannels } from './queries.ts'
+import { assertConsistent, assertMaySet, setterOf, targetOf } from './override-rules.ts'
+import { overrideSet } from './overrides.ts'
+import {
+  deleteChannelRow,
+  insertChannel,
+  selectChannel,
+  selectChannels,
+  selectOverrides,
+  upsertOverride,
+} from './queries.ts'
 
 export type ChannelDeps = ChangeDeps & { guard: Guard; clock: Clock; refused: Refused }
 
@@ -31,11 +48,7 @@ export async function listChannels(
   caller: Caller,
   query: Static<typeof PageQuery>,
 ): Promise<Page<Channel>> {
-  const [rows, authority, grant] = await Promise.all([
-    selectChannels(db),
-    guard.authority(),
-    guard.grant(caller.userId),
-  ])
+  const [rows, authority, grant] = await Promise.all([selectChannels(db), guard.authority(), guard.grantOf(caller)])
   const now = clock.now().getTime()
   const visible = rows.filter((row) => grant !== null && authority.allows(grant, 'channel.view', row.id, now))
   const after = query.cursor === undefined ? undefined : decodeCursor(query.cursor, [CURSOR_NUMBER, CURSOR_ID])
@@ -54,13 +67,17 @@ export async function getChannel({ db }: ChannelDeps, channelId: string): Promis
 }
 
 /**
- * Makes a channel, behind all others.
- * @throws channel.nameTaken (409), channel.tooMany (409), channel.badParent (422)
+ * Makes a channel, behind all others, with its overrides from the first moment: what begins private is nobody else's
+ * news. They are set by the rules of `setOverride`, with what the caller has where the channel is put.
+ * @throws channel.nameTaken, channel.tooMany (409), channel.badParent, channel.noSlowMode (422), what `setOverride` does
  */
 export async function createChannel(deps: ChannelDeps, caller: Caller, input: NewChannel): Promise<Channel> {
   const { snapshot } = await deps.guard.authority()
   const { type, parentId = null, topic = null, slowModeSeconds = 0 } = input
   await assertMayPut(deps, caller, parentId)
+  assertSlowMode(type, slowModeSeconds)
+  const id = newId()
+  const overrides = await firstOverrides(deps, caller, { id, parentId }, input.overrides ?? [])
   return nameTakenAsConflict(
     change(deps, async (tx, effects) => {
       const rows = await selectChannels(tx)
@@ -69,17 +86,41 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
       const position = (rows.at(-1)?.position ?? -1) + 1
       const name = input.name.trim()
       const createdAt = deps.clock.now()
-      const row = { id: newId(), name, type, parentId, topic, slowModeSeconds, position, createdAt }
+      const row = { id, name, type, parentId, topic, slowModeSeconds, position, createdAt }
       await insertChannel(tx, row)
+      for (const override of overrides) await upsertOverride(tx, override)
       const channel = toChannel(row)
-      effects.audit.push(systemAudit('channel.created', actorOf(caller), row.id, { name: row.name, type }))
+      effects.audit.push(systemAudit('channel.created', actorOf(caller), id, { name, type }))
+      effects.audit.push(...overrides.map((override) => overrideSet(caller, override)))
       tellOf(effects, await authorityWithin(tx, snapshot), 'channel.created', [channel])
       return channel
     }),
   )
 }
 
-/** Deletes a channel with what it holds; the channels of a category stay, without one. @throws channel.notFound (404) */
+async function firstOverrides(
+  deps: ChannelDeps,
+  caller: Caller,
+  channel: { id: string; parentId: string | null },
+  given: NonNullable<NewChannel['overrides']>,
+): Promise<Override[]> {
+  if (new Set(given.map((one) => one.targetId)).size < given.length) throw overrideErrors.repeated()
+  const setter = await setterOf(deps, caller, { channelId: channel.parentId ?? undefined, route: 'POST /v1/channels' })
+  return Promise.all(
+    given.map(async ({ targetId, ...sides }) => {
+      assertConsistent(sides)
+      const target = await targetOf(deps, targetId)
+      assertMaySet(setter, target, undefined, sides)
+      return { channelId: channel.id, targetKind: target.kind, targetId, ...sides }
+    }),
+  )
+}
+
+/**
+ * Deletes a channel with what it holds; the channels of a category stay, without one. Not where they lean on overrides
+ * of the category: what these hid would be open to all.
+ * @throws channel.notFound (404), channel.inherited (409)
+ */
 export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId: string): Promise<void> {
   const { snapshot } = await deps.guard.authority()
   await change(deps, async (tx, effects) => {
@@ -87,13 +128,17 @@ export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId
     const rows = await selectChannels(tx)
     const row = rows.find((one) => one.id === channelId)
     if (!row) throw channelErrors.notFound()
+    const children = rows.filter((one) => one.parentId === channelId)
+    if (children.length > 0 && (await selectOverrides(tx, channelId)).length > 0) {
+      throw channelErrors.inherited('Move or delete them, or remove its overrides, first.')
+    }
     await deleteChannelRow(tx, channelId)
     effects.audit.push(systemAudit('channel.deleted', actorOf(caller), channelId, { name: row.name }))
     effects.owed.push({ id: newId(), topic: 'channelDeleted', payload: { channelId } })
     if (before.isPublic(channelId)) {
       effects.events.push({ stream: SERVER_STREAM, type: 'channel.deleted', data: { id: channelId } })
     }
-    const orphans = rows.filter((one) => one.parentId === channelId).map((one) => toChannel({ ...one, parentId: null }))
+    const orphans = children.map((one) => toChannel({ ...one, parentId: null }))
     if (orphans.length > 0) tellOf(effects, await authorityWithin(tx, snapshot), 'channel.updated', orphans)
   })
 }
@@ -109,6 +154,13 @@ export function assertParent(rows: ChannelRow[], type: Channel['type'], parentId
   if (type === 'category') throw badParent('A category cannot be in another one.')
   const parent = rows.find((row) => row.id === parentId)
   if (parent?.type !== 'category') throw badParent('There is no such category.')
+}
+
+/** @throws channel.noSlowMode (422) */
+export function assertSlowMode(type: Channel['type'], seconds: number): void {
+  if (type === 'text' || seconds === 0) return
+  const errors = [{ path: '/body/slowModeSeconds', message: 'is for text channels' }]
+  throw channelErrors.noSlowMode({ errors })
 }
 
 const badParent = (message: string) =>

@@ -6,12 +6,12 @@ import { systemAudit } from '../recorder.ts'
 import { channelErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'
 import { selectChannels, updateChannelFields, updatePositions } from './queries.ts'
-import { assertMayPut, assertParent, type ChannelDeps, nameTakenAsConflict } from './service.ts'
+import { assertMayPut, assertParent, assertSlowMode, type ChannelDeps, nameTakenAsConflict } from './service.ts'
 
 /**
  * Changes a channel. With a position it is put there, and those in its way move on by one; a position behind the last
  * one is the last one.
- * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent (422)
+ * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode (422)
  */
 export async function updateChannel(
   deps: ChannelDeps,
@@ -27,6 +27,7 @@ export async function updateChannel(
       const row = rows.find((one) => one.id === channelId)
       if (!row) throw channelErrors.notFound()
       assertParent(rows, row.type, patch.parentId ?? null)
+      assertSlowMode(row.type, patch.slowModeSeconds ?? 0)
       const moved = patch.position === undefined ? [] : moveTo(rows, row, patch.position)
       const wanted = wantedFields(row, patch, moved)
       const changed = changedFields<ChannelRow>(row, wanted)

@@ -1,5 +1,5 @@
 import { inviteRedemptions, invites, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
-import { and, desc, eq, isNull, lt, notExists, sql } from 'drizzle-orm'
+import { and, desc, eq, isNull, lt, notExists, or, sql } from 'drizzle-orm'
 
 export type InviteRow = typeof invites.$inferSelect
 export type Redemption = typeof inviteRedemptions.$inferSelect
@@ -51,12 +51,24 @@ export async function lockInvite(
   return row
 }
 
-export async function selectRedemption(
-  tx: ServerDetailsExecutor,
-  userId: string,
-): Promise<{ inviteId: string; creatorId: string; roleId: string | null } | undefined> {
+export async function findInvite(db: ServerDetailsExecutor, codeHash: Uint8Array): Promise<InviteRow | undefined> {
+  const [row] = await db.select().from(invites).where(eq(invites.codeHash, codeHash))
+  return row
+}
+
+// Two services' clocks are compared, and nobody joins, leaves and comes back within less.
+const CLOCK_SKEW = sql`interval '1 minute'`
+
+/** Whether somebody who has left took the use since, to come back with; of an account that is there. */
+const isPending = sql<boolean>`exists (
+  select from ${users} where users.id = ${inviteRedemptions.userId} and users.standing <> 'active'
+  and users.joined_at + ${CLOCK_SKEW} < ${inviteRedemptions.createdAt})`
+
+export type Redeemed = { inviteId: string; creatorId: string; roleId: string | null; isPending: boolean }
+
+export async function selectRedemption(tx: ServerDetailsExecutor, userId: string): Promise<Redeemed | undefined> {
   const [row] = await tx
-    .select({ inviteId: invites.id, creatorId: invites.creatorId, roleId: invites.roleId })
+    .select({ inviteId: invites.id, creatorId: invites.creatorId, roleId: invites.roleId, isPending })
     .from(inviteRedemptions)
     .innerJoin(invites, eq(invites.id, inviteRedemptions.inviteId))
     .where(eq(inviteRedemptions.userId, userId))
@@ -94,13 +106,13 @@ async function addUses(tx: ServerDetailsExecutor, id: string, by: number): Promi
     .where(eq(invites.id, id))
 }
 
-/** Users for whom a use was taken before `before`, and whose account is still not there. */
+/** Users for whom a use was taken before `before`, and who have not come in with it: made no account, or not come back. */
 export async function selectAbandoned(db: ServerDetailsExecutor, before: Date, limit: number): Promise<string[]> {
   const account = db.select({ one: sql`1` }).from(users).where(eq(users.id, inviteRedemptions.userId))
   const rows = await db
     .select({ userId: inviteRedemptions.userId })
     .from(inviteRedemptions)
-    .where(and(lt(inviteRedemptions.createdAt, before), notExists(account)))
+    .where(and(lt(inviteRedemptions.createdAt, before), or(notExists(account), isPending)))
     .limit(limit)
   return rows.map((row) => row.userId)
 }

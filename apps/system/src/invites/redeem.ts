@@ -1,4 +1,4 @@
-import { type AuditActor, systemActor } from '@conntext/contracts'
+import { type AuditActor, type SystemPort, systemActor } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Guard } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
@@ -7,6 +7,7 @@ import { inviteErrors } from './errors.ts'
 import { mayGive } from './giving.ts'
 import {
   deleteRedemption,
+  findInvite,
   forgetRedemption,
   insertRedemption,
   lockInvite,
@@ -14,45 +15,59 @@ import {
   selectRedemption,
 } from './queries.ts'
 import type { InviteKeys } from './service.ts'
+import { assertUsable, isDead } from './usable.ts'
 
 export type RedeemDeps = { db: ServerDetails; guard: Guard; clock: Clock; keys: InviteKeys; nudge(): void }
+
+type Reservation = Parameters<SystemPort['reserveInvite']>[0]
 
 // Making an account takes seconds: one that isn't there by then will not be.
 const ABANDONED_AFTER_MS = 600_000
 const ABANDONED_BATCH = 100
 
 /**
- * Takes one use of the invite for an account that is about to be made. The invite's row lock keeps the uses exact
- * under any number of callers; a repeat for the same user takes no other, but for one who comes back (`again`). Its role
- * comes with it for as long as whoever made the invite could give that role themselves: what has been taken from
- * somebody, their codes don't bring back.
- * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
+ * Takes one use of the invite for somebody who is about to become a member. The invite's row lock keeps the uses exact
+ * under any number of callers; a repeat for the same user takes no other. Its role comes with it for as long as whoever
+ * made the invite could give that role themselves: what has been taken from somebody, their codes don't bring back.
+ *
+ * With `again` the account is there already. The use that it came in with is spent; one that it has taken and not come
+ * in with is given back for another code.
+ * @throws invite.notFound (404), invite.expired, invite.usedUp (410)
  */
 export async function reserveInvite(
   deps: RedeemDeps,
-  { code, userId, again = false }: { code: string; userId: string; again?: boolean },
+  { code, userId, again = false }: Reservation,
 ): Promise<{ inviteId: string; roleId: string | null }> {
-  const { db, clock, keys, nudge } = deps
+  const { db, guard, clock, keys, nudge } = deps
+  const codeHash = keys.hash(code)
+  const wanted = await findInvite(db, codeHash)
+  if (wanted && (await isDead(guard, wanted))) throw inviteErrors.notFound()
+  if (again) await releaseOther(deps, userId, wanted?.id)
   const { inviteId, creatorId, roleId } = await db.transaction(async (tx) => {
-    const invite = await lockInvite(tx, { codeHash: keys.hash(code) })
-    const before = again ? undefined : await selectRedemption(tx, userId)
-    if (before) return before
-    if (!invite || invite.revokedAt !== null) throw inviteErrors.notFound()
-    const now = clock.now()
-    if (invite.expiresAt !== null && invite.expiresAt <= now) throw inviteErrors.expired()
-    if (invite.maxUses !== null && invite.uses >= invite.maxUses) throw inviteErrors.usedUp()
-    if (again) await forgetRedemption(tx, userId)
-    const isNew = await insertRedemption(tx, { userId, inviteId: invite.id, createdAt: now })
+    const invite = await lockInvite(tx, { codeHash })
+    const before = await selectRedemption(tx, userId)
+    const isRepeat = !again || (before?.isPending === true && before.inviteId === invite?.id)
+    if (before && isRepeat) return before
+    assertUsable(invite, clock.now())
+    if (before) await forgetRedemption(tx, userId)
+    const isNew = await insertRedemption(tx, { userId, inviteId: invite.id, createdAt: clock.now() })
     // At the same moment, with another code.
     if (!isNew) return (await selectRedemption(tx, userId))!
     await recordAudit(tx, [systemAudit('invite.redeemed', newcomer(userId), invite.id, { userId })])
     return { inviteId: invite.id, creatorId: invite.creatorId, roleId: invite.roleId }
   })
   nudge()
-  return { inviteId, roleId: roleId !== null && (await mayGive(deps, creatorId, roleId)) ? roleId : null }
+  const isGiven = roleId !== null && (await mayGive(deps, { userId: creatorId }, roleId))
+  return { inviteId, roleId: isGiven ? roleId : null }
 }
 
-/** Gives back the use that was taken for an account which was not made; without one, does nothing. */
+/** Gives back what somebody who comes back has taken of another invite, and not come in with. */
+async function releaseOther(deps: RedeemDeps, userId: string, wantedId: string | undefined): Promise<void> {
+  const before = await selectRedemption(deps.db, userId)
+  if (before?.isPending && before.inviteId !== wantedId) await releaseInvite(deps, { userId })
+}
+
+/** Gives back the use that was taken for somebody who did not come in; without one, does nothing. */
 export async function releaseInvite({ db, nudge }: RedeemDeps, { userId }: { userId: string }): Promise<void> {
   await db.transaction(async (tx) => {
     const redemption = await selectRedemption(tx, userId)
@@ -65,7 +80,7 @@ export async function releaseInvite({ db, nudge }: RedeemDeps, { userId }: { use
   nudge()
 }
 
-/** Gives back the uses of accounts whose making broke off without anybody saying so. */
+/** Gives back the uses of those whose coming in broke off without anybody saying so. */
 export async function giveBackAbandoned(deps: RedeemDeps): Promise<void> {
   const before = new Date(deps.clock.now().getTime() - ABANDONED_AFTER_MS)
   for (;;) {

@@ -1,8 +1,17 @@
-import { IdParams, Invite, InvitePage, NewInvite, PageQuery } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import {
+  IdParams,
+  Invite,
+  InviteCodeParams,
+  InvitePage,
+  InvitePreview,
+  Member,
+  NewInvite,
+  PageQuery,
+} from '@conntext/contracts'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { createInvite, type InviteDeps, listInvites, revokeInvite } from './service.ts'
+import { createInvite, type InviteDeps, listInvites, previewInvite, redeemInvite, revokeInvite } from './service.ts'
 
 const tags = ['Invites']
 
@@ -33,3 +42,30 @@ export const inviteRoutes = (deps: InviteDeps, options: AccessOptions) =>
         detail: { operationId: 'revokeInvite', summary: 'Revoke an invite', tags },
       },
     )
+    .get('/v1/invites/:code/preview', ({ params }) => previewInvite(deps, params.code), {
+      public: true,
+      params: InviteCodeParams,
+      response: { 200: InvitePreview },
+      detail: {
+        operationId: 'previewInvite',
+        summary: 'Whether an invite is good, and for which server',
+        tags,
+        ...refusals({ 404: 'There is no such invite', 410: 'The invite has expired, or been used up' }),
+      },
+    })
+    .post('/v1/invites/:code/redeem', ({ caller, params }) => redeemInvite(deps, caller, params.code), {
+      can: 'account',
+      params: InviteCodeParams,
+      response: { 200: Member },
+      detail: {
+        operationId: 'redeemInvite',
+        summary: 'Become a member again',
+        tags,
+        ...refusals({
+          404: 'There is no such invite',
+          409: 'You are a member',
+          410: 'The invite has expired, or been used up',
+          429: 'Too many codes that were wrong',
+        }),
+      },
+    })

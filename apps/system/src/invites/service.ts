@@ -1,13 +1,24 @@
-import type { Invite, NewInvite, Page, PageQuery } from '@conntext/contracts'
+import type { AuthPort, Invite, InvitePreview, Member, NewInvite, Page, PageQuery } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest, type Refused } from '@conntext/http'
+import {
+  accessErrors,
+  actorOf,
+  type Caller,
+  type Guard,
+  inScope,
+  pageById,
+  pageRequest,
+  type Refused,
+} from '@conntext/http'
 import { type Clock, newId, randomToken } from '@conntext/kernel'
 import type { KeyedHash, Keyring } from '@conntext/keyring'
 import type { Static } from '@sinclair/typebox'
 import { recordAudit, systemAudit } from '../recorder.ts'
+import { readSettings } from '../server/queries.ts'
 import { inviteErrors } from './errors.ts'
 import { mayGive } from './giving.ts'
-import { type InviteRow, insertInvite, revoke, selectInvites } from './queries.ts'
+import { findInvite, type InviteRow, insertInvite, revoke, selectInvites } from './queries.ts'
+import { assertUsable, isDead } from './usable.ts'
 
 // 96 bits, 16 characters: short enough to be typed, too many to be guessed.
 const CODE_BYTES = 12
@@ -18,6 +29,7 @@ export type InviteDeps = {
   guard: Guard
   clock: Clock
   keys: InviteKeys
+  auth: Pick<AuthPort, 'join'>
   refused: Refused
   nudge(): void
 }
@@ -52,6 +64,14 @@ export async function createInvite(deps: InviteDeps, caller: Caller, input: NewI
   return toInvite(deps.keys, row)
 }
 
+/** Whose invites somebody sees and revokes; undefined for those of all. @throws access.forbidden (403) */
+async function reachOf(guard: Guard, caller: Caller): Promise<string | undefined> {
+  if (await guard.allows(caller, 'invite.manage')) return undefined
+  // One's own are everybody's to see. To an API token they are codes that let people in.
+  if (!inScope(caller, 'invite.create')) throw accessErrors.forbidden('This needs the permission invite.create.')
+  return caller.userId
+}
+
 /** All invites to who manages them, to everybody else their own; newest first. */
 export async function listInvites(
   { db, guard, keys }: InviteDeps,
@@ -59,7 +79,7 @@ export async function listInvites(
   query: Static<typeof PageQuery>,
 ): Promise<Page<Invite>> {
   const { limit, after } = pageRequest(query)
-  const creatorId = (await guard.allows(caller, 'invite.manage')) ? undefined : caller.userId
+  const creatorId = await reachOf(guard, caller)
   const rows = await selectInvites(db, { creatorId, before: after, limit: limit + 1 })
   const { items, nextCursor } = pageById(rows, limit, (row) => row)
   return { items: await Promise.all(items.map((row) => toInvite(keys, row))), nextCursor }
@@ -67,13 +87,30 @@ export async function listInvites(
 
 /** @throws invite.notFound (404), also for one of somebody else's that the caller may not know of */
 export async function revokeInvite(deps: InviteDeps, caller: Caller, id: string): Promise<void> {
-  const creatorId = (await deps.guard.allows(caller, 'invite.manage')) ? undefined : caller.userId
+  const creatorId = await reachOf(deps.guard, caller)
   await deps.db.transaction(async (tx) => {
     if (!(await revoke(tx, { id, creatorId, at: deps.clock.now() }))) throw inviteErrors.notFound()
     await recordAudit(tx, [systemAudit('invite.revoked', actorOf(caller), id, {})])
   })
   deps.nudge()
 }
+
+/**
+ * What an invite's code tells whoever holds it: that it is good, until when, and for which server. Not who made it, or
+ * how often it was used: codes get about.
+ * @throws invite.notFound (404), invite.expired, invite.usedUp (410)
+ */
+export async function previewInvite({ db, guard, clock, keys }: InviteDeps, code: string): Promise<InvitePreview> {
+  const invite = await findInvite(db, keys.hash(code))
+  if (invite && (await isDead(guard, invite))) throw inviteErrors.notFound()
+  assertUsable(invite, clock.now())
+  const { name } = await readSettings(db)
+  return { serverName: name, expiresAt: invite.expiresAt?.toISOString() ?? null }
+}
+
+/** Makes somebody who has left a member again. @throws what auth's `join` does */
+export const redeemInvite = ({ auth }: InviteDeps, caller: Caller, code: string): Promise<Member> =>
+  auth.join({ userId: caller.userId, inviteCode: code, actor: actorOf(caller) })
 
 /** An invite must not give what its maker couldn't; whether it still may is asked again when it is used. */
 async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): Promise<void> {
@@ -87,7 +124,7 @@ async function assertMayGive(deps: InviteDeps, caller: Caller, roleId: string): 
   if (!snapshot.roles.some((one) => one.id === roleId && !one.isEveryone)) {
     throw inviteErrors.noSuchRole({ errors: [{ path: '/body/roleId', message: 'is not a role that can be given' }] })
   }
-  if (await mayGive(deps, caller.userId, roleId)) return
+  if (await mayGive(deps, caller, roleId)) return
   refuse()
   throw inviteErrors.roleNotYours('Only roles below your own highest one, with no permission that you lack.')
 }
@@ -97,7 +134,9 @@ export const inviteCodeContext = (id: string): string => `invite:${id}`
 
 const toInvite = async ({ keyring }: InviteKeys, row: InviteRow): Promise<Invite> => ({
   id: row.id,
-  code: (await keyring.open({ sealed: row.codeSealed, dataKeyId: row.dataKeyId }, inviteCodeContext(row.id))).toString(),
+  code: (
+    await keyring.open({ sealed: row.codeSealed, dataKeyId: row.dataKeyId }, inviteCodeContext(row.id))
+  ).toString(),
   creatorId: row.creatorId,
   roleId: row.roleId,
   maxUses: row.maxUses,

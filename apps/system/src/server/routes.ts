@@ -1,12 +1,11 @@
 import { ServerInfo, ServerPatch } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
-import type { ChangeDeps } from '../change.ts'
-import { getServer, updateServer } from './service.ts'
+import { getServer, type ServerSettingsDeps, updateServer } from './service.ts'
 
 const tags = ['Server']
 
-export const serverRoutes = (deps: ChangeDeps, options: AccessOptions) =>
+export const serverRoutes = (deps: ServerSettingsDeps, options: AccessOptions) =>
   new Elysia({ normalize: false })
     .use(access(options))
     .get('/v1/server', () => getServer(deps.db), {
@@ -19,5 +18,13 @@ export const serverRoutes = (deps: ChangeDeps, options: AccessOptions) =>
       parse: 'json',
       body: ServerPatch,
       response: { 200: ServerInfo },
-      detail: { operationId: 'updateServer', summary: 'Change the server settings', tags },
+      detail: {
+        operationId: 'updateServer',
+        summary: 'Change the server settings',
+        tags,
+        ...refusals({
+          404: 'There is no such picture of yours',
+          409: 'Asking everybody for a second factor takes your own',
+        }),
+      },
     })

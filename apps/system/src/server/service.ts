@@ -1,33 +1,78 @@
-import { changedFields, SERVER_STREAM, type ServerInfo, type ServerPatch, systemActor } from '@conntext/contracts'
+import {
+  changedFields,
+  type MessagingPort,
+  SERVER_STREAM,
+  type ServerInfo,
+  type ServerPatch,
+  systemActor,
+} from '@conntext/contracts'
 import {
   newServerSettings,
   SETTINGS_ID,
   type ServerDetails,
   type SettingsRow,
+  systemOutbox,
   toServerInfo,
 } from '@conntext/db-server-details'
-import { actorOf, type Caller } from '@conntext/http'
+import { actorOf, type Caller, type Guard } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
+import { enqueue } from '@conntext/outbox'
 import { announce, type ChangeDeps, change } from '../change.ts'
 import { insertChannel } from '../channels/queries.ts'
 import { recordAudit, systemAudit } from '../recorder.ts'
+import { serverErrors } from './errors.ts'
+import { iconWithdrawal, publishIcon } from './icon.ts'
 import { insertSettings, readSettings, updateSettings } from './queries.ts'
 
 export const getServer = async (db: ServerDetails): Promise<ServerInfo> => toServerInfo(await readSettings(db))
 
-/** Changes the given settings; those that are as they were leave no trace. */
-export function updateServer(deps: ChangeDeps, caller: Caller, patch: ServerPatch): Promise<ServerInfo> {
+export type ServerSettingsDeps = ChangeDeps & {
+  guard: Guard
+  messaging: Pick<MessagingPort, 'publishImage' | 'withdrawImage'>
+}
+
+/**
+ * Changes the given settings; those that are as they were leave no trace.
+ * @throws server.mfaFirst (409); for an icon media.notFound (404), media.notAnImage, media.imageTooLarge (422)
+ */
+export async function updateServer(deps: ServerSettingsDeps, caller: Caller, patch: ServerPatch): Promise<ServerInfo> {
   const { limits, name, ...others } = patch
   const wanted = { ...others, ...limits, ...(name === undefined ? {} : { name: name.trim() }) }
-  return change(deps, async (tx, effects, settings) => {
+  const shown: string[] = []
+  const updating = change(deps, async (tx, effects, settings) => {
     const changed = changedFields<SettingsRow>(settings, wanted)
     if (!changed) return toServerInfo(settings)
+    if (changed.changes.requireMfa?.to === true) await assertOwnMfa(deps, caller)
     await updateSettings(tx, wanted)
+    if (changed.changes.iconId) {
+      if (settings.iconId) effects.owed.push(iconWithdrawal(settings.iconId))
+      if (wanted.iconId) {
+        shown.push(wanted.iconId)
+        await publishIcon(deps, { mediaId: wanted.iconId, userId: caller.userId })
+      }
+    }
     const server = toServerInfo({ ...settings, ...wanted })
     effects.audit.push(systemAudit('server.updated', actorOf(caller), null, changed))
     effects.events.push({ stream: SERVER_STREAM, type: 'server.updated', data: server })
     return server
   })
+  return updating.catch(async (error: unknown) => {
+    await takeBack(deps, shown)
+    throw error
+  })
+}
+
+/** Otherwise the server would lock out whoever turned it on, and everybody with them. */
+async function assertOwnMfa({ guard }: ServerSettingsDeps, caller: Caller): Promise<void> {
+  if ((await guard.grantOf(caller))?.mfa !== true) throw serverErrors.mfaFirst('Set up your own second factor first.')
+}
+
+/** What was shown for a change that didn't come about. */
+async function takeBack({ db, log, nudge }: ServerSettingsDeps, shown: string[]): Promise<void> {
+  await enqueue(db, systemOutbox, shown.map(iconWithdrawal)).catch((error: unknown) =>
+    log.error({ err: error, mediaIds: shown }, 'a picture that did not become the icon could not be taken back'),
+  )
+  nudge()
 }
 
 type SetUpDeps = Omit<ChangeDeps, 'nudge'> & { clock: Clock; version: string }

@@ -3,7 +3,6 @@ import {
   type AuditEvent,
   type Channel,
   decodeNews,
-  type MessagingPort,
   type Permission,
   type ServiceHealth,
   type StreamAppend,
@@ -12,7 +11,7 @@ import {
 } from '@conntext/contracts'
 import { migrateAudit, openAudit } from '@conntext/db-audit'
 import { callPort, Guard } from '@conntext/http'
-import { type Clock, silentLogger } from '@conntext/kernel'
+import { AppError, type Clock, silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority, testClickHouse, testServerDetails } from '@conntext/testing'
 import { createSystemService, type SystemDeps } from '../../src/service.ts'
 
@@ -36,7 +35,10 @@ export function testClock() {
 function testMessaging() {
   const appended: StreamAppend[] = []
   const deleted: string[] = []
-  const port: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'health'> = {
+  /** Pictures that people have uploaded, by whom. */
+  const pictures = new Map<string, string>()
+  const published = new Set<string>()
+  const port: SystemDeps['messaging'] = {
     async appendEvents({ events }) {
       appended.push(...events)
       return {}
@@ -45,9 +47,18 @@ function testMessaging() {
       deleted.push(channelId)
       return {}
     },
+    async publishImage({ mediaId, userId, holder }) {
+      if (pictures.get(mediaId) !== userId) throw new AppError('media.notFound', 404, 'No such file')
+      published.add(`${holder} ${mediaId}`)
+      return {}
+    },
+    async withdrawImage({ mediaId, holder }) {
+      published.delete(`${holder} ${mediaId}`)
+      return {}
+    },
     health: () => healthy('messaging'),
   }
-  return { port, appended, deleted }
+  return { port, appended, deleted, pictures, published }
 }
 
 type Options = {
@@ -76,7 +87,7 @@ export async function startSystem(options: Options = {}) {
     clock,
     guard,
     masterKey: new Uint8Array(32).fill(7),
-    auth: { health: () => healthy('auth') },
+    auth: { health: () => healthy('auth'), join: () => Promise.reject(new Error('not of this test')) },
     messaging: messaging.port,
     realtime: { health: () => healthy('realtime') },
     credential: 'test',

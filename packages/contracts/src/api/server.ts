@@ -40,7 +40,7 @@ export type ServerPatch = Static<typeof ServerPatch>
 
 export const ChannelType = Enumeration(['text', 'voice', 'category'], { title: 'ChannelType' })
 const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
-const SlowMode = Type.Integer({ minimum: 0, maximum: 21_600 })
+const SlowMode = Type.Integer({ minimum: 0, maximum: 21_600, description: 'For text channels' })
 const Topic = Nullable(Type.String({ maxLength: 1024 }))
 
 export const Channel = Shape('Channel', {
@@ -55,15 +55,6 @@ export const Channel = Shape('Channel', {
 })
 export type Channel = Static<typeof Channel>
 export const ChannelPage = Page('ChannelPage', Channel)
-
-export const NewChannel = Shape('NewChannel', {
-  name: ChannelName,
-  type: ChannelType,
-  parentId: Type.Optional(Nullable(Id)),
-  topic: Type.Optional(Topic),
-  slowModeSeconds: Type.Optional(SlowMode),
-})
-export type NewChannel = Static<typeof NewChannel>
 
 export const ChannelPatch = Shape('ChannelPatch', {
   name: Type.Optional(ChannelName),
@@ -96,6 +87,21 @@ export type NewChannelOverride = Static<typeof NewChannelOverride>
 
 export const OverrideParams = Fields({ channelId: Id, targetId: Id })
 
+export const NewChannel = Shape('NewChannel', {
+  name: ChannelName,
+  type: ChannelType,
+  parentId: Type.Optional(Nullable(Id)),
+  topic: Type.Optional(Topic),
+  slowModeSeconds: Type.Optional(SlowMode),
+  overrides: Type.Optional(
+    Type.Array(Fields({ targetId: Id, ...NewChannelOverride.properties }), {
+      maxItems: 20,
+      description: 'In force from the first moment: a channel that begins with them is never open to all',
+    }),
+  ),
+})
+export type NewChannel = Static<typeof NewChannel>
+
 export const Invite = Shape('Invite', {
   id: Id,
   code: Type.String(),
@@ -115,3 +121,12 @@ export const NewInvite = Shape('NewInvite', {
   roleId: Type.Optional(Nullable(Id)),
 })
 export type NewInvite = Static<typeof NewInvite>
+
+/** What may be known of an invite by whoever holds its code. */
+export const InvitePreview = Shape('InvitePreview', {
+  serverName: Type.String(),
+  expiresAt: Nullable(Timestamp),
+})
+export type InvitePreview = Static<typeof InvitePreview>
+
+export const InviteCodeParams = Fields({ code: Type.String({ minLength: 1, maxLength: 512 }) })

@@ -1,0 +1,5 @@
+import { defineErrors } from '@conntext/kernel'
+
+export const serverErrors = defineErrors('server', {
+  mfaFirst: { status: 409, title: 'Whoever asks everybody for a second factor has one first' },
+})
