@@ -12,8 +12,8 @@ export type Sealed = { dataKeyId: string; sealed: Uint8Array }
 export type KeyedHash = (text: string) => Uint8Array
 
 /** How soon after a rotation everybody who runs seals under the new key. */
-export const TAKEN_UP_WITHIN_MS = 12_000
-const LOOK_EVERY_MS = 10_000
+export const TAKEN_UP_WITHIN_MS = 5_000
+const LOOK_EVERY_MS = 4_000
 const LOOK_WITHIN_MS = 5_000
 /**
  * Whoever could not look for so long seals nothing: the key that they know may have been retired, and retired keys are
