@@ -6,6 +6,8 @@ import { REFRESH_GRACE_MS } from './sessions/service.ts'
 import { pruneFailures } from './throttle/queries.ts'
 import { FORGOTTEN_AFTER_MS } from './throttle/throttle.ts'
 import { pruneApiTokens } from './tokens/queries.ts'
+import { prunePendingTotp } from './totp/queries.ts'
+import { PENDING_TOTP_MS } from './totp/service.ts'
 import { pruneValidationTokens } from './validation/tokens.ts'
 
 const HOUR_MS = 60 * 60_000
@@ -56,6 +58,7 @@ export class Pruning {
     await this.#inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
     await forgetSuccessors(db, before(REFRESH_GRACE_MS))
     await pruneValidationTokens(db, before(0))
+    await prunePendingTotp(db, before(PENDING_TOTP_MS))
     await pruneSigningKeys(db, clock.now())
     await pruneFailures(db, before(FORGOTTEN_AFTER_MS))
   }

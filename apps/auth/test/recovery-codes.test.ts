@@ -91,3 +91,16 @@ test('they are kept as keyed hashes', async () => {
     expect(kept.some((hash) => hash.equals(plain))).toBe(false)
   }
 })
+
+test('the account’s owner is told by mail that one was used', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { body: ann } = await auth.register({ username: 'ann', email: 'ann@example.org' })
+  const { recoveryCodes: codes } = await withTotp(auth, clock, ann)
+  expect((await secondStep(auth, 'recovery-code', (await firstStep(auth, 'ann')).mfaToken, codes[0]!)).status).toBe(200)
+  await auth.delivered()
+  const told = auth.mails.filter(({ subject }) => subject === 'A recovery code was used')
+  expect(told.map(({ to }) => to)).toEqual(['ann@example.org'])
+  expect(told[0]!.text).toContain('Left: 9.')
+  expect(told[0]!.text).not.toContain(codes[0]!)
+})

@@ -51,3 +51,12 @@ export const passwordChangedMail = ({ username, email }: Recipient): NewMail => 
 If it was not you, set a new password at once: ask for it where you log in.
 `,
 })
+
+export const recoveryCodeUsedMail = ({ username, email }: Recipient, left: number): NewMail => ({
+  to: email,
+  subject: 'A recovery code was used',
+  text: `A recovery code was used in the place of the second factor of the account ${username}. Left: ${left}.
+
+If it was not you, somebody has your recovery codes and more: log in, set a new password, and make new recovery codes.
+`,
+})

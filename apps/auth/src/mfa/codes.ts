@@ -2,29 +2,37 @@ import { type AuditActor, auditFor } from '@conntext/contracts'
 import type { Clock } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import type { Changes } from '../changes.ts'
+import type { OutgoingMail } from '../mail/outgoing.ts'
+import { recoveryCodeUsedMail } from '../mail/texts.ts'
 import { countRecoveryCodes, takeRecoveryCode } from '../recovery-codes/queries.ts'
 import { recoveryCodeIn } from '../recovery-codes/recovery-codes.ts'
 import { totpCodeIn, totpStep } from '../totp/codes.ts'
 import { findTotp, takeTotpStep } from '../totp/queries.ts'
 import type { Transaction } from '../transaction.ts'
+import { lockAccount } from './queries.ts'
 
 const audit = auditFor('auth')
 
 /** What a person's TOTP secret is sealed for. */
 export const totpContext = (userId: string) => `totp:${userId}`
 
-type Dependencies = { clock: Clock; keyring: Keyring; changes: Changes }
+type Dependencies = { clock: Clock; keyring: Keyring; changes: Changes; mail: OutgoingMail }
 
-/** Codes that prove a second factor. Each is taken once, whatever it is taken for; a wrong one is false. */
-export function createSecondFactorCodes({ clock, keyring, changes }: Dependencies) {
+/**
+ * Codes that prove a second factor. Each is taken once, whatever it is taken for; a wrong one is false. The account is
+ * locked before what its codes are checked against, as by everybody else who needs both.
+ */
+export function createSecondFactorCodes({ clock, keyring, changes, mail }: Dependencies) {
   const hash = keyring.hasher('recovery-codes')
   const recoveryHash = (userId: string, code: string) => hash(`${userId}:${code}`)
 
   /** A code of the authenticator app. */
   const verifyTotp = async (tx: Transaction, userId: string, text: string): Promise<boolean> => {
     const code = totpCodeIn(text)
-    const row = code === undefined ? undefined : await findTotp(tx, userId)
-    if (code === undefined || !row?.confirmedAt) return false
+    if (code === undefined) return false
+    await lockAccount(tx, userId)
+    const row = await findTotp(tx, userId)
+    if (!row?.confirmedAt) return false
     const secret = await keyring.open({ dataKeyId: row.dataKeyId, sealed: row.secret }, totpContext(userId))
     const step = totpStep(secret.toString(), code, clock.now())
     return step !== undefined && takeTotpStep(tx, userId, step)
@@ -39,10 +47,13 @@ export function createSecondFactorCodes({ clock, keyring, changes }: Dependencie
   ): Promise<boolean> => {
     const code = recoveryCodeIn(text)
     if (code === undefined) return false
+    const account = await lockAccount(tx, userId)
     const taken = await takeRecoveryCode(tx, { hash: recoveryHash(userId, code), userId, now: clock.now() })
-    if (!taken) return false
+    if (!account || !taken) return false
     const left = await countRecoveryCodes(tx, userId)
     await changes.owe(tx, { audit: [audit('mfa.recoveryCodeUsed', actor, userId, { left })] })
+    const { username, email } = account
+    if (email !== null) await mail.owe(tx, recoveryCodeUsedMail({ username, email }, left))
     return true
   }
 

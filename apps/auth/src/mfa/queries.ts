@@ -4,7 +4,12 @@ import { and, count, eq, isNotNull } from 'drizzle-orm'
 /** The account's row, which nobody else changes until the transaction ends: its factors come and go one at a time. */
 export async function lockAccount(tx: ServerDetailsExecutor, userId: string) {
   const [row] = await tx
-    .select({ username: users.username, displayName: users.displayName, standing: users.standing })
+    .select({
+      username: users.username,
+      displayName: users.displayName,
+      email: users.email,
+      standing: users.standing,
+    })
     .from(users)
     .where(eq(users.id, userId))
     .for('no key update')

@@ -97,17 +97,6 @@ export function createValidationTokens({ clock, keyring }: Dependencies) {
       return open<T>(row)
     },
 
-    /** Counts a failed try to use it; the last that is allowed ends it. */
-    async failed(tx: ServerDetailsExecutor, purpose: Purpose, token: string, allowed: number): Promise<void> {
-      const hash = hashOf(purpose, token)
-      const [row] = await tx
-        .update(validationTokens)
-        .set({ attempts: sql`${validationTokens.attempts} + 1` })
-        .where(eq(validationTokens.hash, hash))
-        .returning({ attempts: validationTokens.attempts })
-      if (row && row.attempts >= allowed) await tx.delete(validationTokens).where(eq(validationTokens.hash, hash))
-    },
-
     /** Ends all of a person's, or those for one purpose. */
     async endAll(tx: ServerDetailsExecutor, userId: string, purpose?: Purpose): Promise<void> {
       const ofUser = eq(validationTokens.userId, userId)
