@@ -43,7 +43,10 @@ export function createValidationTokens({ clock, keyring }: Dependencies) {
     if (!row) return undefined
     const { userId, data, dataKeyId } = row
     if (data === null || dataKeyId === null) return { userId, data: {} as T }
-    return { userId, data: JSON.parse((await keyring.open({ sealed: data, dataKeyId }, tokenDataContext(row.hash))).toString()) }
+    return {
+      userId,
+      data: JSON.parse((await keyring.open({ sealed: data, dataKeyId }, tokenDataContext(row.hash))).toString()),
+    }
   }
 
   return {
