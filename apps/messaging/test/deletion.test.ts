@@ -216,30 +216,37 @@ describe('a deleted account', () => {
     await guard.stop()
   })
 
-  test('waits for what is being stored already, and then takes it along', async () => {
+  const stored = [
+    ['a message', 'messages', 'delete'],
+    ['an upload', 'messaging_outbox', 'keep'],
+  ] as const
+  test.each(stored)('waits for %s that is being stored already, and then takes it along', async (what, table, wish) => {
     await using stack = await startMessaging()
     const channel = await stack.authority.channel()
     const [ann, bob] = [await stack.authority.member(), await stack.authority.member()]
+    // Its own row is written, and its transaction goes no further.
+    await stack.sql`create function wait() returns trigger language plpgsql as $$
+      begin perform pg_advisory_xact_lock(1); return null; end $$`
+    await stack.sql.unsafe(`create trigger wait after insert on ${table} for each row execute function wait()`)
+    const waiting = (locktype: string) =>
+      eventually(async () => {
+        const rows = await stack.sql`select 1 from pg_locks where not granted and locktype = ${locktype}
+          and database = (select oid from pg_database where datname = current_database())`
+        return rows.length > 0
+      })
     const underWay = await stack.sql.begin(async (tx) => {
-      // A message and an upload get as far as their own rows, and no further.
-      await tx`lock table stream_events, messaging_outbox in share mode`
-      const storing = [stack.send(channel.id, ann, { content: 'late' }), stack.upload(ann, 'late')]
-      const waiting = (count: number) =>
-        eventually(async () => {
-          const [row] = await stack.sql`select count(*)::int as waiting from pg_locks where not granted
-            and database = (select oid from pg_database where datname = current_database())`
-          return row!.waiting === count
-        })
-      await waiting(2)
-      const deletion = stack.port.userDeleted({ userId: ann.userId, messages: 'delete' })
-      await waiting(3)
+      await tx`select pg_advisory_xact_lock(1)`
+      const storing =
+        what === 'a message' ? stack.send(channel.id, ann, { content: 'late' }) : stack.upload(ann, 'late')
+      await waiting('advisory')
+      const deletion = stack.port.userDeleted({ userId: ann.userId, messages: wish })
+      await waiting('relation')
       return { storing, deletion }
     })
     await underWay.deletion
-    expect((await Promise.all(underWay.storing)).map(({ status }) => status)).toEqual([201, 201])
+    expect((await underWay.storing).status).toBe(201)
     expect(await contents(stack, channel.id, bob)).toEqual([])
     expect(await stack.sql`select 1 from media`).toHaveLength(0)
-    expect(await recorded(stack, 'messages.deletedWithAccount')).toMatchObject([{ data: { count: 1 } }])
   })
 
   test('whose messages are still being sent has none left afterwards, whichever comes first', async () => {

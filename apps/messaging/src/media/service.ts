@@ -1,6 +1,6 @@
 import type { Media } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
-import { actorOf, type Caller, type Guard } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, type Guard, inScope } from '@conntext/http'
 import type { Transaction } from '../streams/writer.ts'
 import { mediaErrors } from './errors.ts'
 import { isPublished } from './pictures.ts'
@@ -14,7 +14,8 @@ export type MediaDeps = { db: Communications; guard: Guard; nudge: () => void }
 export async function visibleMedia({ db, guard }: MediaDeps, caller: Caller, id: string): Promise<MediaRow> {
   const row = await findMediaById(db, id)
   if (!row) throw mediaErrors.notFound()
-  if (row.ownerId === caller.userId || (await isPublished(db, id))) return row
+  const own = row.ownerId === caller.userId && inScope(caller, 'media.attach')
+  if (own || (await isPublished(db, id))) return row
   for (const channelId of await findCarryingChannels(db, id)) {
     if (await guard.allows(caller, 'channel.view', channelId)) return row
   }
@@ -27,11 +28,12 @@ export async function getMedia(deps: MediaDeps, caller: Caller, id: string): Pro
 
 /**
  * Deletes a file of one's own that no message carries and that isn't shown as a picture.
- * @throws media.notFound (404), media.notOwner (403), media.attached, media.published (409)
+ * @throws media.notFound (404), media.notOwner, access.forbidden (403), media.attached, media.published (409)
  */
 export async function deleteMedia(deps: MediaDeps, caller: Caller, id: string): Promise<void> {
   const { ownerId } = await visibleMedia(deps, caller, id)
   if (ownerId !== caller.userId) throw mediaErrors.notOwner()
+  if (!inScope(caller, 'media.attach')) throw accessErrors.forbidden('This needs the permission media.attach.')
   await deps.db.transaction(async (tx) => {
     const dropped = await dropUnusedMedia(tx, [id])
     if (dropped.length === 0) throw await whyKept(tx, id)

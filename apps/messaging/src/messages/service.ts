@@ -1,6 +1,6 @@
 import { channelStream, type Message } from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
-import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, type Guard, inScope, type Refused } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import { appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
@@ -54,7 +54,8 @@ export async function editMessage(
 }
 
 /**
- * Deletes one's own message, or with `message.manage` anybody's, and the media that no other message carries.
+ * Deletes one's own message, or with `message.manage` anybody's, and the media that no other message carries. An API
+ * token deletes its bearer's where it could send them.
  * @throws message.notFound (404), access.forbidden (403)
  */
 export async function deleteMessage(deps: MessageDeps, caller: Caller, address: Address): Promise<void> {
@@ -63,7 +64,7 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
   await write([channelStream(address.channelId)], async (tx) => {
     const row = await existing(tx, address)
     const own = row.authorId === caller.userId
-    if (!own && !manages) throw refuseDeletion(deps, caller)
+    if (!manages && !(own && inScope(caller, 'message.send'))) throw refuseDeletion(deps, caller, own)
     const { events, dropped } = await eraseMessages(tx, row.channelId, [row], clock.now())
     await recordDropped(tx, actorOf(caller), dropped)
     if (!own) {
@@ -76,9 +77,10 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
   nudge()
 }
 
-function refuseDeletion({ refused }: MessageDeps, caller: Caller): Error {
-  refused(caller, 'message.manage', 'DELETE /v1/channels/:channelId/messages/:messageId')
-  return accessErrors.forbidden('This needs the permission message.manage.')
+function refuseDeletion({ refused }: MessageDeps, caller: Caller, own: boolean): Error {
+  const permission = own ? 'message.send' : 'message.manage'
+  refused(caller, permission, 'DELETE /v1/channels/:channelId/messages/:messageId')
+  return accessErrors.forbidden(`This needs the permission ${permission}.`)
 }
 
 async function existing(db: Parameters<typeof findMessage>[0], address: Address): Promise<MessageRow> {
