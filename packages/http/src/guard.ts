@@ -37,6 +37,13 @@ export type Identity = {
 /** Who wants to do something: with an API token, no more than its scopes. */
 export type Principal = { userId: string; scopes?: readonly Permission[] | null }
 
+/**
+ * Whether what somebody came with is for that, whatever they may do: an API token with other scopes is not. For what
+ * everybody may do with what is their own.
+ */
+export const inScope = ({ scopes }: Pick<Principal, 'scopes'>, permission: Permission): boolean =>
+  !scopes || scopes.includes(permission) || scopes.includes('administrator')
+
 export type EndedSession = Pick<SessionRevocation, 'sessionId'>
 
 export type GuardOptions = {
