@@ -4,7 +4,8 @@ import { type Allowance, RateLimiter } from '../rate-limit.ts'
 import { addressKey } from './address.ts'
 import type { Operation } from './operations.ts'
 
-const CREDENTIAL_ROUTE = /^\/v1\/auth\/(register|login|refresh|passkeys\/login)(\/|$)/
+// What strangers may call there takes a password, a code or a token to try, or sends mail.
+const CREDENTIAL_ROUTES = '/v1/auth/'
 const BEARER = /^Bearer +(\S+)$/i
 const PLAIN_BEARER = 'Bearer '
 
@@ -59,7 +60,7 @@ export function createAdmission(config: GatewayConfig, guard: Guard, now?: () =>
         note(allowance)
         if (allowance && !allowance.allowed) throw tooMany(allowance)
       }
-      if (CREDENTIAL_ROUTE.test(path)) return charge(credentials.take(addressKey(address)))
+      if (operation?.public && path.startsWith(CREDENTIAL_ROUTES)) return charge(credentials.take(addressKey(address)))
       if (operation?.public || (token === undefined && !operation)) return charge(byAddress(address))
       if (token === undefined) {
         charge(byAddress(address))
