@@ -190,6 +190,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     slots,
     sessions,
     system: deps.system,
+    verification: parts.emails,
     setupCode: () => deps.setupCode(),
     onClaimed: async () => deps.onClaimed?.(),
   })
@@ -218,7 +219,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   }
   return baseApp({ log })
     .use(registrationRoutes(options, registration))
-    .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, completion })))
+    .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, sessions, completion })))
     .use(mfaRoutes(options, { db, secondStep }))
     .use(totpRoutes(options, createTotp({ ...shared, throttle, confirmation, factors })))
     .use(passkeyRoutes(options, createPasskeys({ ...shared, confirmation, factors, validation, webauthn })))

@@ -1,12 +1,13 @@
 import type { LoginAnswer, LoginRequest } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Visitor } from '@conntext/http'
-import { AppError } from '@conntext/kernel'
+import { AppError, newId } from '@conntext/kernel'
+import { findPasswordHash } from '../confirmation/queries.ts'
 import { verifyPassword } from '../passwords/passwords.ts'
 import type { Slots } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
+import type { Sessions } from '../sessions/service.ts'
 import { addressSubject, type Subject, type Throttle } from '../throttle/throttle.ts'
-import type { Transaction } from '../transaction.ts'
 import type { LoginCompletion } from './complete.ts'
 import { loginErrors } from './errors.ts'
 import { findAccount } from './queries.ts'
@@ -16,11 +17,25 @@ type Dependencies = {
   db: ServerDetails
   slots: Slots
   throttle: Throttle
+  sessions: Pick<Sessions, 'isUsedFrom'>
   completion: LoginCompletion
   refusals: Refusals
 }
 
-export function createLogin({ db, slots, throttle, completion, refusals }: Dependencies) {
+export function createLogin({ db, slots, throttle, sessions, completion, refusals }: Dependencies) {
+  /**
+   * What a failure counts for: the account's name and the address. Somebody elsewhere who keeps the name waiting doesn't
+   * lock its owner out: from where they are logged in already, failures count apart.
+   */
+  const subjectsOf = async (login: string, userId: string | undefined, { address }: Visitor): Promise<Subject[]> => {
+    const from = addressSubject('address', address)
+    const account = accountSubject(login)
+    if (address === null || !(await throttle.mustWait(account))) return [account, ...from]
+    // An account that isn't there is looked for as well: the time would tell.
+    const isKnown = await sessions.isUsedFrom(userId ?? newId(), address)
+    return [isKnown ? accountSubject(login, address) : account, ...from]
+  }
+
   /** Whether the password is right, with the same work whether or not the account is there. */
   const prove = async (subjects: Subject[], password: string, hash: string | undefined): Promise<boolean> => {
     // Refused here, so that whoever has to wait takes nobody's place in the queue …
@@ -41,12 +56,15 @@ export function createLogin({ db, slots, throttle, completion, refusals }: Depen
      */
     async login({ login, password }: LoginRequest, visitor: Visitor): Promise<LoginAnswer> {
       const account = await findAccount(db, login)
-      const subjects = [accountSubject(login), ...addressSubject('address', visitor.address)]
       try {
+        const subjects = await subjectsOf(login, account?.id, visitor)
         if (!(await prove(subjects, password, account?.passwordHash)) || !account) throw loginErrors.failed()
-        // Not the address's: whoever has an account here could try all the others for ever.
-        const forget = (tx: Transaction) => throttle.forget(tx, accountSubjects(account))
-        return await completion.complete({ userId: account.id, methods: ['pwd'] }, visitor, forget)
+        return await completion.complete({ userId: account.id, methods: ['pwd'] }, visitor, async (tx) => {
+          // Replaced while it was being verified.
+          if ((await findPasswordHash(tx, account.id)) !== account.passwordHash) throw loginErrors.failed()
+          // Not the address's: whoever has an account here could try all the others for ever.
+          await throttle.forget(tx, [...accountSubjects(account), ...subjects.filter(({ kind }) => kind === 'account')])
+        })
       } catch (error) {
         if (error instanceof AppError && error.status < 500) {
           refusals.login(visitor, account?.id ?? null, error.code)

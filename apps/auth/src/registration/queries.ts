@@ -6,18 +6,20 @@ import {
   type ServerDetailsExecutor,
   users,
 } from '@conntext/db-server-details'
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { STATE_ID } from '../authority/queries.ts'
 import { type UserRow, userColumns } from '../users/queries.ts'
+import { emailKey, usernameKey, usernameSkeleton } from '../users/users.ts'
 
-const isTaken = async (
-  db: ServerDetailsExecutor,
-  column: typeof users.usernameKey | typeof users.emailKey,
-  key: string,
-) => (await db.select({ id: users.id }).from(users).where(eq(column, key))).length > 0
+const isTaken = async (db: ServerDetailsExecutor, by: SQL | undefined) =>
+  (await db.select({ id: users.id }).from(users).where(by).limit(1)).length > 0
 
-export const isUsernameTaken = (db: ServerDetailsExecutor, key: string) => isTaken(db, users.usernameKey, key)
-export const isEmailTaken = (db: ServerDetailsExecutor, key: string) => isTaken(db, users.emailKey, key)
+/** Whether somebody has the name, or one that looks like it. */
+export const isUsernameTaken = (db: ServerDetailsExecutor, name: string) =>
+  isTaken(db, or(eq(users.usernameKey, usernameKey(name)), eq(users.usernameSkeleton, usernameSkeleton(name))))
+
+export const isEmailTaken = (db: ServerDetailsExecutor, email: string) =>
+  isTaken(db, eq(users.emailKey, emailKey(email)))
 
 export async function insertAccount(
   tx: ServerDetailsExecutor,

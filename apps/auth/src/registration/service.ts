@@ -4,13 +4,15 @@ import type { ServerDetails } from '@conntext/db-server-details'
 import type { Visitor } from '@conntext/http'
 import { AppError, equalSecrets, type Logger, newId } from '@conntext/kernel'
 import type { Changes } from '../changes.ts'
+import type { EmailVerificationService } from '../email/verification.ts'
 import { hashPassword } from '../passwords/passwords.ts'
 import type { Slots } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
 import { provenActor, type Sessions } from '../sessions/service.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
+import type { Transaction } from '../transaction.ts'
 import { findOwnUser } from '../users/queries.ts'
-import { emailKey, toOwnUser, usernameKey } from '../users/users.ts'
+import { isReservedUsername, toOwnUser } from '../users/users.ts'
 import { type Admitted, makeAccount, type NewAccount, recordAccount, type Way } from './account.ts'
 import { registrationErrors } from './errors.ts'
 import { createInviteUse } from './invite-use.ts'
@@ -23,6 +25,7 @@ type Dependencies = {
   sessions: Sessions
   changes: Changes
   refusals: Refusals
+  verification: Pick<EmailVerificationService, 'requestVerification'>
   log: Logger
   system: Pick<SystemPort, 'reserveInvite' | 'releaseInvite' | 'registrationMode'>
   setupCode(): Promise<string | undefined>
@@ -36,7 +39,7 @@ type Codes = Pick<Registration, 'setupCode' | 'inviteCode'>
 const GUESSED = new Set(['registration.setupCodeWrong', 'invite.notFound'])
 
 export function createRegistration(deps: Dependencies) {
-  const { db, slots, throttle, sessions, changes, refusals, log, system } = deps
+  const { db, slots, throttle, sessions, changes, refusals, verification, log, system } = deps
   const inviteUse = createInviteUse({ db, changes, log, system })
 
   const wayIn = async ({ setupCode, inviteCode }: Codes): Promise<Way> => {
@@ -52,15 +55,30 @@ export function createRegistration(deps: Dependencies) {
     return 'open'
   }
 
-  const assertFree = async ({ username, email }: Registration): Promise<void> => {
-    if (await isUsernameTaken(db, usernameKey(username))) throw registrationErrors.usernameTaken()
-    if (email !== undefined && (await isEmailTaken(db, emailKey(email)))) throw registrationErrors.emailTaken()
+  const assertFree = async ({ username, email }: Registration, { address }: Visitor): Promise<void> => {
+    if (isReservedUsername(username) || (await isUsernameTaken(db, username))) throw registrationErrors.usernameTaken()
+    if (email === undefined) return
+    // User names are seen by all members. Whose address is whose is nobody's business: few may be tried out.
+    const prober = addressSubject('emailProbe', address)
+    await throttle.admit(prober, registrationErrors.throttled)
+    if (!(await isEmailTaken(db, email))) return
+    await throttle.failed(prober)
+    throw registrationErrors.emailTaken()
   }
+
+  /** Without a mail where the address had too many: the account can ask for one later. */
+  const verify = (tx: Transaction, { userId, email }: NewAccount): Promise<void> =>
+    email === null
+      ? Promise.resolve()
+      : verification.requestVerification(tx, userId, email).catch((error: unknown) => {
+          if (!(error instanceof AppError && error.code === 'email.throttled')) throw error
+        })
 
   const create = (account: NewAccount, visitor: Visitor) =>
     db.transaction(async (tx) => {
       const { userId, way } = account
       const made = await makeAccount(tx, account)
+      await verify(tx, account)
       const opened = await sessions.open(tx, { userId, methods: ['pwd'] }, visitor)
       await recordAccount(tx, changes, { ...made, way, actor: provenActor(visitor, userId, opened.sessionId) })
       return { user: toOwnUser((await findOwnUser(tx, userId))!), opened }
@@ -98,7 +116,7 @@ export function createRegistration(deps: Dependencies) {
     async register(input: Registration, visitor: Visitor): Promise<Authenticated> {
       // Only for who may come in: to others it would tell who is here, and cost a core's time.
       const { way, made } = await admit(input, visitor, async (admitted) => {
-        await assertFree(input)
+        await assertFree(input, visitor)
         const passwordHash = await slots.run(() => hashPassword(input.password))
         const { username, email = null } = input
         const account = { ...admitted, username, email, emailVerifiedAt: null, passwordHash }
@@ -115,7 +133,8 @@ export type RegistrationService = ReturnType<typeof createRegistration>
 
 // Two that ask for one name at once both find it free: the index decides.
 function conflictOf(error: unknown): unknown {
-  if (isUniqueViolation(error, 'users_username_key')) return registrationErrors.usernameTaken()
+  const isName = ['users_username_key', 'users_username_skeleton'].some((index) => isUniqueViolation(error, index))
+  if (isName) return registrationErrors.usernameTaken()
   if (isUniqueViolation(error, 'users_email_key')) return registrationErrors.emailTaken()
   return error
 }

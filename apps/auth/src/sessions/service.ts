@@ -14,6 +14,7 @@ import { type Clock, newId, randomToken } from '@conntext/kernel'
 import type { KeyedHash, Keyring } from '@conntext/keyring'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { AccessTokens } from '../keys/access-tokens.ts'
+import { networkOf } from '../throttle/network.ts'
 import type { Transaction } from '../transaction.ts'
 import { findOwnUser, lockUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
@@ -216,6 +217,16 @@ export function createSessions(deps: Dependencies) {
       await changes.settled({ revoked: [revoked] })
     },
 
+    /** Whether one of somebody's sessions was last used from about there. */
+    async isUsedFrom(userId: string, address: string): Promise<boolean> {
+      const rows = await listLivingSessions(db, userId, {
+        now: clock.now(),
+        page: { limit: MAX_SESSIONS, after: undefined },
+      })
+      const places = await Promise.all(rows.map((row) => openMetadata(keyring, row)))
+      return places.some((place) => place.address !== null && networkOf(place.address) === networkOf(address))
+    },
+
     /** Ends all but the one that this is asked with. */
     async endOthers(caller: Caller): Promise<void> {
       const others = { userId: caller.userId, except: caller.sessionId, actor: actorOf(caller), by: 'user' }
@@ -239,9 +250,13 @@ export type Sessions = ReturnType<typeof createSessions>
 /** What a session's metadata is sealed for. */
 export const metadataContext = (id: string) => `session:${id}`
 
+async function openMetadata(keyring: Keyring, { id, dataKeyId, metadata }: SessionRow) {
+  const opened = await keyring.open({ dataKeyId, sealed: metadata }, metadataContext(id))
+  return JSON.parse(opened.toString()) as Pick<Session, 'address' | 'userAgent'>
+}
+
 async function toSession(row: SessionRow, keyring: Keyring, current: string): Promise<Session> {
-  const opened = await keyring.open({ dataKeyId: row.dataKeyId, sealed: row.metadata }, metadataContext(row.id))
-  const { address, userAgent } = JSON.parse(opened.toString()) as Pick<Session, 'address' | 'userAgent'>
+  const { address, userAgent } = await openMetadata(keyring, row)
   return {
     id: row.id,
     current: row.id === current,

@@ -16,6 +16,8 @@ const policies = {
   // Many people may share an address.
   address: { free: 20, firstMs: 2_000, longestMs: 15 * 60_000 },
   registration: { free: 10, firstMs: 2_000, longestMs: 15 * 60_000 },
+  // Whoever tries out which email addresses have accounts, by registering with them.
+  emailProbe: { free: 10, firstMs: 2_000, longestMs: 15 * 60_000 },
   // Whoever is logged in and tries out the account's password or codes.
   confirmation: { free: 5, firstMs: 2_000, longestMs: 5 * 60_000 },
   // Whoever knows an account's password and tries out codes.
@@ -36,8 +38,10 @@ export const pauseAfter = (failures: number, policy: Policy): number =>
   failures < policy.free ? 0 : Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(failures - policy.free, 30))
 
 /** What an address has to answer for; nothing where it isn't known. */
-export const addressSubject = (kind: 'address' | 'registration' | 'passwordReset', address: string | null): Subject[] =>
-  address === null ? [] : [{ kind, name: networkOf(address) }]
+export const addressSubject = (
+  kind: 'address' | 'registration' | 'passwordReset' | 'emailProbe',
+  address: string | null,
+): Subject[] => (address === null ? [] : [{ kind, name: networkOf(address) }])
 
 type Dependencies = { db: ServerDetails; clock: Clock; hash: KeyedHash; log: Logger }
 
@@ -75,6 +79,10 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
       const now = clock.now().getTime()
       const wait = Math.max(...subjects.map((subject) => waitOf(subject, found, now)))
       if (wait > 0) throw refuse({ retryAfter: Math.ceil(wait / 1000) })
+    },
+
+    async mustWait(subject: Subject): Promise<boolean> {
+      return waitOf(subject, await findFailures(db, [hashOf(subject)]), clock.now().getTime()) > 0
     },
 
     failed,

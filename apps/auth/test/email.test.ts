@@ -1,0 +1,95 @@
+import { expect, test } from 'bun:test'
+import type { Authenticated, OwnUser, Problem } from '@conntext/contracts'
+import { newId } from '@conntext/kernel'
+import { PASSWORD, startAuth, testClock } from './stack.ts'
+
+const EMAIL = 'ann@example.org'
+const DAY_MS = 86_400_000
+
+type Auth = Awaited<ReturnType<typeof startAuth>>
+
+const own = async (auth: Auth, { accessToken }: Authenticated) =>
+  (await auth.request<OwnUser>('GET', '/v1/users/@me', { token: accessToken })).body
+const ask = (auth: Auth, token?: string) =>
+  auth.request<Problem>('POST', '/v1/auth/email/request-verification', { token })
+const verify = (auth: Auth, token: string) =>
+  auth.request<Problem>('POST', '/v1/auth/email/verify', { body: { token } })
+const tokenIn = (text: string) => /verify-email#token=(\S+)/.exec(text)![1]!
+const invalid = { status: 400, body: { code: 'email.tokenInvalid' } }
+
+test('whoever registers with an address gets a code there, and verifies it, once', async () => {
+  await using auth = await startAuth()
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  expect(ann.user.emailVerified).toBe(false)
+  const mail = await auth.mailTo(EMAIL)
+  const token = tokenIn(mail!.text)
+  expect(mail!.text).toContain(`\n${token}\n`)
+  expect(await verify(auth, token)).toMatchObject({ status: 204, text: '' })
+  expect((await own(auth, ann)).emailVerified).toBe(true)
+  expect(await verify(auth, token)).toMatchObject(invalid)
+  expect(await auth.actions('user.emailVerified')).toMatchObject([{ target: { id: ann.user.id } }])
+  expect(await ask(auth, ann.accessToken)).toMatchObject({ status: 409, body: { code: 'email.alreadyVerified' } })
+})
+
+test('a code ends after a day, with the next one, and with the address that it was sent to', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  const first = tokenIn((await auth.mailTo(EMAIL))!.text)
+  expect((await ask(auth, ann.accessToken)).status).toBe(202)
+  const second = tokenIn((await auth.mailTo(EMAIL, 2))!.text)
+  expect(await verify(auth, first)).toMatchObject(invalid)
+
+  const patch = { email: 'new@example.org', password: PASSWORD }
+  const changed = await auth.request<OwnUser>('PATCH', '/v1/users/@me', { token: ann.accessToken, body: patch })
+  expect(changed).toMatchObject({ status: 200, body: { email: 'new@example.org', emailVerified: false } })
+  expect(await verify(auth, second)).toMatchObject(invalid)
+  const third = tokenIn((await auth.mailTo('new@example.org'))!.text)
+  clock.advance(DAY_MS)
+  expect(await verify(auth, third)).toMatchObject(invalid)
+  const { body: again } = await auth.login('ann')
+  expect((await own(auth, again)).emailVerified).toBe(false)
+})
+
+test('a verified address is to be verified anew once it has changed, there and back', async () => {
+  await using auth = await startAuth()
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  await verify(auth, tokenIn((await auth.mailTo(EMAIL))!.text))
+  for (const email of ['new@example.org', EMAIL]) {
+    const body = { email, password: PASSWORD }
+    const { body: user } = await auth.request<OwnUser>('PATCH', '/v1/users/@me', { token: ann.accessToken, body })
+    expect(user).toMatchObject({ email, emailVerified: false })
+  }
+})
+
+test('neither an account nor an address is mailed without end', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  for (let i = 0; i < 2; i++) expect((await ask(auth, ann.accessToken)).status).toBe(202)
+  const held = await ask(auth, ann.accessToken)
+  expect(held).toMatchObject({ status: 429, body: { code: 'email.throttled' } })
+  expect(Number(held.headers.get('retry-after'))).toBeGreaterThan(0)
+  // Nor by giving an address that somebody else doesn't have any more.
+  const token = ann.accessToken
+  await auth.request('PATCH', '/v1/users/@me', { token, body: { email: null, password: PASSWORD } })
+  const { body: bob, status } = await auth.register({ username: 'bob', email: EMAIL })
+  expect(status).toBe(201)
+  expect((await ask(auth, bob.accessToken)).status).toBe(429)
+  await auth.delivered()
+  expect(auth.mails.filter(({ to }) => to === EMAIL)).toHaveLength(3)
+  clock.advance(61_000)
+  const { body: later } = await auth.login('bob')
+  expect((await ask(auth, later.accessToken)).status).toBe(202)
+})
+
+test('who has no address has nothing to verify; what is not valid is a 422, without a token a 401', async () => {
+  await using auth = await startAuth()
+  const { accessToken } = await auth.member('bob')
+  expect(await ask(auth, accessToken)).toMatchObject({ status: 409, body: { code: 'email.none' } })
+  expect((await ask(auth)).status).toBe(401)
+  for (const body of [{}, { token: '' }, { token: 'x', userId: newId() }, { token: 'x', email: EMAIL }]) {
+    expect((await auth.request('POST', '/v1/auth/email/verify', { body })).status).toBe(422)
+  }
+  expect(await verify(auth, 'made-up')).toMatchObject(invalid)
+})
