@@ -36,10 +36,10 @@ describe('every object of the contracts', () => {
 
   // The browser writes them, and adds fields with every level of the WebAuthn standard.
   const open = new Set([
-    'RegistrationResponse',
-    'AuthenticatorAttestationResponse',
-    'AuthenticationResponse',
-    'AuthenticatorAssertionResponse',
+    'PasskeyRegistrationResponse',
+    'PasskeyAttestation',
+    'PasskeyLoginResponse',
+    'PasskeyAssertion',
   ])
 
   test('is closed, but for what an authenticator says', () => {

@@ -6,7 +6,10 @@ import { countRecoveryCodes } from '../recovery-codes/queries.ts'
 import { countPasskeys, hasTotp } from './queries.ts'
 import type { SecondStep } from './second-step.ts'
 
-const refused = refusals({ 401: 'The code is wrong or used, or the login that waits for it has ended' })
+const refused = refusals({
+  401: 'The code is wrong or used, or the login that waits for it has ended',
+  403: 'The account is banned',
+})
 
 export const mfaRoutes = (options: AccessOptions, { db, secondStep }: { db: ServerDetails; secondStep: SecondStep }) =>
   new Elysia({ prefix: '/v1/auth', normalize: false })

@@ -111,6 +111,6 @@ export const passkeyLoginRoutes = (options: AccessOptions, logins: PasskeyLogins
         operationId: 'loginWithPasskey',
         summary: 'Log in with what the browser answered',
         tags: ['Authentication'],
-        ...refusals({ 401: 'The passkey was not accepted' }),
+        ...refusals({ 401: 'The passkey was not accepted', 403: 'The account is banned' }),
       },
     })

@@ -54,7 +54,7 @@ const word = Type.String({ maxLength: 32, pattern: '^[A-Za-z0-9._-]+$' })
 // A credential's id is of 1023 bytes at most (WebAuthn Level 3, 4).
 const CredentialId = base64url(1364)
 
-const Descriptor = Shape('PublicKeyCredentialDescriptor', {
+const Descriptor = Shape('PasskeyDescriptor', {
   id: Type.String(),
   type: Type.Literal('public-key'),
   transports: Type.Optional(Type.Array(Type.String())),
@@ -63,7 +63,7 @@ const Descriptor = Shape('PublicKeyCredentialDescriptor', {
 const Wish = Enumeration(['required', 'preferred', 'discouraged'])
 
 /** For `PublicKeyCredential.parseCreationOptionsFromJSON`. */
-export const PasskeyCreationOptions = Shape('PublicKeyCredentialCreationOptions', {
+export const PasskeyCreationOptions = Shape('PasskeyCreationOptions', {
   rp: Fields({ id: Type.String(), name: Type.String() }),
   user: Fields({ id: Type.String(), name: Type.String(), displayName: Type.String() }),
   challenge: Type.String(),
@@ -77,7 +77,7 @@ export const PasskeyCreationOptions = Shape('PublicKeyCredentialCreationOptions'
 export type PasskeyCreationOptions = Static<typeof PasskeyCreationOptions>
 
 /** For `PublicKeyCredential.parseRequestOptionsFromJSON`. */
-export const PasskeyRequestOptions = Shape('PublicKeyCredentialRequestOptions', {
+export const PasskeyRequestOptions = Shape('PasskeyRequestOptions', {
   challenge: Type.String(),
   rpId: Type.String(),
   timeout: Type.Integer({ description: 'Milliseconds' }),
@@ -122,9 +122,9 @@ const ClientData = base64url(8192)
 const AuthenticatorOutput = base64url(32_768)
 
 /** `RegistrationResponseJSON` of WebAuthn Level 3. */
-export const PasskeyRegistrationResponse = FromBrowser('RegistrationResponse', {
+export const PasskeyRegistrationResponse = FromBrowser('PasskeyRegistrationResponse', {
   ...Credential,
-  response: FromBrowser('AuthenticatorAttestationResponse', {
+  response: FromBrowser('PasskeyAttestation', {
     clientDataJSON: ClientData,
     attestationObject: AuthenticatorOutput,
     transports: Type.Optional(Type.Array(word, { maxItems: 16 })),
@@ -133,9 +133,9 @@ export const PasskeyRegistrationResponse = FromBrowser('RegistrationResponse', {
 export type PasskeyRegistrationResponse = Static<typeof PasskeyRegistrationResponse>
 
 /** `AuthenticationResponseJSON` of WebAuthn Level 3. */
-export const PasskeyLoginResponse = FromBrowser('AuthenticationResponse', {
+export const PasskeyLoginResponse = FromBrowser('PasskeyLoginResponse', {
   ...Credential,
-  response: FromBrowser('AuthenticatorAssertionResponse', {
+  response: FromBrowser('PasskeyAssertion', {
     clientDataJSON: ClientData,
     authenticatorData: AuthenticatorOutput,
     signature: AuthenticatorOutput,
