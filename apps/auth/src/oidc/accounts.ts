@@ -36,20 +36,21 @@ export type Accounts = ReturnType<typeof createAccounts>
 
 /** Whose account it is that somebody at a provider comes into. */
 export function createAccounts({ db, clock, changes, registration }: Dependencies) {
-  /**
-   * Links an account to somebody at a provider, in the transaction that has made sure whose account it is.
-   * @throws oidc.providerNotFound (404) when the provider is not what it was; oidc.alreadyLinked, .identityTaken (409)
-   */
-  const link = async (tx: Transaction, who: Subject, userId: string, actor: AuditActor): Promise<Linked> => {
+  /** @throws oidc.providerNotFound (404) when the provider is not what it was */
+  const insert = async (tx: Transaction, who: Subject, userId: string, actor: AuditActor): Promise<Linked> => {
     const provider = await holdEnabledProvider(tx, who.provider)
     if (provider?.issuer !== who.issuer) throw oidcErrors.providerNotFound()
-    const taken = await findIdentity(tx, who.provider, who.subject)
-    if (taken && taken.userId !== userId) throw oidcErrors.identityTaken()
-    if (await findIdentityOfUser(tx, who.provider, userId)) throw oidcErrors.alreadyLinked()
     const id = newId()
     await insertIdentity(tx, { id, userId, providerId: who.provider, subject: who.subject, createdAt: clock.now() })
     await changes.owe(tx, { audit: [audit('identity.linked', actor, userId, { provider: who.provider })] })
     return { id, userId }
+  }
+
+  const link = async (tx: Transaction, who: Subject, userId: string, actor: AuditActor): Promise<Linked> => {
+    const taken = await findIdentity(tx, who.provider, who.subject)
+    if (taken && taken.userId !== userId) throw oidcErrors.identityTaken()
+    if (await findIdentityOfUser(tx, who.provider, userId)) throw oidcErrors.alreadyLinked()
+    return insert(tx, who, userId, actor)
   }
 
   /** To the account that has proved to be at the same address. */
@@ -59,7 +60,9 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
     return db.transaction(async (tx) => {
       const user = await lockUserByVerifiedEmail(tx, emailKey(email))
       if (!user) return undefined
-      if (user.standing === 'banned') throw oidcErrors.accountUnusable()
+      // Somebody who came in twice at once waited here for themselves.
+      const known = await findIdentity(tx, who.provider, who.subject)
+      if (known) return known
       // Whoever may set up providers could otherwise make one that vouches for the owner.
       if (await isPrivileged(tx, user.id)) throw oidcErrors.linkNeedsLogin()
       return link(tx, who, user.id, personActor(visitor, user.id))
@@ -71,7 +74,7 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
       const made = await makeAccount(tx, account)
       const actor = personActor(visitor, account.userId)
       await recordAccount(tx, changes, { ...made, way: account.way, actor })
-      return link(tx, who, account.userId, actor)
+      return insert(tx, who, account.userId, actor)
     })
 
   /** With the first name that is free, and the address where nobody has it. */
@@ -103,12 +106,16 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
   }
 
   return {
+    /**
+     * Links an account to somebody at a provider, in the transaction that has made sure whose account it is.
+     * @throws oidc.providerNotFound (404) when the provider is not what it was; oidc.alreadyLinked, .identityTaken (409)
+     */
     link,
 
     /**
      * The account of whom a provider vouches for: the one that is linked; else the one with the same address, which both
      * sides have seen proved; else a new one, where the server takes new members.
-     * @throws oidc.providerNotFound (404), .accountUnusable (403), .linkNeedsLogin, .alreadyLinked (409), what
+     * @throws oidc.providerNotFound (404), .linkNeedsLogin, .alreadyLinked (409), what
      * registration's `admit` throws, oidc.providerAway (503)
      */
     async resolve(who: Subject, vouched: Vouched, how: Arrival): Promise<Linked> {

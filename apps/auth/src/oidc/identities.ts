@@ -1,12 +1,14 @@
 import { auditFor, type Confirmation as Given, type Identity, type OidcExchange } from '@conntext/contracts'
+import { isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import type { Changes } from '../changes.ts'
 import type { Confirmation } from '../confirmation/confirmation.ts'
+import { lockUser } from '../users/queries.ts'
 import type { Accounts } from './accounts.ts'
 import { oidcErrors } from './errors.ts'
 import type { OidcLogin } from './login.ts'
-import { deleteIdentity, hasWayIn, listIdentities, lockUser } from './queries.ts'
+import { deleteIdentity, hasWayIn, listIdentities } from './queries.ts'
 
 const audit = auditFor('auth')
 
@@ -38,9 +40,13 @@ export function createIdentities({ db, changes, confirmation, accounts, login }:
      */
     async link(caller: Caller, input: OidcExchange): Promise<Identity> {
       const who = await login.takeLink(caller, input)
-      const { id } = await db.transaction(async (tx) => {
+      const linking = db.transaction(async (tx) => {
         await lockUser(tx, caller.userId)
         return accounts.link(tx, who, caller.userId, actorOf(caller))
+      })
+      const { id } = await linking.catch((error: unknown) => {
+        // Of two accounts that ask for one person at once, one gets them.
+        throw isUniqueViolation(error, 'identities_subject') ? oidcErrors.identityTaken() : error
       })
       await changes.settled()
       return (await list(caller.userId)).find((identity) => identity.id === id)!

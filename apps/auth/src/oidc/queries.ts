@@ -139,15 +139,10 @@ export async function hasWayIn(tx: ServerDetailsExecutor, userId: string): Promi
   return row.found
 }
 
-/** Nobody else takes or gives the account a way in until the transaction ends. */
-export async function lockUser(tx: ServerDetailsExecutor, id: string): Promise<void> {
-  await tx.select({ id: users.id }).from(users).where(eq(users.id, id)).for('no key update')
-}
-
 /** The person whose verified address it is, gone or not; nobody else changes the account meanwhile. */
 export async function lockUserByVerifiedEmail(tx: ServerDetailsExecutor, key: string) {
   const [row] = await tx
-    .select({ id: users.id, standing: users.standing })
+    .select({ id: users.id })
     .from(users)
     .where(
       and(

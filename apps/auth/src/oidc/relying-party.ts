@@ -94,7 +94,8 @@ export function createRelyingParty({ clock, log, timeoutMs = TIMEOUT_MS }: Depen
       const { nonce, codeVerifier } = departure
       const configuration = await discovered(provider)
       const challenge = await client.calculatePKCECodeChallenge(codeVerifier)
-      if (!configuration.serverMetadata().authorization_endpoint) throw away()
+      const page = configuration.serverMetadata().authorization_endpoint
+      if (!page || !URL.canParse(page) || !isProtected(new URL(page))) throw away()
       const url = client.buildAuthorizationUrl(configuration, {
         redirect_uri: redirectUri,
         scope: provider.scopes.join(' '),
@@ -103,7 +104,6 @@ export function createRelyingParty({ clock, log, timeoutMs = TIMEOUT_MS }: Depen
         code_challenge: challenge,
         code_challenge_method: 'S256',
       })
-      if (!isProtected(url)) throw away()
       return url.href
     },
 
