@@ -125,6 +125,21 @@ test('a name that is taken gets a number, an address that is taken stays with wh
   expect(names).toEqual(['ANN-2', 'ANN-3', 'ann-4'])
 })
 
+test('an address that the provider has not seen proved is asked about by mail', async () => {
+  await using auth = await startOidc()
+  const peer = await auth.falsePeer()
+  const { body } = await auth.logInFalsely(peer, { sub: '1', email: 'ann@example.org' })
+  expect(body.user).toMatchObject({ email: 'ann@example.org', emailVerified: false })
+  expect((await auth.mailTo('ann@example.org')).text).toContain('verify-email')
+  await auth.logInFalsely(peer, { sub: '2', email: 'bob@example.org', email_verified: true })
+  await auth.delivered()
+  expect(auth.mails.map(({ to }) => to)).toEqual(['ann@example.org'])
+})
+
+test('a name that nobody may have is passed over', () => {
+  expect(usernamesFor({ email: null, emailVerified: false, preferredUsername: 'Server' }).next().value).toBe('Server-2')
+})
+
 test.each([
   [{ preferredUsername: 'Jürgen Müller' }, 'Jurgen-Muller'],
   [{ preferredUsername: 'ann@corp.example' }, 'ann'],

@@ -6,7 +6,7 @@ import { actorOf } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import { Value } from '@sinclair/typebox/value'
 import type { Changes } from '../changes.ts'
-import { type Admitted, makeAccount, recordAccount } from '../registration/account.ts'
+import { type Admitted, makeAccount, type NewAccount, recordAccount } from '../registration/account.ts'
 import type { RegistrationService } from '../registration/service.ts'
 import type { Transaction } from '../transaction.ts'
 import { emailKey } from '../users/users.ts'
@@ -69,9 +69,10 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
     })
   }
 
-  const tryToMake = (account: Parameters<typeof makeAccount>[1], who: Subject, visitor: Visitor): Promise<Linked> =>
+  const tryToMake = (account: NewAccount, who: Subject, visitor: Visitor): Promise<Linked> =>
     db.transaction(async (tx) => {
       const made = await makeAccount(tx, account)
+      await registration.verify(tx, account)
       const actor = personActor(visitor, account.userId)
       await recordAccount(tx, changes, { ...made, way: account.way, actor })
       return insert(tx, who, account.userId, actor)

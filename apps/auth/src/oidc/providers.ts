@@ -4,6 +4,7 @@ import { actorOf, type Caller } from '@conntext/http'
 import type { Keyring } from '@conntext/keyring'
 import type { Changes } from '../changes.ts'
 import type { Transaction } from '../transaction.ts'
+import { cleanName } from '../users/names.ts'
 import { readIssuer } from './endpoint.ts'
 import { oidcErrors } from './errors.ts'
 import {
@@ -56,7 +57,13 @@ export function createProviders({ db, keyring, changes, redirectUri }: Dependenc
     if (before) await assertChange(tx, before, settings)
     else if ((await listProviders(tx)).length >= MAX_PROVIDERS) throw oidcErrors.tooManyProviders()
     const { name, issuer, clientId, scopes = DEFAULT_SCOPES, enabled = true } = settings
-    const values = { name: name.trim(), issuer, clientId, scopes: [...new Set(['openid', ...scopes])], enabled }
+    const values = {
+      name: cleanName(name, { path: '/body/name' })!,
+      issuer,
+      clientId,
+      scopes: [...new Set(['openid', ...scopes])],
+      enabled,
+    }
     const row = await upsertProvider(tx, { id, ...values, ...secretOf(id, settings, before) })
     const fields = Object.entries(values)
       .filter(([field, value]) => !Bun.deepEquals(before?.[field as keyof ProviderRow], value))

@@ -1,3 +1,4 @@
+import { isReservedUsername } from '../users/users.ts'
 import type { Profile } from './relying-party.ts'
 
 const MAX_LENGTH = 32
@@ -23,7 +24,11 @@ function fit(text: string): string {
  * User names for who comes from a provider, the best first: what they are called there, or what their address begins
  * with; then the same with a number, and in the end with one that nobody has.
  */
-export function* usernamesFor({ preferredUsername, email }: Profile): Generator<string> {
+export function* usernamesFor(profile: Profile): Generator<string> {
+  for (const name of candidates(profile)) if (!isReservedUsername(name)) yield name
+}
+
+function* candidates({ preferredUsername, email }: Profile): Generator<string> {
   const wanted = [preferredUsername?.split('@')[0], email?.split('@')[0], FALLBACK].map((text) => fit(text ?? ''))
   const base = wanted.find((name) => name.length >= 2)!
   const numbered = (suffix: string) => `${base.slice(0, MAX_LENGTH - suffix.length)}${suffix}`

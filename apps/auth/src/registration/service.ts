@@ -67,8 +67,8 @@ export function createRegistration(deps: Dependencies) {
   }
 
   /** Without a mail where the address had too many: the account can ask for one later. */
-  const verify = (tx: Transaction, { userId, email }: NewAccount): Promise<void> =>
-    email === null
+  const verify = (tx: Transaction, { userId, email, emailVerifiedAt }: NewAccount): Promise<void> =>
+    email === null || emailVerifiedAt !== null
       ? Promise.resolve()
       : verification.requestVerification(tx, userId, email).catch((error: unknown) => {
           if (!(error instanceof AppError && error.code === 'email.throttled')) throw error
@@ -109,6 +109,8 @@ export function createRegistration(deps: Dependencies) {
 
   return {
     admit,
+    /** Sends a new account what proves that its address is its own, where that isn't known. */
+    verify,
 
     /**
      * @throws what `admit` throws, registration.usernameTaken, .emailTaken (409), password.busy (503)
