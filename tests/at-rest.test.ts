@@ -5,6 +5,7 @@ import { eventually, type ServerProcess, type SmtpPeer, smtpPeer, startServerPro
 import { Driver } from './at-rest/drive.ts'
 import { formsOf, Searcher } from './at-rest/forms.ts'
 import { dumpClickHouse, dumpPostgres, filesBelow, type Table } from './at-rest/stores.ts'
+import { conntext } from './command/conntext.ts'
 
 /**
  * A server that made every kind of secret there is, stopped and opened: its tables, its files, and what it printed. Only
@@ -50,13 +51,9 @@ async function mailedToken(subject: RegExp, send: () => Promise<unknown>): Promi
 
 /** What the operator's command prints is a secret like any other. */
 async function resetByOperator(username: string): Promise<void> {
-  const command = new URL('../apps/server/src/cli/main.ts', import.meta.url).pathname
-  const child = Bun.spawn([process.execPath, command, 'accounts', 'reset-password', username], {
-    env: { ...process.env, CONNTEXT_DATA: server.data },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  driver.keep('reset token', (await new Response(child.stdout).text()).trim())
-  if ((await child.exited) !== 0) throw new Error('the command failed')
+  const { code, out, err } = await conntext(server.data, 'accounts', 'reset-password', username)
+  if (code !== 0) throw new Error(err)
+  driver.keep('reset token', out)
 }
 
 async function makeSecrets(): Promise<void> {

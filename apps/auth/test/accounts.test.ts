@@ -55,9 +55,9 @@ describe('a password reset by the operator', () => {
     const { user } = await both.auth.member('somebody')
     const become = (change: Partial<typeof users.$inferInsert>) =>
       both.db.update(users).set(change).where(eq(users.id, user.id))
-    const refused = (code: string) =>
-      expect(both.accounts.resetPassword('somebody')).rejects.toMatchObject({ code: `account.${code}` })
-    expect(both.accounts.resetPassword('nobody')).rejects.toMatchObject({ code: 'account.notFound' })
+    const refused = async (code: string) =>
+      await expect(both.accounts.resetPassword('somebody')).rejects.toMatchObject({ code: `account.${code}` })
+    await expect(both.accounts.resetPassword('nobody')).rejects.toMatchObject({ code: 'account.notFound' })
     await become({ standing: 'banned' })
     await refused('notForUse')
     await become({ standing: 'deleted' })

@@ -111,7 +111,7 @@ describe('a key made elsewhere', () => {
     expect(keys.lines.filter((line) => line.includes(id) && line.includes('master key'))).toHaveLength(1)
     expect(String(await running.open(before, 'a place'))).toBe('old')
     expect(String(await running.open(running.seal('still', 'a place'), 'a place'))).toBe('still')
-    expect(running.open(foreign, 'a place')).rejects.toThrow(/no data key/)
+    await expect(running.open(foreign, 'a place')).rejects.toThrow(/no data key/)
   })
 
   test('is opened by a server that looks for the master key again', async () => {
@@ -147,7 +147,7 @@ test('who could not look for keys in an hour seals nothing, until they can', asy
 test('a start with another master key is refused, and makes no keys', async () => {
   await using keys = await startKeys()
   await keys.open()
-  expect(keys.open({ masterKey: OTHER })).rejects.toThrow(StartError)
+  await expect(keys.open({ masterKey: OTHER })).rejects.toThrow(StartError)
   expect(await keys.db.select().from(dataKeys)).toHaveLength(2)
 })
 
@@ -258,5 +258,5 @@ test('another master key wraps the same keys: hashes and sealed values stay as t
   const again = await keys.open({ masterKey: OTHER })
   expect(String(await again.open(sealed, 'a place'))).toBe('hello')
   expect(Buffer.from(again.hasher('a purpose')('text')).equals(hash)).toBe(true)
-  expect(keys.open()).rejects.toThrow(StartError)
+  await expect(keys.open()).rejects.toThrow(StartError)
 })

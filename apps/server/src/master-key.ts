@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { authKeys } from '@conntext/auth/admin'
 import type { Executor } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { findSecret, readOrCreateSecret, replaceSecret, type Subdirectories } from '@conntext/embedded'
+import { StartError } from '@conntext/kernel'
 import { opensDataKeys, rewrapDataKeys } from '@conntext/keyring'
 import { systemKeys } from '@conntext/system/admin'
 import { sql } from 'drizzle-orm'
@@ -15,8 +18,23 @@ const ROTATION_LOCK = 7_261_013
 
 const bytesOf = (secret: string) => Buffer.from(secret, 'base64url')
 
+/**
+ * Whether this server has never been started to the end: the master key is made before any data is.
+ * @throws StartError where there is data, and no master key any more: a new one would open none of it
+ */
+export function isFirstStart(data: Subdirectories): boolean {
+  if (masterKeys(data).length > 0) return false
+  if (!existsSync(join(data.path, 'postgres'))) return true
+  throw new StartError(
+    `The master key is gone: ${join(data.path, 'secrets', CURRENT)} is missing, and without it nothing opens what is in ` +
+      'the database. Put it back from your backup.',
+  )
+}
+
 /** Made at the first start. */
-export const makeMasterKey = (data: Subdirectories): void => void readOrCreateSecret(data, CURRENT, BYTES)
+export function makeMasterKey(data: Subdirectories): void {
+  readOrCreateSecret(data, CURRENT, BYTES)
+}
 
 /** The master keys that may be in force: one, or two while it is being changed. */
 export function masterKeys(data: Subdirectories): Uint8Array[] {

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
@@ -7,7 +5,7 @@ import { ConfigError, createLogger, type Logger } from '@conntext/kernel'
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
 import type { ServerConfig } from './config.ts'
-import { makeMasterKey, masterKeys, settleMasterKey } from './master-key.ts'
+import { isFirstStart, makeMasterKey, masterKeys, settleMasterKey } from './master-key.ts'
 import { createServices } from './services.ts'
 import { openSetupCode, type SetupCode } from './setup-code.ts'
 import { openStores } from './stores.ts'
@@ -28,11 +26,11 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
   try {
     const data = openDataDirectory(config.data)
     started.push({ name: 'data directory', stop: async () => data.close() })
-    const firstStart = !existsSync(join(data.path, 'secrets', 'master-key'))
+    const firstStart = isFirstStart(data)
     if (firstStart) say(`making a new server in ${data.path}`)
     const setupCode = openSetupCode(data, config.setupCode, firstStart)
     // Made last: while it is missing, the first start has not been completed.
-    makeMasterKey(data)
+    if (firstStart) makeMasterKey(data)
     say('starting the databases')
     const stores = await openStores({ config, data, log })
     started.push({ name: 'stores', stop: stores.close })

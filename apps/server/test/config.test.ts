@@ -60,3 +60,14 @@ test('passkeys belong to the public URL, and where it is told otherwise', () => 
     loadConfig({ CONNTEXT_WEBAUTHN_RP_ID: 'https://example.org', CONNTEXT_WEBAUTHN_ORIGINS: 'app.example.org' })
   expect(faulty).toThrow(/CONNTEXT_WEBAUTHN_RP_ID[\s\S]*CONNTEXT_WEBAUTHN_ORIGINS/)
 })
+
+test('results of OpenID Connect logins go to this server alone, unless other origins are listed', () => {
+  expect(loadConfig({})).toMatchObject({ publicUrl: 'http://localhost:8080', oidcReturnOrigins: [] })
+  const CONNTEXT_OIDC_RETURN_ORIGINS = 'https://a.example , http://127.0.0.1:4000'
+  expect(loadConfig({ CONNTEXT_OIDC_RETURN_ORIGINS }).oidcReturnOrigins).toEqual([
+    'https://a.example',
+    'http://127.0.0.1:4000',
+  ])
+  for (const wrong of ['*', 'a.example', 'https://a.example/path', 'https://a.example,'])
+    expect(() => loadConfig({ CONNTEXT_OIDC_RETURN_ORIGINS: wrong })).toThrow(/CONNTEXT_OIDC_RETURN_ORIGINS/)
+})

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import {
   migrateServerDetails,
   openServerDetails,
@@ -17,7 +15,7 @@ import {
 } from '@conntext/embedded'
 import { StartError } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
-import { masterKeys } from '../master-key.ts'
+import { isFirstStart, masterKeys } from '../master-key.ts'
 import { postgresOf } from '../stores.ts'
 
 /** The server that a command is for. */
@@ -41,7 +39,7 @@ const POSTGRES_WITHIN_MS = 15_000
  */
 export async function openPlace(path: string): Promise<Place> {
   const data = visitDataDirectory(path)
-  if (!existsSync(join(data.path, 'secrets', 'master-key'))) {
+  if (isFirstStart(data)) {
     throw new StartError(`The server in ${path} has not been started to the end yet: start it once first.`)
   }
   const lock = lockUnlessRunning(path)

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../apps/server/src/cli/main.ts', import.meta.url))
 
 /** Runs `conntext …` on a data directory, as an operator would. */
 export async function conntext(data: string, ...args: string[]) {
