@@ -1,0 +1,139 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { answerWithin } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+const START_MS = 30_000
+const END_MS = 10_000
+
+/** The browser on this machine, if there is one: `CONNTEXT_TEST_CHROMIUM` names another. */
+export const chromiumPath = (): string | undefined =>
+  process.env.CONNTEXT_TEST_CHROMIUM || NAMES.map((name) => Bun.which(name)).find((path) => path !== null) || undefined
+
+type Message = { id?: number; result?: unknown; error?: { message: string } }
+type Send = <T>(method: string, params?: object, sessionId?: string) => Promise<T>
+
+/** Starts it without a window and with a profile of its own; speaks to it by the Chrome DevTools Protocol. */
+export async function startChromium(path: string) {
+  const profile = await mkdtemp(join(tmpdir(), 'conntext-chromium-'))
+  const child = Bun.spawn(
+    [
+      path,
+      '--headless',
+      '--remote-debugging-port=0',
+      `--user-data-dir=${profile}`,
+      ...['--disable-gpu', '--disable-quic', '--disable-sync', '--no-first-run', '--disable-dev-shm-usage'],
+      ...['--disable-background-networking', '--disable-component-update'],
+      // Its sandbox refuses to work for root, as whom tests run in containers.
+      ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      'about:blank',
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
+  const send = await connect(await answerWithin(START_MS, () => addressOf(child.stderr)))
+  return {
+    /** A page with an authenticator in it, in the manner of those that are built into a device. */
+    async open(url: string) {
+      const { targetId } = await send<{ targetId: string }>('Target.createTarget', { url })
+      const attached = await send<{ sessionId: string }>('Target.attachToTarget', { targetId, flatten: true })
+      const inPage = <T>(method: string, params: object = {}) => send<T>(method, params, attached.sessionId)
+      await inPage('WebAuthn.enable')
+      const page = pageOf(inPage)
+      const there = async (wanted: string) => document.readyState === 'complete' && location.href === wanted
+      await eventually(() => page.run(there, url), START_MS)
+      return page
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill()
+      await answerWithin(END_MS, () => child.exited)
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
+
+function pageOf(send: <T>(method: string, params?: object) => Promise<T>) {
+  return {
+    async addAuthenticator(options: object = {}): Promise<string> {
+      const settings = {
+        ...{ protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true },
+        ...{ isUserVerified: true, automaticPresenceSimulation: true, ...options },
+      }
+      const { authenticatorId } = await send<{ authenticatorId: string }>('WebAuthn.addVirtualAuthenticator', {
+        options: settings,
+      })
+      return authenticatorId
+    },
+
+    /** What is kept in it, as the browser tells. */
+    credentials: async (authenticatorId: string) =>
+      (await send<{ credentials: object[] }>('WebAuthn.getCredentials', { authenticatorId })).credentials,
+
+    /** Puts a credential of another authenticator into this one. */
+    addCredential: (authenticatorId: string, credential: object) =>
+      send('WebAuthn.addCredential', { authenticatorId, credential }),
+
+    /** Runs a function in the page: it may use nothing from around it. @throws what it throws, as text */
+    async run<A, T>(work: (argument: A) => Promise<T>, argument: A): Promise<T> {
+      const { result, exceptionDetails } = await send<Evaluated<T>>('Runtime.evaluate', {
+        expression: `(${work})(${JSON.stringify(argument)})`,
+        awaitPromise: true,
+        returnByValue: true,
+        userGesture: true,
+      })
+      if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text)
+      return result.value
+    },
+  }
+}
+export type Page = ReturnType<typeof pageOf>
+type Evaluated<T> = {
+  result: { value: T }
+  exceptionDetails?: { text: string; exception?: { description?: string } }
+}
+
+async function addressOf(output: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let address: string | undefined
+  const reader = output.getReader()
+  while (address === undefined) {
+    const { value, done } = await reader.read()
+    if (done) throw new Error(`the browser ended:\n${text}`)
+    text += decoder.decode(value, { stream: true })
+    address = /^DevTools listening on (ws:\S+)/m.exec(text)?.[1]
+  }
+  // Read on, so that it can go on writing.
+  void (async () => {
+    while (!(await reader.read()).done);
+  })()
+  return address
+}
+
+async function connect(address: string): Promise<Send> {
+  const socket = new WebSocket(address)
+  const waiting = new Map<number, PromiseWithResolvers<unknown>>()
+  await new Promise<void>((resolve, reject) => {
+    socket.onopen = () => resolve()
+    socket.onerror = () => reject(new Error('the browser takes no connection'))
+  })
+  socket.onmessage = ({ data }) => {
+    const { id, result, error } = JSON.parse(String(data)) as Message
+    const call = id === undefined ? undefined : waiting.get(id)
+    if (id !== undefined) waiting.delete(id)
+    if (error) call?.reject(new Error(error.message))
+    else call?.resolve(result)
+  }
+  socket.onclose = () => {
+    for (const call of waiting.values()) call.reject(new Error('the browser is gone'))
+  }
+  let last = 0
+  return <T>(method: string, params: object = {}, sessionId?: string) => {
+    const id = ++last
+    const call = Promise.withResolvers<unknown>()
+    waiting.set(id, call)
+    socket.send(JSON.stringify({ id, method, params, sessionId }))
+    return call.promise as Promise<T>
+  }
+}
