@@ -11,6 +11,7 @@ type Login = { user: string; password: string }
 export async function smtpPeer(login?: Login) {
   const mails: ReceivedMail[] = []
   let recipients = 250
+  let late: string | undefined
   let port = 0
   let server: SMTPServer | undefined
 
@@ -23,8 +24,12 @@ export async function smtpPeer(login?: Login) {
     answerRecipients(status: number) {
       recipients = status
     },
+    /** Answers 451 to this one recipient. */
+    putOff(address: string | undefined) {
+      late = address
+    },
     async start() {
-      server = makeServer(mails, () => recipients, login)
+      server = makeServer(mails, (address) => (address === late ? 451 : recipients), login)
       const listening = server.listen(port, '127.0.0.1')
       if (!listening.listening) await once(listening, 'listening')
       port = (listening.address() as AddressInfo).port
@@ -44,7 +49,11 @@ export async function smtpPeer(login?: Login) {
 
 export type SmtpPeer = Awaited<ReturnType<typeof smtpPeer>>
 
-function makeServer(mails: ReceivedMail[], recipients: () => number, login: Login | undefined): SMTPServer {
+function makeServer(
+  mails: ReceivedMail[],
+  answerTo: (address: string) => number,
+  login: Login | undefined,
+): SMTPServer {
   return new SMTPServer({
     disabledCommands: login ? ['STARTTLS'] : ['STARTTLS', 'AUTH'],
     allowInsecureAuth: true,
@@ -53,8 +62,8 @@ function makeServer(mails: ReceivedMail[], recipients: () => number, login: Logi
       const right = username === login?.user && password === login?.password
       done(right ? null : new Error('wrong'), right ? { user: username } : undefined)
     },
-    onRcptTo(_address, _session, done) {
-      const responseCode = recipients()
+    onRcptTo({ address }, _session, done) {
+      const responseCode = answerTo(address)
       done(responseCode === 250 ? null : Object.assign(new Error('not taken'), { responseCode }))
     },
     onData(stream, session, done) {
