@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Channel, type Page, subjects } from '@conntext/contracts'
+import { type AuditEvent, type Channel, type Page, subjects } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { type Caller, type System, startSystem } from './support/system.ts'
@@ -298,6 +298,34 @@ describe('PATCH /v1/channels/:channelId', () => {
   })
 })
 
+describe('slow mode', () => {
+  const post = (type: string, slowModeSeconds: number) =>
+    system.call('POST', '/v1/channels', manager, { name: unique('slow'), type, slowModeSeconds })
+
+  test('is set for text channels, and everybody hears of it', async () => {
+    expect(await post('text', 5)).toMatchObject({ status: 201, body: { slowModeSeconds: 5 } })
+    const channel = await system.channel(manager)
+    const set = (slowModeSeconds: number) =>
+      system.call('PATCH', `/v1/channels/${channel.id}`, manager, { slowModeSeconds })
+    expect(await set(21_600)).toMatchObject({ status: 200, body: { slowModeSeconds: 21_600 } })
+    expect(system.heard.at(-1)).toMatchObject({ t: 'channel.updated', d: { id: channel.id, slowModeSeconds: 21_600 } })
+    expect(await set(0)).toMatchObject({ status: 200, body: { slowModeSeconds: 0 } })
+    expect(await set(21_601)).toMatchObject({ status: 422 })
+    expect(await set(-1)).toMatchObject({ status: 422 })
+  })
+
+  test.each(['voice', 'category'] as const)('is not for a %s', async (type) => {
+    const none = { status: 422, body: { code: 'channel.noSlowMode' } }
+    expect(await post(type, 5)).toMatchObject(none)
+    expect(await post(type, 0)).toMatchObject({ status: 201 })
+    const channel = await system.channel(manager, { type })
+    const set = (slowModeSeconds: number) =>
+      system.call('PATCH', `/v1/channels/${channel.id}`, manager, { slowModeSeconds })
+    expect(await set(5)).toMatchObject(none)
+    expect(await set(0)).toMatchObject({ status: 200 })
+  })
+})
+
 describe('DELETE /v1/channels/:channelId', () => {
   test('deletes it, tells everybody, has its content removed, and frees its name', async () => {
     const channel = await system.channel(manager)
@@ -333,6 +361,36 @@ describe('DELETE /v1/channels/:channelId', () => {
       { t: 'channel.updated', d: { id: child.id, parentId: null } },
     ])
     expect(await system.call('GET', `/v1/channels/${child.id}`, member)).toMatchObject({ body: { parentId: null } })
+  })
+
+  test('of a category whose overrides its channels lean on waits until they are gone', async () => {
+    const { channel: category, admin } = await hidden({ type: 'category' })
+    const child = await system.channel(admin, { parentId: category.id })
+    const remove = () => system.call('DELETE', `/v1/channels/${category.id}`, admin)
+    expect(await remove()).toMatchObject({ status: 409, body: { code: 'channel.inherited' } })
+    expect(await system.call('GET', `/v1/channels/${child.id}`, admin)).toMatchObject({
+      body: { parentId: category.id },
+    })
+    expect(await system.call('PATCH', `/v1/channels/${child.id}`, admin, { parentId: null })).toMatchObject({
+      status: 200,
+    })
+    expect(await remove()).toMatchObject({ status: 204 })
+  })
+
+  test('keeps all that was recorded of it', async () => {
+    const channel = await system.channel(manager)
+    const path = `/v1/channels/${channel.id}`
+    const target = system.authority.snapshot.roles.find((role) => role.isEveryone)!.id
+    await system.call('PATCH', path, manager, { topic: 'T' })
+    await system.call('PUT', `${path}/overrides/${target}`, manager, { allow: [], deny: ['message.send'] })
+    await system.call('DELETE', path, manager)
+    const auditor = await system.member('audit.view')
+    const actions = await eventually(async () => {
+      const { body } = await system.call('GET', `/v1/audit/events?targetId=${channel.id}`, auditor)
+      const { items } = body as Page<AuditEvent>
+      return items.length >= 4 ? items.map((event) => event.action) : undefined
+    })
+    expect(actions.sort()).toEqual(['channel.created', 'channel.deleted', 'channel.updated', 'override.set'])
   })
 
   test('is for those alone who may', async () => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Invite, Page } from '@conntext/contracts'
+import type { Invite, Member, Page, Permission } from '@conntext/contracts'
 import { invites, users } from '@conntext/db-server-details'
-import { newId } from '@conntext/kernel'
+import { AppError, newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { eq } from 'drizzle-orm'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
 let system: System
@@ -229,5 +230,180 @@ describe('reserving a use', () => {
     await eventually(async () => (await usesOf(made.id, fresh)) === 1)
     await late.service.stop()
     expect(await fresh.trail('invite.released')).toMatchObject([{ data: { userId: broken } }])
+  })
+})
+
+describe('coming back', () => {
+  const DAY = 86_400_000
+  const account = async (from: System, standing: 'left' | 'active' = 'left') => {
+    const id = newId()
+    const joinedAt = new Date(Date.now() - DAY)
+    const names = { username: id, usernameKey: id, usernameSkeleton: id }
+    await from.databases.auth.insert(users).values({ id, ...names, standing, joinedAt })
+    return id
+  }
+  const comeBack = (code: string, userId: string, from = system) =>
+    from.port.reserveInvite({ code, userId, again: true })
+
+  test('twenty times at once with one code takes one use; with another code, that is given back', async () => {
+    const [one, other] = [await invite({ maxUses: 1 }), await invite()]
+    const userId = await account(system)
+    await Promise.all(Array.from({ length: 20 }, () => comeBack(one.code, userId)))
+    expect(await usesOf(one.id)).toBe(1)
+    expect(await comeBack(other.code, userId)).toMatchObject({ inviteId: other.id })
+    expect([await usesOf(one.id), await usesOf(other.id)]).toEqual([0, 1])
+    await expect(comeBack('nonsense', userId)).rejects.toMatchObject({ code: 'invite.notFound' })
+  })
+
+  test('with a use that nobody came in with is given back after ten minutes, that of who came in is kept', async () => {
+    await using fresh = await startSystem()
+    const maker = await fresh.member('invite.create')
+    const made = await invite({}, maker, fresh)
+    const [broken, back] = [await account(fresh), await account(fresh)]
+    await comeBack(made.code, broken, fresh)
+    await comeBack(made.code, back, fresh)
+    await fresh.databases.auth.update(users).set({ standing: 'active', joinedAt: new Date() }).where(eq(users.id, back))
+    fresh.clock.advance(601_000)
+    const late = await fresh.another()
+    await eventually(async () => (await usesOf(made.id, fresh)) === 1)
+    await late.service.stop()
+    expect(await fresh.trail('invite.released')).toMatchObject([{ data: { userId: broken } }])
+    // And once they have left again, what they came in with is spent.
+    await fresh.databases.auth.update(users).set({ standing: 'left' }).where(eq(users.id, back))
+    const later = await fresh.another()
+    await later.service.stop()
+    expect(await usesOf(made.id, fresh)).toBe(1)
+  })
+
+  test('is asked of auth, in the name of who asks', async () => {
+    const asked: unknown[] = []
+    await using fresh = await startSystem({
+      auth: {
+        ...system.deps.auth,
+        async join(request) {
+          asked.push(request)
+          throw new AppError('invite.notFound', 404, 'No such invite')
+        },
+      },
+    })
+    const left = await fresh.authority.member()
+    await fresh.authority.setGrant(left.userId, { standing: 'left' })
+    const redeem = (caller: Caller, code = 'some-code') => fresh.call('POST', `/v1/invites/${code}/redeem`, caller)
+    expect(await redeem(left)).toMatchObject({ status: 404, body: { code: 'invite.notFound' } })
+    expect(asked).toMatchObject([
+      { userId: left.userId, inviteCode: 'some-code', actor: { kind: 'user', id: left.userId } },
+    ])
+    expect(await redeem(undefined)).toMatchObject({ status: 401 })
+    const token = fresh.authority.apiToken(left.userId, ['administrator'])
+    expect(await redeem({ userId: left.userId, token: token.token })).toMatchObject({
+      status: 403,
+      body: { code: 'access.notForTokens' },
+    })
+    expect(await redeem(left, 'x'.repeat(513))).toMatchObject({ status: 422 })
+    expect(asked).toHaveLength(1)
+  })
+
+  test('answers who one is here now', async () => {
+    const left = await system.authority.member()
+    const member: Member = {
+      user: {
+        id: left.userId,
+        kind: 'user',
+        username: 'back',
+        displayName: null,
+        avatarId: null,
+        status: null,
+        isDeleted: false,
+        createdAt: new Date(0).toISOString(),
+      },
+      nickname: null,
+      roleIds: [],
+      timedOutUntil: null,
+      joinedAt: new Date(0).toISOString(),
+    }
+    await using fresh = await startSystem({ auth: { ...system.deps.auth, join: async () => member } })
+    const same = await fresh.authority.member()
+    expect(await fresh.call('POST', '/v1/invites/code/redeem', same)).toMatchObject({ status: 200, body: member })
+  })
+})
+
+describe('GET /v1/invites/:code/preview', () => {
+  const preview = (code: string, from = system) => from.call('GET', `/v1/invites/${code}/preview`)
+
+  test('tells anybody for which server an invite is and until when, and nothing else', async () => {
+    const made = await invite({ expiresInSeconds: 3600, maxUses: 2 })
+    expect(await preview(made.code)).toMatchObject({
+      status: 200,
+      body: { serverName: 'ConnText', expiresAt: made.expiresAt },
+    })
+    expect(Object.keys((await preview(made.code)).body as object).sort()).toEqual(['expiresAt', 'serverName'])
+    expect(await usesOf(made.id)).toBe(0)
+  })
+
+  test('of one that is unknown, revoked, expired or used up is what using it would answer', async () => {
+    const used = await invite({ maxUses: 1 })
+    await reserve(used)
+    expect(await preview(used.code)).toMatchObject({ status: 410, body: { code: 'invite.usedUp' } })
+    const revoked = await invite()
+    await system.call('DELETE', `/v1/invites/${revoked.id}`, inviter)
+    for (const code of [revoked.code, revoked.id, 'nonsense']) {
+      expect(await preview(code)).toMatchObject({ status: 404, body: { code: 'invite.notFound' } })
+    }
+    await using fresh = await startSystem()
+    const maker = await fresh.member('invite.create')
+    const made = await invite({ expiresInSeconds: 60 }, maker, fresh)
+    fresh.clock.advance(61_000)
+    expect(await preview(made.code, fresh)).toMatchObject({ status: 410, body: { code: 'invite.expired' } })
+  })
+})
+
+describe('the invites of', () => {
+  test.each(['banned', 'deleted'] as const)('who is %s are dead', async (standing) => {
+    const maker = await system.member('invite.create')
+    const made = await invite({}, maker)
+    await system.authority.setGrant(maker.userId, { standing })
+    await expect(reserve(made)).rejects.toMatchObject({ code: 'invite.notFound', status: 404 })
+    expect(await system.call('GET', `/v1/invites/${made.code}/preview`)).toMatchObject({ status: 404 })
+    await system.authority.setGrant(maker.userId, { standing: 'active' })
+    await reserve(made)
+    expect(await usesOf(made.id)).toBe(1)
+  })
+
+  test('who has left live on, without the role that they gave', async () => {
+    await system.member('message.pin')
+    const low = system.authority.snapshot.roles.at(-1)!
+    const maker = await system.member('invite.create', 'role.manage', 'message.pin')
+    const made = await invite({ roleId: low.id }, maker)
+    expect((await reserve(made)).roleId).toBe(low.id)
+    await system.authority.setGrant(maker.userId, { standing: 'left', roleIds: [] })
+    expect(await reserve(made)).toEqual({ inviteId: made.id, roleId: null })
+  })
+})
+
+describe('with an API token', () => {
+  test('invites give no more than it is good for', async () => {
+    await system.member('message.pin')
+    const low = system.authority.snapshot.roles.at(-1)!
+    const keeper = await system.member('invite.create', 'role.manage', 'message.pin')
+    const post = (scopes: Permission[]) => {
+      const { token } = system.authority.apiToken(keeper.userId, scopes)
+      return system.call('POST', '/v1/invites', { userId: keeper.userId, token }, { roleId: low.id })
+    }
+    expect(await post(['invite.create'])).toMatchObject({ status: 403, body: { code: 'access.forbidden' } })
+    expect(await post(['invite.create', 'role.manage'])).toMatchObject({ body: { code: 'invite.roleNotYours' } })
+    expect(await post(['invite.create', 'role.manage', 'message.pin'])).toMatchObject({ status: 201 })
+  })
+
+  test("others' invites are shown where it manages them", async () => {
+    const manager = await system.member('invite.create', 'invite.manage')
+    const mine = await invite()
+    const list = (scopes: Permission[]) => {
+      const { token } = system.authority.apiToken(manager.userId, scopes)
+      return system.call('GET', '/v1/invites', { userId: manager.userId, token })
+    }
+    expect(await list(['channel.view'])).toMatchObject({ status: 403 })
+    expect(await list(['invite.create'])).toMatchObject({ status: 200, body: { items: [] } })
+    const all = (await list(['invite.manage'])).body as Page<Invite>
+    expect(all.items.map((one) => one.id)).toContain(mine.id)
   })
 })

@@ -38,6 +38,8 @@ function testMessaging() {
   /** Pictures that people have uploaded, by whom. */
   const pictures = new Map<string, string>()
   const published = new Set<string>()
+  /** For as long as they stand: an answer to a publication that is lost, a withdrawal that doesn't get through. */
+  const faults: { publish?: Error; withdraw?: Error } = {}
   const port: SystemDeps['messaging'] = {
     async appendEvents({ events }) {
       appended.push(...events)
@@ -50,15 +52,17 @@ function testMessaging() {
     async publishImage({ mediaId, userId, holder }) {
       if (pictures.get(mediaId) !== userId) throw new AppError('media.notFound', 404, 'No such file')
       published.add(`${holder} ${mediaId}`)
+      if (faults.publish) throw faults.publish
       return {}
     },
     async withdrawImage({ mediaId, holder }) {
+      if (faults.withdraw) throw faults.withdraw
       published.delete(`${holder} ${mediaId}`)
       return {}
     },
     health: () => healthy('messaging'),
   }
-  return { port, appended, deleted, pictures, published }
+  return { port, appended, deleted, pictures, published, faults }
 }
 
 type Options = {
