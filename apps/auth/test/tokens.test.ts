@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'bun:test'
-import { isWellFormedApiToken, newApiToken, type Permission, permissionNames } from '@conntext/contracts'
+import {
+  everyoneDefaults,
+  isWellFormedApiToken,
+  newApiToken,
+  type OwnUser,
+  type Permission,
+  permissionNames,
+} from '@conntext/contracts'
 import { apiTokens, channelOverrides, channels, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
 import { Guard } from '@conntext/http'
 import { newId, silentLogger } from '@conntext/kernel'
@@ -202,6 +209,15 @@ describe('an API token', () => {
       ({ method, path }) => path.startsWith('/v1/auth/') || (path.startsWith('/v1/users/@me') && method !== 'GET'),
     )
     expect(own.filter(({ needs }) => needs === 'member' || needs === undefined)).toEqual([])
+  })
+
+  test("sees who it is, and not its bearer's email address", async () => {
+    await using auth = await start()
+    const { body: ann } = await auth.register({ username: 'ann', email: 'ann@example.org' })
+    const { token } = await auth.token(ann, everyoneDefaults)
+    const me = async (bearer: string) => (await auth.request<OwnUser>('GET', '/v1/users/@me', { token: bearer })).body
+    expect(await me(ann.accessToken)).toMatchObject({ id: ann.user.id, email: 'ann@example.org' })
+    expect(await me(token)).toMatchObject({ id: ann.user.id, username: 'ann', email: null })
   })
 
   test.each(['nonsense', 'conntext_', newApiToken(), `${newApiToken().slice(0, -1)}!`])(

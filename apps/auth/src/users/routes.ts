@@ -5,6 +5,7 @@ import { Elysia } from 'elysia'
 import type { UserDeletions } from './deletion.ts'
 import type { UserExports } from './export.ts'
 import type { Users } from './service.ts'
+import { shownTo } from './users.ts'
 
 const tags = ['Users']
 const confirmation = {
@@ -17,7 +18,7 @@ type Parts = { users: Users; deletions: UserDeletions; exports: UserExports }
 export const userRoutes = (options: AccessOptions, { users, deletions, exports }: Parts) =>
   new Elysia({ prefix: '/v1/users', normalize: false })
     .use(access(options))
-    .get('/@me', ({ caller }) => users.own(caller.userId), {
+    .get('/@me', async ({ caller }) => shownTo(caller, await users.own(caller.userId)), {
       can: 'member',
       response: { 200: OwnUser },
       detail: { operationId: 'getOwnUser', summary: 'Your account', tags },

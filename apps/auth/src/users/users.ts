@@ -1,4 +1,5 @@
 import type { OwnUser, User } from '@conntext/contracts'
+import type { Caller } from '@conntext/http'
 import { systemClock } from '@conntext/kernel'
 import type { OwnUserRow, UserRow } from './queries.ts'
 
@@ -64,3 +65,7 @@ export const toOwnUser = (row: OwnUserRow, now = systemClock.now()): OwnUser => 
   hasPassword: row.hasPassword,
   mfaEnabled: row.mfaEnabled,
 })
+
+/** The account to whoever came as its bearer: an API token gets to know of it no more than everybody does. */
+export const shownTo = ({ scopes }: Pick<Caller, 'scopes'>, user: OwnUser): OwnUser =>
+  scopes === null ? user : { ...user, email: null, emailVerified: false }
