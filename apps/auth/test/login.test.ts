@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { users } from '@conntext/db-server-details'
 import { eq } from 'drizzle-orm'
+import { firstStep, secondStep, withTotp } from './second-factors.ts'
 import { PASSWORD, startAuth, testClock } from './stack.ts'
 
 test('one logs in by user name or email address, whatever the case', async () => {
@@ -133,4 +134,81 @@ test('more logins than can wait get a 503 that says when to come back', async ()
   expect(busy[0]).toMatchObject({ body: { code: 'password.busy' } })
   expect(Number(busy[0]!.headers.get('retry-after'))).toBeGreaterThan(0)
   expect((await auth.login('ann')).status).toBe(200)
+})
+
+test('who has left, or was kicked, logs in to their account and is no member', async () => {
+  await using auth = await startAuth()
+  const { user } = await auth.member('ann')
+  await auth.database.auth.update(users).set({ standing: 'left' }).where(eq(users.id, user.id))
+  const { status, body } = await auth.login('ann')
+  expect({ status, isMember: body.user.isMember }).toEqual({ status: 200, isMember: false })
+  expect((await auth.request('GET', '/v1/auth/sessions', { token: body.accessToken })).status).toBe(200)
+  expect((await auth.request('GET', '/v1/roles', { token: body.accessToken })).status).toBe(403)
+})
+
+test('who is banned is told so, until when and why, but only with the right password', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const owner = await auth.owner()
+  const { user } = await auth.member('ann')
+  const ban = { userId: user.id, expiresInSeconds: 3600 }
+  const headers = { 'x-audit-reason': 'spam' }
+  const { status } = await auth.request('POST', '/v1/bans', { token: owner.accessToken, headers, body: ban })
+  expect(status).toBe(201)
+  const until = new Date(clock.now().getTime() + 3_600_000).toISOString()
+  expect(await auth.login('ann')).toMatchObject({
+    status: 403,
+    body: { code: 'login.banned', detail: `Until ${until}. spam` },
+  })
+  expect(await auth.login('ann', 'wrong')).toMatchObject({ status: 401, body: { code: 'login.failed' } })
+  expect(await auth.refusals('login.failed', 2)).toMatchObject([{ data: { code: 'login.banned' } }, {}])
+  clock.advance(3_600_000)
+  expect(await auth.login('ann')).toMatchObject({ status: 200, body: { user: { isMember: true } } })
+  expect(await auth.actions('member.unbanned')).toMatchObject([{ data: { by: 'expiry' } }])
+})
+
+test('who is banned and has a second factor is told so only once they have proved it', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const owner = await auth.owner()
+  const ann = await auth.member('ann')
+  const { app } = await withTotp(auth, clock, ann)
+  await auth.request('POST', '/v1/bans', { token: owner.accessToken, body: { userId: ann.user.id } })
+  const { mfaToken } = await firstStep(auth, 'ann')
+  expect(await secondStep(auth, 'totp', mfaToken, '000000')).toMatchObject({ status: 401 })
+  expect(await secondStep(auth, 'totp', mfaToken, app.code())).toMatchObject({
+    status: 403,
+    body: { code: 'login.banned', detail: 'For good.' },
+  })
+})
+
+test('somebody elsewhere who fails in one’s name keeps one out from nowhere one is logged in', async () => {
+  await using auth = await startAuth()
+  await auth.register({ username: 'ann' }, { address: '198.51.100.7' })
+  for (let i = 0; i < 12; i++) await auth.login('ann', 'not the password', { address: `203.0.113.${i}` })
+  const login = (address: string, password = PASSWORD) => auth.login('ann', password, { address })
+  expect((await login('203.0.113.99')).status).toBe(429)
+  expect((await login('198.51.100.7')).status).toBe(200)
+  // Which makes nobody there free to guess.
+  for (let i = 0; i < 12; i++) await auth.login('ann', 'not the password', { address: `203.0.113.${i}` })
+  const there = []
+  for (let i = 0; i < 7; i++) there.push((await login('198.51.100.7', 'not the password')).status)
+  expect(there).toEqual([401, 401, 401, 401, 401, 429, 429])
+})
+
+test('a login under way with a password that is replaced meanwhile fails', async () => {
+  await using auth = await startAuth({ passwords: { concurrency: 1, queue: 10 } })
+  const ann = await auth.member('ann')
+  const body = { currentPassword: PASSWORD, newPassword: 'another correct battery' }
+  const logins = Array.from({ length: 6 }, () => auth.login('ann'))
+  const change = auth.request('POST', '/v1/auth/password/change', { token: ann.accessToken, body })
+  const answers = await Promise.all(logins)
+  expect((await change).status).toBe(204)
+  // Whichever came first: none of those with the old password has a session that lives.
+  for (const { status, body } of answers) {
+    if (status === 200) {
+      const own = await auth.request('GET', '/v1/auth/sessions', { token: body.accessToken })
+      expect(own.status).toBe(401)
+    } else expect(status).toBe(401)
+  }
 })

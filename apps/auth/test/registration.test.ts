@@ -60,6 +60,21 @@ test('a taken user name or email address is a 409, whatever its case', async () 
   })
 })
 
+test('a name that looks like another is taken as well, and some are nobody’s', async () => {
+  await using auth = await startAuth()
+  await auth.register({ username: 'Bill.Corner' })
+  const taken = { status: 409, body: { code: 'registration.usernameTaken' } }
+  for (const username of ['BiII.Corner', 'bi1l.corner', 'bill.c0rner', 'Bill.Comer']) {
+    expect(await auth.register({ username })).toMatchObject(taken)
+  }
+  for (const username of ['system', 'SYSTEM', 'everyone', 'c0nntext']) {
+    expect(await auth.register({ username })).toMatchObject(taken)
+  }
+  const race = await Promise.all(['eve0', 'eveO', 'EVEo'].map((username) => auth.register({ username })))
+  expect(race.map(({ status }) => status).sort()).toEqual([201, 409, 409])
+  expect(race.find(({ status }) => status === 409)).toMatchObject(taken)
+})
+
 test('of registrations that race for one user name, one gets it', async () => {
   await using auth = await startAuth()
   const answers = await Promise.all(['ann', 'Ann', 'ANN', 'aNN'].map((username) => auth.register({ username })))
