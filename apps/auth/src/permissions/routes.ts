@@ -19,7 +19,7 @@ export const permissionRoutes = (options: AccessOptions, permissions: Permission
       response: { 200: EffectivePermissions },
       detail: {
         operationId: 'getEffectivePermissions',
-        summary: 'What a member may do',
+        summary: 'What a member may do, and what decided it',
         tags,
         ...refusals({ 404: 'There is no such member, or no such channel' }),
       },
