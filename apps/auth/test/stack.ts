@@ -98,7 +98,7 @@ function fakeSystem() {
 function fakeMessaging() {
   const deletions: { operation: string; request: object }[] = []
   /** Whose uploads there are, and what is shown where. */
-  const pictures = { owners: new Map<string, string>(), shown: new Set<string>() }
+  const pictures = { owners: new Map<string, string>(), shown: new Set<string>(), away: false }
   const shownAs = ({ mediaId, holder }: { mediaId: string; holder?: string }) => `${mediaId} ${holder ?? 'server'}`
   const taking = (operation: string) => async (request: object) => {
     deletions.push({ operation, request })
@@ -114,6 +114,7 @@ function fakeMessaging() {
       return {}
     },
     async withdrawImage(request) {
+      if (pictures.away) throw new AppError('dependency.away', 503, 'away')
       pictures.shown.delete(shownAs(request))
       return {}
     },

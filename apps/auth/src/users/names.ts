@@ -60,6 +60,7 @@ const EMOJI = /^\p{RGI_Emoji}$/v
 
 /** One emoji. @throws request.invalid (422) */
 export function cleanEmoji(text: string, path: string): string {
-  if (EMOJI.test(text)) return text
+  // Some, such as ❤, are emoji only with a selector that keyboards leave out.
+  for (const emoji of [text, `${text}\ufe0f`]) if (EMOJI.test(emoji)) return emoji
   throw requestErrors.invalid({ errors: [{ path, message: 'must be one emoji' }] })
 }

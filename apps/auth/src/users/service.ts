@@ -13,7 +13,9 @@ import { accessErrors, actorOf, type Caller } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { Confirmation } from '../confirmation/confirmation.ts'
+import { emailErrors } from '../email/errors.ts'
 import type { EmailVerificationService } from '../email/verification.ts'
+import { addressSubject, type Throttle } from '../throttle/throttle.ts'
 import type { Transaction } from '../transaction.ts'
 import { userErrors } from './errors.ts'
 import { pictureHolder } from './pictures.ts'
@@ -29,6 +31,7 @@ type Dependencies = {
   log: Logger
   changes: Changes
   confirmation: Confirmation
+  throttle: Throttle
   verification: Pick<EmailVerificationService, 'requestVerification'>
   messaging: Pick<MessagingPort, 'publishImage'>
 }
@@ -88,8 +91,9 @@ export function createUsers(deps: Dependencies) {
       } catch (error) {
         // It may have been published for a change that then came to nothing.
         if (patch.avatarId) await giveUp(deps, { userId: caller.userId, mediaId: patch.avatarId })
-        if (isUniqueViolation(error, 'users_email_key')) throw userErrors.emailTaken()
-        throw error
+        if (!isUniqueViolation(error, 'users_email_key')) throw error
+        await deps.throttle.failed(prober(caller))
+        throw userErrors.emailTaken()
       }
     },
   }
@@ -100,14 +104,18 @@ export type Users = ReturnType<typeof createUsers>
 /** Whoever reads an account's mail can come into it: a new address takes proof that it is still the person. */
 async function confirmEmail(
   tx: Transaction,
-  { confirmation }: Dependencies,
+  { confirmation, throttle }: Dependencies,
   { caller, patch }: { caller: Caller; patch: UserPatch },
 ): Promise<void> {
   const { email, password, code } = patch
   if (email === undefined || (await findOwnUser(tx, caller.userId))?.email === email) return
+  await throttle.admit(prober(caller), emailErrors.throttled, tx)
   const proof = { ...(password === undefined ? {} : { password }), ...(code === undefined ? {} : { code }) }
   await confirmation.assert(tx, caller, proof)
 }
+
+// Whose address is whose is nobody's business: few may be tried out, as at a registration.
+const prober = ({ address }: Caller) => addressSubject('emailProbe', address)
 
 type Applied = {
   caller: Caller

@@ -1,0 +1,63 @@
+import { expect, test } from 'bun:test'
+import type { Problem, UserExport } from '@conntext/contracts'
+import { passkeys, recoveryCodes } from '@conntext/db-server-details'
+import { newId } from '@conntext/kernel'
+import { PASSWORD, startAuth } from './stack.ts'
+
+const PATH = '/v1/users/@me/export'
+
+test('a copy of one’s account holds all that is kept of it, no secret, and nothing of others', async () => {
+  await using auth = await startAuth()
+  const owner = await auth.owner()
+  const { body: ann } = await auth.register({ username: 'ann', email: 'ann@example.org' }, { address: '192.0.2.9' })
+  await auth.member('bob')
+  const role = await auth.role(owner, 'Bot makers', ['bot.manage'])
+  await auth.give(owner, ann.user.id, [role.id])
+  const { accessToken: token } = ann
+  const { body: bot } = await auth.request<{ id: string }>('POST', '/v1/bots', { token, body: { username: 'helper' } })
+  const body = { name: 'a tool', scopes: ['channel.view'], password: PASSWORD }
+  const { body: apiToken } = await auth.request<{ id: string; token: string }>('POST', '/v1/auth/tokens', {
+    token,
+    body,
+  })
+  const bytes = new TextEncoder().encode('never to be told')
+  const passkey = { credentialId: bytes, publicKey: bytes, counter: 0, transports: [], backedUp: false }
+  const db = auth.database.auth
+  const key = { id: newId(), userId: ann.user.id, deviceType: 'singleDevice', name: 'a key', ...passkey } as const
+  await db.insert(passkeys).values(key)
+  await db.insert(recoveryCodes).values({ userId: ann.user.id, hash: bytes })
+
+  const { status, body: copy, headers, text } = await auth.request<UserExport>('GET', PATH, { token })
+  expect(status).toBe(200)
+  expect(headers.get('content-disposition')).toBe('attachment; filename="conntext-account.json"')
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(copy).toMatchObject({
+    account: { id: ann.user.id, username: 'ann', email: 'ann@example.org', nickname: null, emailVerifiedAt: null },
+    roles: [{ id: role.id, name: 'Bot makers' }],
+    authenticatorApp: null,
+    recoveryCodesLeft: 1,
+    identities: [],
+    apiTokens: [{ id: apiToken.id, userId: ann.user.id, name: 'a tool', scopes: ['channel.view'] }],
+    bots: [{ id: bot.id, username: 'helper' }],
+  })
+  expect(copy.account.passwordChangedAt).toBeString()
+  expect(copy.passkeys).toEqual([{ id: key.id, name: 'a key', createdAt: expect.any(String), lastUsedAt: null }])
+  expect(copy.sessions).toMatchObject([{ id: ann.session.id, current: true, address: '192.0.2.9' }])
+  for (const secret of [ann.refreshToken, apiToken.token, '$argon2id', 'never to be told', 'bob', 'owner@']) {
+    expect(text).not.toContain(secret)
+  }
+  expect(await auth.actions('user.exported')).toMatchObject([
+    { actor: { id: ann.user.id }, target: { kind: 'user', id: ann.user.id }, data: {} },
+  ])
+})
+
+test('a copy is for who is logged in: no token is a 401, an API token a 403', async () => {
+  await using auth = await startAuth()
+  const { accessToken: token } = await auth.member('ann')
+  const body = { name: 'a tool', scopes: ['channel.view'], password: PASSWORD }
+  const made = await auth.request<{ token: string }>('POST', '/v1/auth/tokens', { token, body })
+  expect((await auth.request('GET', PATH)).status).toBe(401)
+  const refused = await auth.request<Problem>('GET', PATH, { token: made.body.token })
+  expect([refused.status, refused.body.code]).toEqual([403, 'access.notForTokens'])
+  expect((await auth.request('GET', `${PATH}?userId=${newId()}`, { token })).status).toBe(422)
+})
