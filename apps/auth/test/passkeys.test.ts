@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Passkey } from '@conntext/contracts'
-import { passkeys, sessions, users } from '@conntext/db-server-details'
+import { credentials, passkeys, sessions, users } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eq } from 'drizzle-orm'
 import {
@@ -227,6 +227,20 @@ test('one is removed with the password; the last takes the recovery codes with i
   expect((await auth.port.grant({ userId: ann.user.id }))?.mfa).toBe(false)
   expect((await auth.login('ann')).body.accessToken).toBeString()
   expect(await auth.actions('passkey.removed')).toMatchObject([{ target: { id: passkey.id } }])
+})
+
+test('the only way into an account stays', async () => {
+  await using auth = await startAuth()
+  const ann = await auth.member('ann')
+  const token = ann.accessToken
+  const { passkey } = await withPasskey(auth, ann)
+  await auth.database.auth.delete(credentials).where(eq(credentials.userId, ann.user.id))
+  const without = () => auth.request('DELETE', `/v1/auth/passkeys/${passkey.id}`, { token, body: {} })
+  expect(await without()).toMatchObject({ status: 409, body: { code: 'passkey.lastWayIn' } })
+  const { ceremonyToken, options } = (await startRegistration(auth, ann, {})).body
+  const response = authenticator().create(options)
+  expect((await finishRegistration(auth, ann, { ceremonyToken, response })).status).toBe(201)
+  expect((await without()).status).toBe(204)
 })
 
 test('other people’s passkeys are not there', async () => {

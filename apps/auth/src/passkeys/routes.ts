@@ -82,7 +82,9 @@ export const passkeyRoutes = (options: AccessOptions, passkeys: Passkeys) =>
           operationId: 'removePasskey',
           summary: 'Remove a passkey',
           tags,
-          ...refusals({ 409: 'It is the last second factor, and the server asks for one' }),
+          ...refusals({
+            409: 'It is the only way into the account, or the last second factor of a server that asks for one',
+          }),
         },
       },
     )

@@ -16,6 +16,7 @@ import type { Changes } from '../changes.ts'
 import type { Confirmation } from '../confirmation/confirmation.ts'
 import type { FactorChanges } from '../mfa/factor-changes.ts'
 import { countPasskeys } from '../mfa/queries.ts'
+import { hasWayIn } from '../oidc/queries.ts'
 import type { ValidationTokens } from '../validation/tokens.ts'
 import { CEREMONY_MS, type Ceremony, creationOptions, verifyRegistration, type WebAuthnSettings } from './ceremonies.ts'
 import { passkeyErrors } from './errors.ts'
@@ -119,12 +120,16 @@ export function createPasskeys(deps: Dependencies) {
       return toPasskey(renamed)
     },
 
-    /** @throws passkey.notFound (404), also for other people's; mfa.required (409), and what a confirmation does */
+    /**
+     * @throws passkey.notFound (404), also for other people's; passkey.lastWayIn, mfa.required (409), and what a
+     * confirmation does
+     */
     async remove(caller: Caller, id: string, given: Given): Promise<void> {
       await factors.change(caller, async (tx) => {
         await confirmation.assert(tx, caller, given)
         const account = await factors.lock(tx, caller)
         if (!(await deletePasskey(tx, { id, userId: caller.userId }))) throw passkeyErrors.notFound()
+        if (!(await hasWayIn(tx, caller.userId))) throw passkeyErrors.lastWayIn()
         await factors.lose(tx, caller, account)
         await owe(tx, 'passkey.removed', caller, id)
         return {}
