@@ -4,6 +4,7 @@ import { authOutbox, credentials, users, validationTokens } from '@conntext/db-s
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { eq, inArray } from 'drizzle-orm'
+import { firstStep, secondStep, withTotp } from './second-factors.ts'
 import { PASSWORD, startAuth, testClock } from './stack.ts'
 
 const NEW_PASSWORD = 'another correct battery'
@@ -112,6 +113,33 @@ test('who has no password sets a first one, shortly after having logged in', asy
     status: 403,
     body: { code: 'confirmation.required' },
   })
+})
+
+test('who has no password but an authenticator app proves it with a code, each once', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const ann = await annOf(auth)
+  const { app } = await withTotp(auth, clock, ann)
+  await auth.database.auth.delete(credentials).where(eq(credentials.userId, ann.user.id))
+  const set = (fields: object) => change(auth, ann.accessToken, { newPassword: NEW_PASSWORD, ...fields })
+  expect(await set({})).toMatchObject({ status: 403, body: { code: 'confirmation.required' } })
+  expect(await set({ code: '000000' })).toMatchObject({ status: 403, body: { code: 'confirmation.failed' } })
+  const code = app.code()
+  expect((await set({ code })).status).toBe(204)
+  await auth.database.auth.delete(credentials).where(eq(credentials.userId, ann.user.id))
+  expect(await set({ code })).toMatchObject({ status: 403, body: { code: 'confirmation.failed' } })
+})
+
+test('a reset takes no second factor away', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const { app } = await withTotp(auth, clock, await annOf(auth))
+  const waiting = await firstStep(auth, 'ann')
+  expect((await reset(auth, await resetToken(auth))).status).toBe(204)
+  // Not even where the old password has been given already.
+  expect((await secondStep(auth, 'totp', waiting.mfaToken, app.code())).status).toBe(401)
+  const { body } = await auth.login('ann', NEW_PASSWORD)
+  expect(body).toMatchObject({ mfaRequired: true })
 })
 
 test('a reset sets the password, ends all sessions, and logs nobody in', async () => {

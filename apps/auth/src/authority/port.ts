@@ -29,7 +29,7 @@ export function createAuthPort({ db, relay, clock, tokenHash, membership }: Depe
     lag: () => relay.lag(),
     clock,
     table: 'auth_outbox',
-    receivers: 'the system service',
+    receivers: 'the system service, the messaging service and the mail server',
   })
 
   return {
