@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'bun'
 import type postgres from 'postgres'
 import { identify } from './lib/identify.ts'
-import { openPostgres } from './lib/postgres.ts'
+import { createBaseline } from './lib/postgres.ts'
 import { type Bench, median, rate } from './lib/result.ts'
 import { startBenchServer } from './lib/server.ts'
 import { openListeners, sendWindowed, stamped } from './lib/sockets.ts'
@@ -63,12 +63,8 @@ async function timed(count: number, work: () => Promise<unknown>): Promise<numbe
   return count / ((performance.now() - began) / 1000)
 }
 
-/** A database of the bench's own in the server's engine. */
 async function openBaseline(data: string): Promise<postgres.Sql> {
-  const admin = await openPostgres(data, 'postgres', 1)
-  await admin`create database bench_baseline`
-  await admin.end()
-  const sql = await openPostgres(data, 'bench_baseline', INSERTERS)
+  const sql = await createBaseline(data, INSERTERS)
   await sql`create table messages (id uuid primary key, channel_id uuid not null, author_id uuid not null,
     seq bigint not null, nonce text, content text not null, reply_to uuid, created_at timestamptz(3) not null,
     edited_at timestamptz(3), deleted_at timestamptz(3))`

@@ -1,16 +1,18 @@
 import { Api, createRole, listRoles, register, setOverride, unwrap, updateMember, updateServer } from '@conntext/sdk'
 import { identify } from '../lib/identify.ts'
+import { createBaseline } from '../lib/postgres.ts'
 import { type Bench, cost, median, percentile } from '../lib/result.ts'
 import { startBaseline, startBenchServer } from '../lib/server.ts'
 
 /**
  * Milliseconds from sending the request that takes a role away until the channel is gone from its former holder's open
- * WebSocket; against a bare Bun.serve that publishes to an open WebSocket at such a request: the same trip, without a
- * permission to check, a change to store or an audit trail.
+ * WebSocket; against a bare Bun.serve that, at a request, writes as many rows to the same Postgres in one transaction and
+ * publishes to an open WebSocket: the same trip without who may do it, what it changes for whom, and limits.
  */
 export const revoke: Bench = async ({ quick }, report) => {
   await using bench = await startBenchServer()
-  await using bare = await startBaseline('notify.ts')
+  const database = await createBaseline(bench.server.data, 1)
+  await using bare = await startBaseline('notify.ts', bench.server.data)
   const { member, roleId } = await prepare(bench)
   const ours = await openSocket(
     `${bench.server.url.replace('http', 'ws')}/v1/gateway`,
@@ -38,9 +40,10 @@ export const revoke: Bench = async ({ quick }, report) => {
   }
   ours.socket.close()
   theirs.socket.close()
+  await database.end()
   report(
     cost('revoke', 'ms', median(times.ours), median(times.theirs), {
-      baselineOf: 'a bare Bun.serve that publishes to a WebSocket at a request',
+      baselineOf: 'a bare Bun.serve that at a request commits as many rows, then publishes to a WebSocket',
       p99Ms: Number(percentile(times.ours, 0.99).toPrecision(4)),
       answerMs: Number(median(times.answers).toPrecision(4)),
     }),
