@@ -177,7 +177,7 @@ test(
     const path = join(server.data, 'secrets', 'master-key')
     await server.kill('SIGTERM')
     await rename(path, `${path}.away`)
-    expect(server.restart()).rejects.toThrow(/The master key is gone: \S+ is missing/)
+    await expect(server.restart()).rejects.toThrow(/The master key is gone: \S+ is missing/)
     await eventually(() => server.output().includes('Put it back from your backup'))
     const { code, err } = await conntext(server.data, 'keys', 'rotate', '--master')
     expect(code).toBe(1)
