@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Ban, type Member, type Problem, subjects } from '@conntext/contracts'
+import { type Ban, type Member, type Problem, subjects, systemActor } from '@conntext/contracts'
 import { bans, users } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
@@ -313,6 +313,19 @@ test('whoever logs in the moment their ban is over is let in as a member', async
   expect({ status, isMember: body.user.isMember }).toEqual({ status: 200, isMember: true })
   expect((await auth.request<Member>('GET', `/v1/members/${user.id}`, { token: body.accessToken })).status).toBe(200)
   expect(await auth.actions('member.unbanned')).toMatchObject([{ data: { by: 'expiry' } }])
+})
+
+test('a ban that is over ends once, however many notice at once', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const owner = await auth.owner()
+  const { user } = await auth.member('ann')
+  await as(auth, owner.accessToken).ban(user.id, { expiresInSeconds: 60 })
+  clock.advance(MINUTE)
+  const actor = { ...systemActor, requestId: 'r-1' }
+  const tries = Array.from({ length: 8 }, () => auth.port.join({ userId: user.id, actor }).catch(({ code }) => code))
+  expect(new Set(await Promise.all(tries))).toEqual(new Set(['member.alreadyMember']))
+  expect(await auth.actions('member.unbanned')).toHaveLength(1)
 })
 
 test('who is banned again after their ban is over has two bans on record', async () => {
