@@ -216,7 +216,7 @@ test('a provider that is away, slow or talks too much costs nobody else anything
   for (const answer of [
     () => new Response('no', { status: 502 }),
     () => new Response('{"issuer":', { headers: { 'content-type': 'application/json' } }),
-    () => new Response(`{"issuer":"${'x'.repeat(2_000_000)}"}`, { headers: { 'content-type': 'application/json' } }),
+    () => Response.json({ issuer: peer.issuer, authorization_endpoint: `${peer.issuer}/a`, x: 'x'.repeat(2_000_000) }),
     () => Response.redirect('https://example.org/', 302),
     () => Response.json({ issuer: 'https://other.example', authorization_endpoint: 'https://other.example/a' }),
     () => Response.json({ issuer: peer.issuer }),
@@ -245,8 +245,10 @@ test('a provider that is away, slow or talks too much costs nobody else anything
 test('endpoints that a provider names elsewhere without protection are not asked', async () => {
   await using auth = await startOidc()
   const peer = await auth.falsePeer()
-  peer.forgery.metadata = { token_endpoint: 'http://192.0.2.1/token' }
+  // It could be reached, and is none of the names of this machine.
+  peer.forgery.metadata = { token_endpoint: peer.issuer.replace('127.0.0.1', '0.0.0.0').concat('/token') }
   expect(await auth.logInFalsely(peer, {})).toMatchObject({ status: 503, body: { code: 'oidc.providerAway' } })
+  expect(peer.asked.map(({ path }) => path)).toEqual(['/.well-known/openid-configuration'])
 })
 
 test('a provider that is removed, disabled or another by then lets nobody in', async () => {

@@ -1,10 +1,10 @@
 import { auditFor, type Confirmation as Given, type Identity, type OidcExchange } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller } from '@conntext/http'
+import { accessErrors, actorOf, type Caller } from '@conntext/http'
 import type { Changes } from '../changes.ts'
 import type { Confirmation } from '../confirmation/confirmation.ts'
-import { lockUser } from '../users/queries.ts'
+import { lockOwnUser, lockUser } from '../users/queries.ts'
 import type { Accounts } from './accounts.ts'
 import { oidcErrors } from './errors.ts'
 import type { OidcLogin } from './login.ts'
@@ -41,7 +41,7 @@ export function createIdentities({ db, changes, confirmation, accounts, login }:
     async link(caller: Caller, input: OidcExchange): Promise<Identity> {
       const who = await login.takeLink(caller, input)
       const linking = db.transaction(async (tx) => {
-        await lockUser(tx, caller.userId)
+        if (!(await lockOwnUser(tx, caller.userId))) throw accessErrors.unauthenticated()
         return accounts.link(tx, who, caller.userId, actorOf(caller))
       })
       const { id } = await linking.catch((error: unknown) => {

@@ -72,9 +72,9 @@ export function createRelyingParty({ clock, log, timeoutMs = TIMEOUT_MS }: Depen
   /** Whatever the library throws becomes what may be told; its own words go to the log. */
   const ask = async <T>(provider: Client, question: () => Promise<T>, otherwise: () => AppError): Promise<T> => {
     const tell = (error: unknown): never => {
+      if (error instanceof client.AuthorizationResponseError) throw refusalOf(error)
       log.warn({ err: error, provider: provider.id }, 'a provider was asked in vain')
       if (error instanceof Error && error.cause instanceof AppError) throw error.cause
-      if (error instanceof client.AuthorizationResponseError) throw refusalOf(error)
       throw otherwise()
     }
     try {
