@@ -1,4 +1,8 @@
 import {
+  ConfirmationBody,
+  Identity,
+  IdentityList,
+  IdParams,
   LoginAnswer,
   OidcCallbackQuery,
   OidcCode,
@@ -6,13 +10,17 @@ import {
   OidcLink,
   OidcLinkStart,
   OidcLoginOptions,
+  OidcProvider,
+  OidcProviderList,
   OidcProviderParams,
+  OidcProviderSettings,
   OidcStartQuery,
 } from '@conntext/contracts'
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { BrowserBinding } from './browser.ts'
+import type { Identities } from './identities.ts'
 import type { OidcLogin } from './login.ts'
 import type { Providers } from './providers.ts'
 
@@ -121,3 +129,86 @@ export const oidcRoutes = (options: AccessOptions, { login, providers, binding }
         }),
       },
     })
+
+export const oidcProviderRoutes = (options: AccessOptions, providers: Providers) =>
+  new Elysia({ prefix: '/v1/auth/oidc/providers', normalize: false })
+    .use(access(options))
+    .get('', () => providers.list(), {
+      can: 'server.manage',
+      response: { 200: OidcProviderList },
+      detail: { operationId: 'listOidcProviders', summary: 'The OpenID Connect providers, as they are set up', tags },
+    })
+    .put('/:provider', ({ caller, params, body }) => providers.set(caller, params.provider, body), {
+      can: 'server.manage',
+      parse: 'json',
+      params: OidcProviderParams,
+      body: OidcProviderSettings,
+      response: { 200: OidcProvider },
+      detail: {
+        operationId: 'setOidcProvider',
+        summary: 'Set up an OpenID Connect provider, or change it',
+        tags,
+        ...refusals({ 409: 'Accounts are linked to the present issuer, or there are too many providers' }),
+      },
+    })
+    .delete(
+      '/:provider',
+      async ({ caller, params, status }) => {
+        await providers.remove(caller, params.provider)
+        return status(204, undefined)
+      },
+      {
+        can: 'server.manage',
+        params: OidcProviderParams,
+        response: { 204: Type.Void() },
+        detail: {
+          operationId: 'removeOidcProvider',
+          summary: "Remove an OpenID Connect provider, with everybody's identities there",
+          tags,
+        },
+      },
+    )
+
+export const identityRoutes = (options: AccessOptions, identities: Identities) =>
+  new Elysia({ prefix: '/v1/auth/identities', normalize: false })
+    .use(access(options))
+    .get('', ({ caller }) => identities.list(caller), {
+      can: 'account',
+      response: { 200: IdentityList },
+      detail: { operationId: 'listIdentities', summary: 'Who you are at OpenID Connect providers', tags },
+    })
+    .post('', async ({ caller, body, status }) => status(201, await identities.link(caller, body)), {
+      can: 'account',
+      parse: 'json',
+      body: OidcExchange,
+      response: { 201: Identity },
+      detail: {
+        operationId: 'linkIdentity',
+        summary: 'Complete a link, with the code that the browser came back with',
+        tags,
+        ...refusals({
+          404: 'There is no such provider any more',
+          409: 'Another account is linked to whom you are there, or yours to somebody else',
+        }),
+      },
+    })
+    .delete(
+      '/:id',
+      async ({ caller, params, body, status }) => {
+        await identities.unlink(caller, params.id, body)
+        return status(204, undefined)
+      },
+      {
+        can: 'account',
+        parse: 'json',
+        params: IdParams,
+        body: ConfirmationBody,
+        response: { 204: Type.Void() },
+        detail: {
+          operationId: 'unlinkIdentity',
+          summary: 'Link your account to a provider no more',
+          tags,
+          ...refusals({ 409: 'It is the only way into the account' }),
+        },
+      },
+    )
