@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { dataKeys, sessions, users } from '@conntext/db-server-details'
-import { createLogger, newId, StartError } from '@conntext/kernel'
+import { dataKeys, oidcProviders, sessions, totpSecrets, users } from '@conntext/db-server-details'
+import { createLogger, newId, StartError, silentLogger, systemClock } from '@conntext/kernel'
 import {
   countSealed,
   deleteUnusedKeys,
@@ -12,8 +12,14 @@ import {
 } from '@conntext/keyring'
 import { testServerDetails } from '@conntext/testing'
 import { eq, isNull, sql } from 'drizzle-orm'
+import { AccessTokens } from '../src/keys/access-tokens.ts'
+import { insertSigningKey } from '../src/keys/queries.ts'
 import { authSealed } from '../src/keys/sealed.ts'
+import { newSigningKey } from '../src/keys/signing-keys.ts'
+import { totpContext } from '../src/mfa/codes.ts'
+import { clientSecretContext } from '../src/oidc/providers.ts'
 import { metadataContext } from '../src/sessions/service.ts'
+import { createValidationTokens } from '../src/validation/tokens.ts'
 
 const MASTER = new Uint8Array(32).fill(7)
 const OTHER = new Uint8Array(32).fill(8)
@@ -163,6 +169,42 @@ describe('sealing anew', () => {
       expect(await readSession(keys, running, session)).toEqual({ plain: `value ${i}`, dataKeyId: id })
     }
     expect([...(await countSealed(keys.db, authSealed))]).toEqual([[id, 450]])
+  })
+
+  test('reaches every place that something is sealed in, for what it was sealed there', async () => {
+    await using keys = await startKeys()
+    const running = await keys.open()
+    const session = await insertSession(keys, running, 'metadata')
+    const [{ userId } = { userId: '' }] = await keys.db.select().from(sessions)
+    const validation = createValidationTokens({ db: keys.db, clock: systemClock, keyring: running })
+    const issue = (data?: object) =>
+      validation.issue(keys.db, { purpose: 'mfaLogin', lifetimeMs: 60_000, userId, ...(data && { data }) })
+    const [token, bare] = [await issue({ methods: ['pwd'] }), await issue()]
+    const totp = running.seal('a secret', totpContext(userId))
+    await keys.db.insert(totpSecrets).values({ userId, secret: totp.sealed, dataKeyId: totp.dataKeyId })
+    const provider = { name: 'A provider', issuer: 'https://example.org', clientId: 'us', scopes: [] }
+    const client = running.seal('a client secret', clientSecretContext('one'))
+    await keys.db.insert(oidcProviders).values([
+      { id: 'one', ...provider, clientSecret: client.sealed, dataKeyId: client.dataKeyId },
+      { id: 'two', ...provider },
+    ])
+    await insertSigningKey(keys.db, await newSigningKey(running, new Date()))
+
+    const { keyring, id } = await keys.renew()
+    expect(await reseal(keys.db, keyring, id, authSealed)).toEqual({ values: 5, unreadable: 0 })
+    expect([...(await countSealed(keys.db, authSealed))]).toEqual([[id, 5]])
+    expect((await readSession(keys, running, session)).plain).toBe('metadata')
+    expect(await validation.take(keys.db, 'mfaLogin', token)).toMatchObject({ data: { methods: ['pwd'] } })
+    expect(await validation.take(keys.db, 'mfaLogin', bare)).toMatchObject({ userId, data: {} })
+    const [secret] = await keys.db.select().from(totpSecrets)
+    const opened = running.open({ sealed: secret!.secret, dataKeyId: id }, totpContext(userId))
+    expect(String(await opened)).toBe('a secret')
+    const [one] = await keys.db.select().from(oidcProviders).where(eq(oidcProviders.id, 'one'))
+    const shown = running.open({ sealed: one!.clientSecret!, dataKeyId: id }, clientSecretContext('one'))
+    expect(String(await shown)).toBe('a client secret')
+    const tokens = new AccessTokens({ db: keys.db, keyring: running, clock: systemClock, log: silentLogger })
+    await tokens.load(keys.db)
+    expect((await tokens.sign({ userId, sessionId: session })).token).toBeString()
   })
 
   test('never overwrites who writes at the same time', async () => {
