@@ -31,7 +31,7 @@ describe(`the evaluator, with CONNTEXT_TEST_SEED=${seed},`, () => {
     )
     // The worlds are worth asking about: none of the three answers is a rarity.
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(run.numRuns / 20)
-  })
+  }, 30_000)
 
   test('answers single questions, and explains itself, as it answers all at once', () => {
     const kinds = new Map<string, number>()

@@ -25,30 +25,19 @@ const MEMBERS = ['member-1', 'member-2', 'member-3', 'member-4']
 export const EVERYONE = 'role-everyone'
 const GONE = 'role-gone'
 
-// The permissions that decide most come up most.
-const anyOf = (names: readonly Permission[], heavy: readonly Permission[]) =>
-  fc.oneof(
-    fc.subarray([...names], { maxLength: 6 }),
-    fc.subarray([...heavy]),
-    fc
-      .tuple(fc.subarray([...names], { maxLength: 4 }), fc.subarray([...heavy]))
-      .map(([a, b]) => [...new Set([...a, ...b])]),
-  )
-const inChannel = anyOf(channelPermissions, ['channel.view', 'message.send', 'message.history'])
+/** Every other of them: each a bit of one number, which is made far faster than a list is. */
+const someOf = <T>(values: readonly T[]): fc.Arbitrary<T[]> =>
+  fc.nat(2 ** values.length - 1).map((bits) => values.filter((_, i) => (bits >> i) & 1))
+
+const inChannel = someOf(channelPermissions)
 
 // An administrator ends every question at once: rare enough to leave something to ask.
 const rolePermissions = fc
-  .tuple(
-    anyOf(
-      permissionNames.filter((name) => name !== 'administrator'),
-      ['channel.view', 'message.send', 'role.manage'],
-    ),
-    fc.integer({ min: 0, max: 9 }),
-  )
+  .tuple(someOf(permissionNames.filter((name) => name !== 'administrator')), fc.nat(9))
   .map(([names, dice]): Permission[] => (dice === 0 ? ['administrator', ...names] : names))
 
 // A role asks for a second factor one time in four.
-const mfaDice = fc.tuple(...ROLES.map(() => fc.integer({ min: 0, max: 3 })))
+const mfaDice = fc.tuple(...ROLES.map(() => fc.nat(3)))
 
 const role = (id: string, permissions: Permission[], position: number, requireMfa = false): Role => ({
   id,
@@ -94,7 +83,7 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
     }),
     ownerId: fc.option(fc.constantFrom(...MEMBERS), { freq: 3 }),
     mfaDice,
-    serverDice: fc.integer({ min: 0, max: 5 }),
+    serverDice: fc.nat(5),
   })
   .map(({ everyone, roles, parents, overrides, ownerId, mfaDice, serverDice }) => ({
     version: 1,
@@ -136,7 +125,7 @@ export const grants: fc.Arbitrary<Grant> = fc
     standing: fc.constantFrom('active', 'active', 'active', 'active', 'active', 'active', 'banned', 'left', 'deleted'),
     timedOutUntil: fc.constantFrom(null, null, null, null, EARLIER, RIGHT_NOW, LATER),
     mfa: fc.boolean(),
-    roleIds: fc.subarray([...ROLES, GONE]),
+    roleIds: someOf([...ROLES, GONE]),
     scopes,
   })
   .map(({ scopes, ...grant }) => (scopes === undefined ? grant : { ...grant, scopes }))
