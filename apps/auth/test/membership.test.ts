@@ -21,6 +21,10 @@ test('who leaves loses place and roles at once, and keeps account and session', 
   const members = (bearer: string) => auth.request('GET', '/v1/members', { token: bearer })
   expect(await members(token)).toMatchObject(refusal(403, 'access.notAMember'))
   expect(await members(scoped)).toMatchObject(refusal(403, 'access.notAMember'))
+  for (const bearer of [token, scoped]) {
+    const own = await auth.request('GET', '/v1/users/@me', { token: bearer })
+    expect(own).toMatchObject({ status: 200, body: { id: ann.id, isMember: false } })
+  }
   expect(await leave(auth, token)).toMatchObject(refusal(403, 'access.notAMember'))
   expect(await auth.actions('member.left')).toMatchObject([{ actor: { id: ann.id }, target: { id: ann.id } }])
   expect((await auth.actions('member.rolesChanged')).at(-1)).toMatchObject({ data: { removed: [ann.role.id] } })

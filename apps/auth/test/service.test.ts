@@ -47,7 +47,7 @@ test('every route declares a permission or that it is public', async () => {
     'GET /v1/roles member',
     'GET /v1/roles/:id member',
     'GET /v1/users/:id member',
-    'GET /v1/users/@me member',
+    'GET /v1/users/@me self',
     'GET /v1/users/@me/export account',
     'PATCH /v1/auth/passkeys/:id account',
     'PATCH /v1/bots/:id bot.manage',

@@ -19,9 +19,10 @@ export type AccessOptions = {
 /**
  * A permission of the catalogue; or `member`: every member, also with any API token, for what all may see; or `account`:
  * whoever is logged in, be it that they have left or lack the second factor that the server asks for. What an account
- * is, how it logs in and what it gives away is nothing for an API token.
+ * is, how it logs in and what it gives away is nothing for an API token. Or `self`: all of these, with any API token,
+ * for who one is.
  */
-export type Requirement = Permission | 'member' | 'account'
+export type Requirement = Permission | 'member' | 'account' | 'self'
 
 // What was found out before the body was validated, for the handler.
 const callers = new WeakMap<Request, Caller>()
@@ -79,6 +80,7 @@ async function admit({ guard, refused }: AccessOptions, admission: Admission): P
     if (scopes !== null) throw accessErrors.notForTokens()
     return caller
   }
+  if (requirement === 'self') return caller
   await assertMember(guard, caller)
   if (channelId !== undefined && !(await guard.allows(caller, 'channel.view', channelId))) throw channelNotFound()
   if (requirement === 'member' || (await guard.allows(caller, requirement, channelId))) return caller

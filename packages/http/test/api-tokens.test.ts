@@ -205,6 +205,7 @@ describe('a route', () => {
     const app = baseApp({ log: silentLogger }).use(
       new Elysia({ normalize: false })
         .use(access(guarded))
+        .get('/v1/self', () => 'me', { can: 'self' })
         .get('/v1/account', () => 'mine', { can: 'account' })
         .get('/v1/members', () => 'all', { can: 'member' })
         .get('/v1/roles', ({ caller }) => ({ ...caller }), { can: 'role.manage' }),
@@ -216,40 +217,42 @@ describe('a route', () => {
     return { ...guarded, app, get, [Symbol.asyncDispose]: () => guarded.guard.stop() }
   }
 
-  test('of the account is for no API token; of all members for every one; with a permission for those with the scope', async () => {
+  test('of the account is for no API token; of oneself and of all members for every one; with a permission for those with the scope', async () => {
     await using it = await routes()
     const { userId, token } = await it.authority.member({ permissions: ['role.manage'] })
     const at = async (bearer: string) =>
-      Promise.all(['/v1/account', '/v1/members', '/v1/roles'].map((path) => it.get(path, bearer)))
+      Promise.all(['/v1/self', '/v1/account', '/v1/members', '/v1/roles'].map((path) => it.get(path, bearer)))
     const byToken = (...scopes: Permission[]) => at(it.authority.apiToken(userId, scopes).token)
-    expect(await at(token)).toEqual([200, 200, 200])
-    expect(await byToken('administrator')).toEqual(['access.notForTokens', 200, 200])
-    expect(await byToken('role.manage')).toEqual(['access.notForTokens', 200, 200])
-    expect(await byToken('member.ban')).toEqual(['access.notForTokens', 200, 'access.forbidden'])
+    expect(await at(token)).toEqual([200, 200, 200, 200])
+    expect(await byToken('administrator')).toEqual([200, 'access.notForTokens', 200, 200])
+    expect(await byToken('role.manage')).toEqual([200, 'access.notForTokens', 200, 200])
+    expect(await byToken('member.ban')).toEqual([200, 'access.notForTokens', 200, 'access.forbidden'])
     await it.authority.setGrant(userId, { roleIds: [] })
-    expect(await byToken('role.manage')).toEqual(['access.notForTokens', 200, 'access.forbidden'])
+    expect(await byToken('role.manage')).toEqual([200, 'access.notForTokens', 200, 'access.forbidden'])
   })
 
-  test('of the account is for those as well who have left or lack a second factor, and nothing else is', async () => {
+  test('of oneself or the account is for those as well who have left or lack a second factor, and nothing else is', async () => {
     await using it = await routes()
     const [gone, owner] = [await it.authority.member(), await it.authority.member({ owner: true })]
     const at = async (bearer: string) =>
-      Promise.all(['/v1/account', '/v1/members', '/v1/roles'].map((path) => it.get(path, bearer)))
+      Promise.all(['/v1/self', '/v1/account', '/v1/members', '/v1/roles'].map((path) => it.get(path, bearer)))
     await it.authority.setGrant(gone.userId, { standing: 'left' })
-    expect(await at(gone.token)).toEqual([200, 'access.notAMember', 'access.notAMember'])
+    expect(await at(gone.token)).toEqual([200, 200, 'access.notAMember', 'access.notAMember'])
     await it.authority.setGrant(gone.userId, { standing: 'active' })
     it.authority.snapshot.server.requireMfa = true
     await it.authority.changed()
-    expect(await at(gone.token)).toEqual([200, 'access.mfaRequired', 'access.mfaRequired'])
+    expect(await at(gone.token)).toEqual([200, 200, 'access.mfaRequired', 'access.mfaRequired'])
     expect(await at(it.authority.apiToken(gone.userId, ['administrator']).token)).toEqual([
+      200,
       'access.notForTokens',
       'access.mfaRequired',
       'access.mfaRequired',
     ])
-    expect(await at(owner.token)).toEqual([200, 200, 200])
+    expect(await at(owner.token)).toEqual([200, 200, 200, 200])
     await it.authority.setGrant(gone.userId, { mfa: true })
-    expect(await at(gone.token)).toEqual([200, 200, 'access.forbidden'])
+    expect(await at(gone.token)).toEqual([200, 200, 200, 'access.forbidden'])
     await it.authority.setGrant(gone.userId, { standing: 'banned' })
-    expect(await at(gone.token)).toEqual(['access.unauthenticated', 'access.unauthenticated', 'access.unauthenticated'])
+    expect(await at(gone.token)).toEqual(Array(4).fill('access.unauthenticated'))
+    expect(await at('')).toEqual(Array(4).fill('access.unauthenticated'))
   })
 })

@@ -19,9 +19,14 @@ export const userRoutes = (options: AccessOptions, { users, deletions, exports }
   new Elysia({ prefix: '/v1/users', normalize: false })
     .use(access(options))
     .get('/@me', async ({ caller }) => shownTo(caller, await users.own(caller.userId)), {
-      can: 'member',
+      can: 'self',
       response: { 200: OwnUser },
-      detail: { operationId: 'getOwnUser', summary: 'Your account', tags },
+      detail: {
+        operationId: 'getOwnUser',
+        summary: 'Your account',
+        description: 'Also for who has left or still lacks the second factor that the server asks for.',
+        tags,
+      },
     })
     .patch('/@me', ({ caller, body }) => users.update(caller, body), {
       can: 'account',

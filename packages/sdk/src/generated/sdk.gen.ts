@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndSessionData, EndSessionErrors, EndSessionResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetServerData, GetServerErrors, GetServerResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LogoutData, LogoutErrors, LogoutResponses, MetricsData, MetricsErrors, MetricsResponses, OpenapiData, OpenapiErrors, OpenapiResponses, ReadyData, ReadyErrors, ReadyResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses } from './types.gen';
+import type { AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CompleteOidcLoginData, CompleteOidcLoginErrors, CompleteOidcLoginResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateApiTokenData, CreateApiTokenErrors, CreateApiTokenResponses, CreateBanData, CreateBanErrors, CreateBanResponses, CreateBotData, CreateBotErrors, CreateBotResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteBotData, DeleteBotErrors, DeleteBotResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteOwnUserData, DeleteOwnUserErrors, DeleteOwnUserResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DisableTotpData, DisableTotpErrors, DisableTotpResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EnrolTotpData, EnrolTotpErrors, EnrolTotpResponses, ExchangeOidcCodeData, ExchangeOidcCodeErrors, ExchangeOidcCodeResponses, ExportOwnUserData, ExportOwnUserErrors, ExportOwnUserResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetBanData, GetBanErrors, GetBanResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetMfaStatusData, GetMfaStatusErrors, GetMfaStatusResponses, GetOverrideData, GetOverrideErrors, GetOverrideResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetRoleData, GetRoleErrors, GetRoleResponses, GetServerData, GetServerErrors, GetServerResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, GiveRoleData, GiveRoleErrors, GiveRoleResponses, JoinAgainData, JoinAgainErrors, JoinAgainResponses, KickMemberData, KickMemberErrors, KickMemberResponses, LeaveServerData, LeaveServerErrors, LeaveServerResponses, LiftBanData, LiftBanErrors, LiftBanResponses, LiftTimeoutData, LiftTimeoutErrors, LiftTimeoutResponses, LinkIdentityData, LinkIdentityErrors, LinkIdentityResponses, ListApiTokensData, ListApiTokensErrors, ListApiTokensResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListBansData, ListBansErrors, ListBansResponses, ListBotsData, ListBotsErrors, ListBotsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListIdentitiesData, ListIdentitiesErrors, ListIdentitiesResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOidcOptionsData, ListOidcOptionsErrors, ListOidcOptionsResponses, ListOidcProvidersData, ListOidcProvidersErrors, ListOidcProvidersResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPasskeysData, ListPasskeysErrors, ListPasskeysResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MetricsData, MetricsErrors, MetricsResponses, OpenapiData, OpenapiErrors, OpenapiResponses, PreviewInviteData, PreviewInviteErrors, PreviewInviteResponses, ReadyData, ReadyErrors, ReadyResponses, RedeemInviteData, RedeemInviteErrors, RedeemInviteResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOidcProviderData, RemoveOidcProviderErrors, RemoveOidcProviderResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RenamePasskeyData, RenamePasskeyErrors, RenamePasskeyResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RequestEmailVerificationData, RequestEmailVerificationErrors, RequestEmailVerificationResponses, RequestPasswordResetData, RequestPasswordResetErrors, RequestPasswordResetResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RevokeApiTokenData, RevokeApiTokenErrors, RevokeApiTokenResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOidcProviderData, SetOidcProviderErrors, SetOidcProviderResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, StartOidcLinkData, StartOidcLinkErrors, StartOidcLinkResponses, StartOidcLoginData, StartOidcLoginErrors, StartPasskeyLoginData, StartPasskeyLoginErrors, StartPasskeyLoginResponses, StartPasskeyRegistrationData, StartPasskeyRegistrationErrors, StartPasskeyRegistrationResponses, TakeRoleData, TakeRoleErrors, TakeRoleResponses, TimeOutMemberData, TimeOutMemberErrors, TimeOutMemberResponses, TransferOwnershipData, TransferOwnershipErrors, TransferOwnershipResponses, UnlinkIdentityData, UnlinkIdentityErrors, UnlinkIdentityResponses, UpdateBotData, UpdateBotErrors, UpdateBotResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses, VerifyEmailData, VerifyEmailErrors, VerifyEmailResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -71,10 +71,90 @@ export const getAuditEvent = <ThrowOnError extends boolean = false>(options: Opt
 });
 
 /**
+ * Have a code sent to your email address
+ */
+export const requestEmailVerification = <ThrowOnError extends boolean = false>(options?: Options<RequestEmailVerificationData, ThrowOnError>): RequestResult<RequestEmailVerificationResponses, RequestEmailVerificationErrors, ThrowOnError> => (options?.client ?? client).post<RequestEmailVerificationResponses, RequestEmailVerificationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/email/request-verification',
+    ...options
+});
+
+/**
+ * Prove with the code that was sent that you read an email address
+ */
+export const verifyEmail = <ThrowOnError extends boolean = false>(options: Options<VerifyEmailData, ThrowOnError>): RequestResult<VerifyEmailResponses, VerifyEmailErrors, ThrowOnError> => (options.client ?? client).post<VerifyEmailResponses, VerifyEmailErrors, ThrowOnError>({
+    url: '/v1/auth/email/verify',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Who you are at OpenID Connect providers
+ */
+export const listIdentities = <ThrowOnError extends boolean = false>(options?: Options<ListIdentitiesData, ThrowOnError>): RequestResult<ListIdentitiesResponses, ListIdentitiesErrors, ThrowOnError> => (options?.client ?? client).get<ListIdentitiesResponses, ListIdentitiesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/identities',
+    ...options
+});
+
+/**
+ * Complete a link, with the code that the browser came back with
+ */
+export const linkIdentity = <ThrowOnError extends boolean = false>(options: Options<LinkIdentityData, ThrowOnError>): RequestResult<LinkIdentityResponses, LinkIdentityErrors, ThrowOnError> => (options.client ?? client).post<LinkIdentityResponses, LinkIdentityErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/identities',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Link your account to a provider no more
+ */
+export const unlinkIdentity = <ThrowOnError extends boolean = false>(options: Options<UnlinkIdentityData, ThrowOnError>): RequestResult<UnlinkIdentityResponses, UnlinkIdentityErrors, ThrowOnError> => (options.client ?? client).delete<UnlinkIdentityResponses, UnlinkIdentityErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/identities/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * Log in with a user name or email address and a password
  */
 export const login = <ThrowOnError extends boolean = false>(options: Options<LoginData, ThrowOnError>): RequestResult<LoginResponses, LoginErrors, ThrowOnError> => (options.client ?? client).post<LoginResponses, LoginErrors, ThrowOnError>({
     url: '/v1/auth/login',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Finish a login with a recovery code
+ */
+export const loginWithRecoveryCode = <ThrowOnError extends boolean = false>(options: Options<LoginWithRecoveryCodeData, ThrowOnError>): RequestResult<LoginWithRecoveryCodeResponses, LoginWithRecoveryCodeErrors, ThrowOnError> => (options.client ?? client).post<LoginWithRecoveryCodeResponses, LoginWithRecoveryCodeErrors, ThrowOnError>({
+    url: '/v1/auth/login/recovery-code',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Finish a login with a code of the authenticator app
+ */
+export const loginWithTotp = <ThrowOnError extends boolean = false>(options: Options<LoginWithTotpData, ThrowOnError>): RequestResult<LoginWithTotpResponses, LoginWithTotpErrors, ThrowOnError> => (options.client ?? client).post<LoginWithTotpResponses, LoginWithTotpErrors, ThrowOnError>({
+    url: '/v1/auth/login/totp',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -92,7 +172,225 @@ export const logout = <ThrowOnError extends boolean = false>(options?: Options<L
 });
 
 /**
+ * Your second factors
+ */
+export const getMfaStatus = <ThrowOnError extends boolean = false>(options?: Options<GetMfaStatusData, ThrowOnError>): RequestResult<GetMfaStatusResponses, GetMfaStatusErrors, ThrowOnError> => (options?.client ?? client).get<GetMfaStatusResponses, GetMfaStatusErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/mfa',
+    ...options
+});
+
+/**
+ * The OpenID Connect providers to log in with
+ */
+export const listOidcOptions = <ThrowOnError extends boolean = false>(options?: Options<ListOidcOptionsData, ThrowOnError>): RequestResult<ListOidcOptionsResponses, ListOidcOptionsErrors, ThrowOnError> => (options?.client ?? client).get<ListOidcOptionsResponses, ListOidcOptionsErrors, ThrowOnError>({ url: '/v1/auth/oidc', ...options });
+
+/**
+ * Log in with the code that a browser came back from a provider with
+ *
+ * The code works once, within a minute.
+ */
+export const exchangeOidcCode = <ThrowOnError extends boolean = false>(options: Options<ExchangeOidcCodeData, ThrowOnError>): RequestResult<ExchangeOidcCodeResponses, ExchangeOidcCodeErrors, ThrowOnError> => (options.client ?? client).post<ExchangeOidcCodeResponses, ExchangeOidcCodeErrors, ThrowOnError>({
+    url: '/v1/auth/oidc/exchange',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The OpenID Connect providers, as they are set up
+ */
+export const listOidcProviders = <ThrowOnError extends boolean = false>(options?: Options<ListOidcProvidersData, ThrowOnError>): RequestResult<ListOidcProvidersResponses, ListOidcProvidersErrors, ThrowOnError> => (options?.client ?? client).get<ListOidcProvidersResponses, ListOidcProvidersErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/oidc/providers',
+    ...options
+});
+
+/**
+ * Remove an OpenID Connect provider, with everybody's identities there
+ */
+export const removeOidcProvider = <ThrowOnError extends boolean = false>(options: Options<RemoveOidcProviderData, ThrowOnError>): RequestResult<RemoveOidcProviderResponses, RemoveOidcProviderErrors, ThrowOnError> => (options.client ?? client).delete<RemoveOidcProviderResponses, RemoveOidcProviderErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/oidc/providers/{provider}',
+    ...options
+});
+
+/**
+ * Set up an OpenID Connect provider, or change it
+ */
+export const setOidcProvider = <ThrowOnError extends boolean = false>(options: Options<SetOidcProviderData, ThrowOnError>): RequestResult<SetOidcProviderResponses, SetOidcProviderErrors, ThrowOnError> => (options.client ?? client).put<SetOidcProviderResponses, SetOidcProviderErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/oidc/providers/{provider}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Where a provider sends the browser back to
+ *
+ * Without a returnTo at the start it answers what a login answers, or the code that completes a link. With one it sends the browser there, with `#code=…` or `#error=…`.
+ */
+export const completeOidcLogin = <ThrowOnError extends boolean = false>(options: Options<CompleteOidcLoginData, ThrowOnError>): RequestResult<CompleteOidcLoginResponses, CompleteOidcLoginErrors, ThrowOnError> => (options.client ?? client).get<CompleteOidcLoginResponses, CompleteOidcLoginErrors, ThrowOnError>({ url: '/v1/auth/oidc/{provider}/callback', ...options });
+
+/**
+ * Link your account to who you are at a provider
+ *
+ * The code that the browser comes back with is for `POST /v1/auth/identities`.
+ */
+export const startOidcLink = <ThrowOnError extends boolean = false>(options: Options<StartOidcLinkData, ThrowOnError>): RequestResult<StartOidcLinkResponses, StartOidcLinkErrors, ThrowOnError> => (options.client ?? client).post<StartOidcLinkResponses, StartOidcLinkErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/oidc/{provider}/link',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Send the browser to a provider, to log in there
+ *
+ * For a browser to be taken to, not to be fetched: it gets a cookie that it has to come back with.
+ */
+export const startOidcLogin = <ThrowOnError extends boolean = false>(options: Options<StartOidcLoginData, ThrowOnError>): RequestResult<unknown, StartOidcLoginErrors, ThrowOnError> => (options.client ?? client).get<unknown, StartOidcLoginErrors, ThrowOnError>({ url: '/v1/auth/oidc/{provider}/start', ...options });
+
+/**
+ * Your passkeys, oldest first
+ */
+export const listPasskeys = <ThrowOnError extends boolean = false>(options?: Options<ListPasskeysData, ThrowOnError>): RequestResult<ListPasskeysResponses, ListPasskeysErrors, ThrowOnError> => (options?.client ?? client).get<ListPasskeysResponses, ListPasskeysErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/passkeys',
+    ...options
+});
+
+/**
+ * Add the passkey that the browser made; the first second factor brings recovery codes and ends other sessions
+ */
+export const addPasskey = <ThrowOnError extends boolean = false>(options: Options<AddPasskeyData, ThrowOnError>): RequestResult<AddPasskeyResponses, AddPasskeyErrors, ThrowOnError> => (options.client ?? client).post<AddPasskeyResponses, AddPasskeyErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/passkeys',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Log in with what the browser answered
+ */
+export const loginWithPasskey = <ThrowOnError extends boolean = false>(options: Options<LoginWithPasskeyData, ThrowOnError>): RequestResult<LoginWithPasskeyResponses, LoginWithPasskeyErrors, ThrowOnError> => (options.client ?? client).post<LoginWithPasskeyResponses, LoginWithPasskeyErrors, ThrowOnError>({
+    url: '/v1/auth/passkeys/login',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Begin a login by passkey, alone or as the second factor: what navigator.credentials.get() takes
+ */
+export const startPasskeyLogin = <ThrowOnError extends boolean = false>(options: Options<StartPasskeyLoginData, ThrowOnError>): RequestResult<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError> => (options.client ?? client).post<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError>({
+    url: '/v1/auth/passkeys/login/options',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Begin to add a passkey: what navigator.credentials.create() takes
+ */
+export const startPasskeyRegistration = <ThrowOnError extends boolean = false>(options: Options<StartPasskeyRegistrationData, ThrowOnError>): RequestResult<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError> => (options.client ?? client).post<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/passkeys/registration/options',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove a passkey
+ */
+export const removePasskey = <ThrowOnError extends boolean = false>(options: Options<RemovePasskeyData, ThrowOnError>): RequestResult<RemovePasskeyResponses, RemovePasskeyErrors, ThrowOnError> => (options.client ?? client).delete<RemovePasskeyResponses, RemovePasskeyErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/passkeys/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Give a passkey another name
+ */
+export const renamePasskey = <ThrowOnError extends boolean = false>(options: Options<RenamePasskeyData, ThrowOnError>): RequestResult<RenamePasskeyResponses, RenamePasskeyErrors, ThrowOnError> => (options.client ?? client).patch<RenamePasskeyResponses, RenamePasskeyErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/passkeys/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Set a new password, or a first one
+ *
+ * Ends your other sessions; API tokens stay.
+ */
+export const changePassword = <ThrowOnError extends boolean = false>(options: Options<ChangePasswordData, ThrowOnError>): RequestResult<ChangePasswordResponses, ChangePasswordErrors, ThrowOnError> => (options.client ?? client).post<ChangePasswordResponses, ChangePasswordErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/password/change',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Have a code sent to the email address of an account, to set a new password with
+ *
+ * The answer is the same whether or not there is such an account with an email address.
+ */
+export const requestPasswordReset = <ThrowOnError extends boolean = false>(options: Options<RequestPasswordResetData, ThrowOnError>): RequestResult<RequestPasswordResetResponses, RequestPasswordResetErrors, ThrowOnError> => (options.client ?? client).post<RequestPasswordResetResponses, RequestPasswordResetErrors, ThrowOnError>({
+    url: '/v1/auth/password/request-reset',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Set a new password with the code that was sent
+ *
+ * Ends all sessions of the account. Then log in; a second factor is asked for as always.
+ */
+export const resetPassword = <ThrowOnError extends boolean = false>(options: Options<ResetPasswordData, ThrowOnError>): RequestResult<ResetPasswordResponses, ResetPasswordErrors, ThrowOnError> => (options.client ?? client).post<ResetPasswordResponses, ResetPasswordErrors, ThrowOnError>({
+    url: '/v1/auth/password/reset',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * Exchange a refresh token, which works once, for new tokens
+ *
+ * Within ten seconds of its use a token brings the same new one again, for tabs that ask at once and for answers that were lost. Any other repeat is taken for a theft and ends the session.
  */
 export const refresh = <ThrowOnError extends boolean = false>(options: Options<RefreshData, ThrowOnError>): RequestResult<RefreshResponses, RefreshErrors, ThrowOnError> => (options.client ?? client).post<RefreshResponses, RefreshErrors, ThrowOnError>({
     url: '/v1/auth/refresh',
@@ -118,6 +416,17 @@ export const register = <ThrowOnError extends boolean = false>(options: Options<
 });
 
 /**
+ * End all your sessions but this one
+ *
+ * To end this one as well, log out. API tokens stay.
+ */
+export const endOtherSessions = <ThrowOnError extends boolean = false>(options?: Options<EndOtherSessionsData, ThrowOnError>): RequestResult<EndOtherSessionsResponses, EndOtherSessionsErrors, ThrowOnError> => (options?.client ?? client).delete<EndOtherSessionsResponses, EndOtherSessionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/sessions',
+    ...options
+});
+
+/**
  * Your sessions, newest first
  */
 export const listSessions = <ThrowOnError extends boolean = false>(options?: Options<ListSessionsData, ThrowOnError>): RequestResult<ListSessionsResponses, ListSessionsErrors, ThrowOnError> => (options?.client ?? client).get<ListSessionsResponses, ListSessionsErrors, ThrowOnError>({
@@ -133,6 +442,181 @@ export const endSession = <ThrowOnError extends boolean = false>(options: Option
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/auth/sessions/{id}',
     ...options
+});
+
+/**
+ * Your API tokens and your bots', newest first
+ *
+ * Whoever has the permission bot.manage sees those of all bots.
+ */
+export const listApiTokens = <ThrowOnError extends boolean = false>(options?: Options<ListApiTokensData, ThrowOnError>): RequestResult<ListApiTokensResponses, ListApiTokensErrors, ThrowOnError> => (options?.client ?? client).get<ListApiTokensResponses, ListApiTokensErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/tokens',
+    ...options
+});
+
+/**
+ * Make an API token, for yourself or for a bot; it is shown this once
+ *
+ * It is for its scopes alone, which are permissions that you have, and never for more than its bearer may do.
+ */
+export const createApiToken = <ThrowOnError extends boolean = false>(options: Options<CreateApiTokenData, ThrowOnError>): RequestResult<CreateApiTokenResponses, CreateApiTokenErrors, ThrowOnError> => (options.client ?? client).post<CreateApiTokenResponses, CreateApiTokenErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/tokens',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * End an API token of yours or of a bot that you manage, at once
+ */
+export const revokeApiToken = <ThrowOnError extends boolean = false>(options: Options<RevokeApiTokenData, ThrowOnError>): RequestResult<RevokeApiTokenResponses, RevokeApiTokenErrors, ThrowOnError> => (options.client ?? client).delete<RevokeApiTokenResponses, RevokeApiTokenErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/tokens/{id}',
+    ...options
+});
+
+/**
+ * Finish it with a code of the app; the first second factor brings recovery codes and ends other sessions
+ */
+export const confirmTotp = <ThrowOnError extends boolean = false>(options: Options<ConfirmTotpData, ThrowOnError>): RequestResult<ConfirmTotpResponses, ConfirmTotpErrors, ThrowOnError> => (options.client ?? client).post<ConfirmTotpResponses, ConfirmTotpErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/totp/confirm',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove the authenticator app
+ */
+export const disableTotp = <ThrowOnError extends boolean = false>(options: Options<DisableTotpData, ThrowOnError>): RequestResult<DisableTotpResponses, DisableTotpErrors, ThrowOnError> => (options.client ?? client).post<DisableTotpResponses, DisableTotpErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/totp/disable',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Begin to set up an authenticator app
+ */
+export const enrolTotp = <ThrowOnError extends boolean = false>(options: Options<EnrolTotpData, ThrowOnError>): RequestResult<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError> => (options.client ?? client).post<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/totp/enrol',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * New recovery codes; the old ones end
+ */
+export const renewRecoveryCodes = <ThrowOnError extends boolean = false>(options: Options<RenewRecoveryCodesData, ThrowOnError>): RequestResult<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError> => (options.client ?? client).post<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/auth/totp/recovery-codes',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Who is banned, newest first
+ */
+export const listBans = <ThrowOnError extends boolean = false>(options?: Options<ListBansData, ThrowOnError>): RequestResult<ListBansResponses, ListBansErrors, ThrowOnError> => (options?.client ?? client).get<ListBansResponses, ListBansErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bans',
+    ...options
+});
+
+/**
+ * Ban somebody, be they a member or not
+ *
+ * Only those who stand below your own highest role. The reason goes into `X-Audit-Reason`.
+ */
+export const createBan = <ThrowOnError extends boolean = false>(options: Options<CreateBanData, ThrowOnError>): RequestResult<CreateBanResponses, CreateBanErrors, ThrowOnError> => (options.client ?? client).post<CreateBanResponses, CreateBanErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bans',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Lift a ban
+ *
+ * They are a member again, without roles.
+ */
+export const liftBan = <ThrowOnError extends boolean = false>(options: Options<LiftBanData, ThrowOnError>): RequestResult<LiftBanResponses, LiftBanErrors, ThrowOnError> => (options.client ?? client).delete<LiftBanResponses, LiftBanErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bans/{userId}',
+    ...options
+});
+
+/**
+ * Somebody's ban
+ */
+export const getBan = <ThrowOnError extends boolean = false>(options: Options<GetBanData, ThrowOnError>): RequestResult<GetBanResponses, GetBanErrors, ThrowOnError> => (options.client ?? client).get<GetBanResponses, GetBanErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bans/{userId}',
+    ...options
+});
+
+/**
+ * The bots, in the order of their making
+ */
+export const listBots = <ThrowOnError extends boolean = false>(options?: Options<ListBotsData, ThrowOnError>): RequestResult<ListBotsResponses, ListBotsErrors, ThrowOnError> => (options?.client ?? client).get<ListBotsResponses, ListBotsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bots',
+    ...options
+});
+
+/**
+ * Make a bot: a member without a password, which comes by API tokens alone
+ */
+export const createBot = <ThrowOnError extends boolean = false>(options: Options<CreateBotData, ThrowOnError>): RequestResult<CreateBotResponses, CreateBotErrors, ThrowOnError> => (options.client ?? client).post<CreateBotResponses, CreateBotErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bots',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete a bot: its tokens end, its messages stay
+ */
+export const deleteBot = <ThrowOnError extends boolean = false>(options: Options<DeleteBotData, ThrowOnError>): RequestResult<DeleteBotResponses, DeleteBotErrors, ThrowOnError> => (options.client ?? client).delete<DeleteBotResponses, DeleteBotErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bots/{id}',
+    ...options
+});
+
+/**
+ * Change a bot
+ */
+export const updateBot = <ThrowOnError extends boolean = false>(options: Options<UpdateBotData, ThrowOnError>): RequestResult<UpdateBotResponses, UpdateBotErrors, ThrowOnError> => (options.client ?? client).patch<UpdateBotResponses, UpdateBotErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/bots/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**
@@ -260,6 +744,15 @@ export const removeOverride = <ThrowOnError extends boolean = false>(options: Op
 });
 
 /**
+ * What a channel allows and denies a role or a member
+ */
+export const getOverride = <ThrowOnError extends boolean = false>(options: Options<GetOverrideData, ThrowOnError>): RequestResult<GetOverrideResponses, GetOverrideErrors, ThrowOnError> => (options.client ?? client).get<GetOverrideResponses, GetOverrideErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/overrides/{targetId}',
+    ...options
+});
+
+/**
  * Allow and deny permissions in a channel
  */
 export const setOverride = <ThrowOnError extends boolean = false>(options: Options<SetOverrideData, ThrowOnError>): RequestResult<SetOverrideResponses, SetOverrideErrors, ThrowOnError> => (options.client ?? client).put<SetOverrideResponses, SetOverrideErrors, ThrowOnError>({
@@ -300,6 +793,20 @@ export const createInvite = <ThrowOnError extends boolean = false>(options: Opti
 });
 
 /**
+ * Whether an invite is good, and for which server
+ */
+export const previewInvite = <ThrowOnError extends boolean = false>(options: Options<PreviewInviteData, ThrowOnError>): RequestResult<PreviewInviteResponses, PreviewInviteErrors, ThrowOnError> => (options.client ?? client).get<PreviewInviteResponses, PreviewInviteErrors, ThrowOnError>({ url: '/v1/invites/{code}/preview', ...options });
+
+/**
+ * Become a member again
+ */
+export const redeemInvite = <ThrowOnError extends boolean = false>(options: Options<RedeemInviteData, ThrowOnError>): RequestResult<RedeemInviteResponses, RedeemInviteErrors, ThrowOnError> => (options.client ?? client).post<RedeemInviteResponses, RedeemInviteErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/invites/{code}/redeem',
+    ...options
+});
+
+/**
  * Revoke an invite
  */
 export const revokeInvite = <ThrowOnError extends boolean = false>(options: Options<RevokeInviteData, ThrowOnError>): RequestResult<RevokeInviteResponses, RevokeInviteErrors, ThrowOnError> => (options.client ?? client).delete<RevokeInviteResponses, RevokeInviteErrors, ThrowOnError>({
@@ -336,12 +843,36 @@ export const downloadMedia = <ThrowOnError extends boolean = false>(options: Opt
 });
 
 /**
- * The members, in the order in which they joined
+ * The members, in the order in which their accounts were made
+ *
+ * All, or those with a role, or those whose user name, display name or nickname begins like that.
  */
 export const listMembers = <ThrowOnError extends boolean = false>(options?: Options<ListMembersData, ThrowOnError>): RequestResult<ListMembersResponses, ListMembersErrors, ThrowOnError> => (options?.client ?? client).get<ListMembersResponses, ListMembersErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/members',
     ...options
+});
+
+/**
+ * Leave the server, keeping the account
+ */
+export const leaveServer = <ThrowOnError extends boolean = false>(options?: Options<LeaveServerData, ThrowOnError>): RequestResult<LeaveServerResponses, LeaveServerErrors, ThrowOnError> => (options?.client ?? client).delete<LeaveServerResponses, LeaveServerErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/@me',
+    ...options
+});
+
+/**
+ * Become a member again, after having left or having been removed
+ */
+export const joinAgain = <ThrowOnError extends boolean = false>(options: Options<JoinAgainData, ThrowOnError>): RequestResult<JoinAgainResponses, JoinAgainErrors, ThrowOnError> => (options.client ?? client).put<JoinAgainResponses, JoinAgainErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/@me',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**
@@ -354,11 +885,83 @@ export const getMember = <ThrowOnError extends boolean = false>(options: Options
 });
 
 /**
- * Set a member's roles
+ * Set a member's nickname and roles
+ *
+ * One's own nickname is everybody's to set; others' take `member.nickname` and to stand above them, roles take `role.manage`. Roles are set as a whole: what isn't named is taken.
  */
 export const updateMember = <ThrowOnError extends boolean = false>(options: Options<UpdateMemberData, ThrowOnError>): RequestResult<UpdateMemberResponses, UpdateMemberErrors, ThrowOnError> => (options.client ?? client).patch<UpdateMemberResponses, UpdateMemberErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/members/{id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Remove a member, who may join again
+ *
+ * Only those who stand below your own highest role. The reason goes into `X-Audit-Reason`.
+ */
+export const kickMember = <ThrowOnError extends boolean = false>(options: Options<KickMemberData, ThrowOnError>): RequestResult<KickMemberResponses, KickMemberErrors, ThrowOnError> => (options.client ?? client).post<KickMemberResponses, KickMemberErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/kick',
+    ...options
+});
+
+/**
+ * Hand the server over to a member
+ *
+ * The owner's to do, who has to prove that it is still them, and who keeps their roles.
+ */
+export const transferOwnership = <ThrowOnError extends boolean = false>(options: Options<TransferOwnershipData, ThrowOnError>): RequestResult<TransferOwnershipResponses, TransferOwnershipErrors, ThrowOnError> => (options.client ?? client).post<TransferOwnershipResponses, TransferOwnershipErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/ownership',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Take a role from a member
+ */
+export const takeRole = <ThrowOnError extends boolean = false>(options: Options<TakeRoleData, ThrowOnError>): RequestResult<TakeRoleResponses, TakeRoleErrors, ThrowOnError> => (options.client ?? client).delete<TakeRoleResponses, TakeRoleErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/roles/{roleId}',
+    ...options
+});
+
+/**
+ * Give a member a role
+ */
+export const giveRole = <ThrowOnError extends boolean = false>(options: Options<GiveRoleData, ThrowOnError>): RequestResult<GiveRoleResponses, GiveRoleErrors, ThrowOnError> => (options.client ?? client).put<GiveRoleResponses, GiveRoleErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/roles/{roleId}',
+    ...options
+});
+
+/**
+ * Lift a member's timeout
+ *
+ * Only those who stand below your own highest role. The reason goes into `X-Audit-Reason`.
+ */
+export const liftTimeout = <ThrowOnError extends boolean = false>(options: Options<LiftTimeoutData, ThrowOnError>): RequestResult<LiftTimeoutResponses, LiftTimeoutErrors, ThrowOnError> => (options.client ?? client).delete<LiftTimeoutResponses, LiftTimeoutErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/timeout',
+    ...options
+});
+
+/**
+ * Silence a member for a time
+ *
+ * Only those who stand below your own highest role. The reason goes into `X-Audit-Reason`.
+ */
+export const timeOutMember = <ThrowOnError extends boolean = false>(options: Options<TimeOutMemberData, ThrowOnError>): RequestResult<TimeOutMemberResponses, TimeOutMemberErrors, ThrowOnError> => (options.client ?? client).post<TimeOutMemberResponses, TimeOutMemberErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/members/{id}/timeout',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -376,7 +979,7 @@ export const listPermissions = <ThrowOnError extends boolean = false>(options?: 
 });
 
 /**
- * What a member may do
+ * What a member may do, and what decided it
  */
 export const getEffectivePermissions = <ThrowOnError extends boolean = false>(options?: Options<GetEffectivePermissionsData, ThrowOnError>): RequestResult<GetEffectivePermissionsResponses, GetEffectivePermissionsErrors, ThrowOnError> => (options?.client ?? client).get<GetEffectivePermissionsResponses, GetEffectivePermissionsErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -386,6 +989,8 @@ export const getEffectivePermissions = <ThrowOnError extends boolean = false>(op
 
 /**
  * The roles, in the order of their making
+ *
+ * How high each stands says its `position`, which may change between two pages.
  */
 export const listRoles = <ThrowOnError extends boolean = false>(options?: Options<ListRolesData, ThrowOnError>): RequestResult<ListRolesResponses, ListRolesErrors, ThrowOnError> => (options?.client ?? client).get<ListRolesResponses, ListRolesErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -416,7 +1021,18 @@ export const deleteRole = <ThrowOnError extends boolean = false>(options: Option
 });
 
 /**
- * Change a role
+ * A role
+ */
+export const getRole = <ThrowOnError extends boolean = false>(options: Options<GetRoleData, ThrowOnError>): RequestResult<GetRoleResponses, GetRoleErrors, ThrowOnError> => (options.client ?? client).get<GetRoleResponses, GetRoleErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/roles/{id}',
+    ...options
+});
+
+/**
+ * Change or move a role
+ *
+ * Moved to a position, it takes that place; the roles between make way, so that there is never a gap.
  */
 export const updateRole = <ThrowOnError extends boolean = false>(options: Options<UpdateRoleData, ThrowOnError>): RequestResult<UpdateRoleResponses, UpdateRoleErrors, ThrowOnError> => (options.client ?? client).patch<UpdateRoleResponses, UpdateRoleErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -470,7 +1086,24 @@ export const uploadMedia = <ThrowOnError extends boolean = false>(options: Optio
 });
 
 /**
+ * Delete your account for good, with your messages or without
+ *
+ * What you keep stays without your name. Your bots are deleted as well. Nothing of it can be undone.
+ */
+export const deleteOwnUser = <ThrowOnError extends boolean = false>(options: Options<DeleteOwnUserData, ThrowOnError>): RequestResult<DeleteOwnUserResponses, DeleteOwnUserErrors, ThrowOnError> => (options.client ?? client).delete<DeleteOwnUserResponses, DeleteOwnUserErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/users/@me',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
  * Your account
+ *
+ * Also for who has left or still lacks the second factor that the server asks for.
  */
 export const getOwnUser = <ThrowOnError extends boolean = false>(options?: Options<GetOwnUserData, ThrowOnError>): RequestResult<GetOwnUserResponses, GetOwnUserErrors, ThrowOnError> => (options?.client ?? client).get<GetOwnUserResponses, GetOwnUserErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -480,6 +1113,8 @@ export const getOwnUser = <ThrowOnError extends boolean = false>(options?: Optio
 
 /**
  * Change your account
+ *
+ * A picture is an upload of yours: PNG, JPEG, WebP or GIF of up to 5 MiB, which every member may see from then on. A status replaces the one before. Another email address takes your password or a code.
  */
 export const updateOwnUser = <ThrowOnError extends boolean = false>(options: Options<UpdateOwnUserData, ThrowOnError>): RequestResult<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError> => (options.client ?? client).patch<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -492,7 +1127,20 @@ export const updateOwnUser = <ThrowOnError extends boolean = false>(options: Opt
 });
 
 /**
+ * Take a copy of what the server holds of your account
+ *
+ * Without your messages and files, and without secrets.
+ */
+export const exportOwnUser = <ThrowOnError extends boolean = false>(options?: Options<ExportOwnUserData, ThrowOnError>): RequestResult<ExportOwnUserResponses, ExportOwnUserErrors, ThrowOnError> => (options?.client ?? client).get<ExportOwnUserResponses, ExportOwnUserErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/users/@me/export',
+    ...options
+});
+
+/**
  * A user
+ *
+ * Of a deleted account, whose messages may still be there, only the id is told.
  */
 export const getUser = <ThrowOnError extends boolean = false>(options: Options<GetUserData, ThrowOnError>): RequestResult<GetUserResponses, GetUserErrors, ThrowOnError> => (options.client ?? client).get<GetUserResponses, GetUserErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

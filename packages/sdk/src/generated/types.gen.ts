@@ -4,6 +4,71 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+export type Accepted = {
+    accepted: true;
+};
+
+export type AddedPasskey = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    name: string;
+    /**
+     * Whether it is kept in more places than one device
+     */
+    isSynced: boolean;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    lastUsedAt: string | null;
+    /**
+     * Shown this once; each works once
+     */
+    recoveryCodes: Array<string> | null;
+};
+
+export type ApiToken = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    name: string;
+    /**
+     * All that it may be used for, whatever its bearer may do
+     */
+    scopes: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * A UUIDv7
+     */
+    createdBy: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    lastUsedAt: string | null;
+};
+
+export type ApiTokenPage = {
+    items: Array<ApiToken>;
+    nextCursor: string | null;
+};
+
 export type AuditEvent = {
     /**
      * A UUIDv7
@@ -75,6 +140,72 @@ export type Authenticated = {
     refreshTokenExpiresAt: string;
 };
 
+export type Ban = {
+    user: User;
+    /**
+     * A UUIDv7
+     */
+    bannedBy: string;
+    reason: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+};
+
+export type BanPage = {
+    items: Array<Ban>;
+    nextCursor: string | null;
+};
+
+export type Bot = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    kind: 'user' | 'bot';
+    username: string;
+    displayName: string | null;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
+    status: CustomStatus;
+    /**
+     * Whether the account is gone: what is left of it is its id
+     */
+    isDeleted: boolean;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * A UUIDv7
+     */
+    createdBy: string | null;
+    /**
+     * False for one that was kicked or banned
+     */
+    isMember: boolean;
+};
+
+export type BotPage = {
+    items: Array<Bot>;
+    nextCursor: string | null;
+};
+
+export type BotPatch = {
+    /**
+     * 2 to 32 characters
+     */
+    username?: string;
+    displayName?: string | null;
+};
+
 export type Channel = {
     /**
      * A UUIDv7
@@ -87,6 +218,10 @@ export type Channel = {
      */
     parentId: string | null;
     topic: string | null;
+    /**
+     * How long a member waits between two messages
+     */
+    slowModeSeconds: number;
     position: number;
     /**
      * RFC 3339, in UTC
@@ -122,11 +257,161 @@ export type ChannelPatch = {
     name?: string;
     topic?: string | null;
     /**
+     * For text channels
+     */
+    slowModeSeconds?: number;
+    /**
      * A UUIDv7
      */
     parentId?: string | null;
     position?: number;
 };
+
+export type CodeLogin = {
+    mfaToken: string;
+    code: string;
+};
+
+export type Confirmation = {
+    password?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
+};
+
+export type CreatedApiToken = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    name: string;
+    /**
+     * All that it may be used for, whatever its bearer may do
+     */
+    scopes: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * A UUIDv7
+     */
+    createdBy: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    lastUsedAt: string | null;
+    /**
+     * Shown this once
+     */
+    token: string;
+};
+
+export type CustomStatus = {
+    text: string | null;
+    emoji: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+} | null;
+
+export type DecidedByAdministrator = {
+    /**
+     * These roles grant everything
+     */
+    kind: 'administrator';
+    roleIds: Array<string>;
+};
+
+export type DecidedByHiding = {
+    /**
+     * In a channel that they cannot see they can do nothing
+     */
+    kind: 'hidden';
+    by: DecidedByNobody | DecidedByMissingMfa | DecidedByOverride;
+};
+
+export type DecidedByMissingMfa = {
+    /**
+     * The second factor is missing
+     */
+    kind: 'mfa';
+    /**
+     * The roles that would grant it to somebody with a second factor; none where the server asks for one
+     */
+    roleIds: Array<string>;
+};
+
+export type DecidedByNobody = {
+    /**
+     * No role and no override grants it
+     */
+    kind: 'notGranted';
+};
+
+export type DecidedByOverride = {
+    /**
+     * A channel, or its category, allows or denies it
+     */
+    kind: 'override';
+    /**
+     * The channel, or its category
+     */
+    channelId: string;
+    targetKind: 'role' | 'member';
+    /**
+     * The member, or those of their roles that together decide
+     */
+    targetIds: Array<string>;
+    effect: 'allow' | 'deny';
+};
+
+export type DecidedByOwnership = {
+    kind: 'owner';
+};
+
+export type DecidedByRole = {
+    /**
+     * These roles grant it
+     */
+    kind: 'role';
+    roleIds: Array<string>;
+};
+
+export type DecidedByScope = {
+    /**
+     * They may; the API token that was used isn't made for it
+     */
+    kind: 'scope';
+};
+
+export type DecidedByStanding = {
+    /**
+     * They are not a member
+     */
+    kind: 'standing';
+    standing: 'banned' | 'left' | 'deleted';
+};
+
+export type DecidedByTimeout = {
+    kind: 'timeout';
+    /**
+     * RFC 3339, in UTC
+     */
+    until: string;
+};
+
+export type DecisionReason = DecidedByNobody | DecidedByMissingMfa | DecidedByOverride | DecidedByOwnership | DecidedByAdministrator | DecidedByRole | DecidedByHiding | DecidedByTimeout | DecidedByStanding | DecidedByScope;
 
 export type DependencyHealth = {
     name: string;
@@ -155,7 +440,35 @@ export type EffectivePermissions = {
      * A UUIDv7
      */
     channelId: string | null;
-    permissions: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    permissions: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    /**
+     * For every permission there is, what decided it
+     */
+    decisions: Array<PermissionDecision>;
+};
+
+export type EmailVerification = {
+    token: string;
+};
+
+export type Identity = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    provider: OidcLoginOption;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    lastUsedAt: string | null;
+};
+
+export type IdentityList = {
+    items: Array<Identity>;
 };
 
 export type Invite = {
@@ -187,6 +500,18 @@ export type Invite = {
 export type InvitePage = {
     items: Array<Invite>;
     nextCursor: string | null;
+};
+
+export type InvitePreview = {
+    serverName: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+};
+
+export type JoinRequest = {
+    inviteCode?: string;
 };
 
 export type JsonWebKeySet = {
@@ -245,6 +570,10 @@ export type Member = {
     /**
      * RFC 3339, in UTC
      */
+    timedOutUntil: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
     joinedAt: string;
 };
 
@@ -254,6 +583,10 @@ export type MemberPage = {
 };
 
 export type MemberPatch = {
+    /**
+     * At most 64 characters
+     */
+    nickname?: string | null;
     roleIds?: Array<string>;
 };
 
@@ -304,6 +637,62 @@ export type MessagePatch = {
     content: string;
 };
 
+export type MfaRequired = {
+    mfaRequired: true;
+    mfaToken: string;
+    methods: Array<'totp' | 'recoveryCode' | 'passkey'>;
+};
+
+export type MfaStatus = {
+    /**
+     * Whether an authenticator app is set up
+     */
+    totp: boolean;
+    passkeys: number;
+    recoveryCodesLeft: number;
+};
+
+export type NewApiToken = {
+    name: string;
+    scopes: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    /**
+     * 90 days unless told; null for one without end
+     */
+    expiresInSeconds?: number | null;
+    /**
+     * A UUIDv7
+     */
+    botId?: string;
+    password?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
+};
+
+export type NewBan = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * Without it the ban stays until lifted
+     */
+    expiresInSeconds?: number | null;
+    /**
+     * How far back their messages are deleted as well
+     */
+    deleteMessagesSeconds?: number;
+};
+
+export type NewBot = {
+    /**
+     * 2 to 32 characters
+     */
+    username: string;
+    displayName?: string | null;
+};
+
 export type NewChannel = {
     name: string;
     type: 'text' | 'voice' | 'category';
@@ -312,6 +701,21 @@ export type NewChannel = {
      */
     parentId?: string | null;
     topic?: string | null;
+    /**
+     * For text channels
+     */
+    slowModeSeconds?: number;
+    /**
+     * In force from the first moment: a channel that begins with them is never open to all
+     */
+    overrides?: Array<{
+        /**
+         * A UUIDv7
+         */
+        targetId: string;
+        allow: Array<'channel.manage' | 'webhook.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+        deny: Array<'channel.manage' | 'webhook.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    }>;
 };
 
 export type NewChannelOverride = {
@@ -344,10 +748,111 @@ export type NewMessage = {
     mediaIds?: Array<string>;
 };
 
+export type NewPasskey = {
+    ceremonyToken: string;
+    name: string;
+    response: PasskeyRegistrationResponse;
+};
+
 export type NewRole = {
     name: string;
     colour?: string | null;
-    permissions?: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    permissions?: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    requireMfa?: boolean;
+};
+
+export type NewTimeout = {
+    /**
+     * At most 28 days
+     */
+    expiresInSeconds: number;
+};
+
+export type OidcCode = {
+    code: string;
+};
+
+export type OidcExchange = {
+    code: string;
+    /**
+     * What the codeChallenge was made of, where there was one
+     */
+    codeVerifier?: string;
+};
+
+export type OidcLink = {
+    /**
+     * Where the browser goes in the end, with `#code=…` or `#error=…`: a path of this server, or a URL at one of the origins that it is set up with
+     */
+    returnTo?: string;
+    /**
+     * SHA-256 of the client's own verifier, base64url: then the code is no good without the verifier
+     */
+    codeChallenge?: string;
+    password?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
+};
+
+export type OidcLinkStart = {
+    /**
+     * Where to take the person: the provider's page
+     */
+    url: string;
+};
+
+export type OidcLoginOption = {
+    id: string;
+    name: string;
+};
+
+export type OidcLoginOptions = {
+    items: Array<OidcLoginOption>;
+};
+
+export type OidcProvider = {
+    id: string;
+    name: string;
+    issuer: string;
+    clientId: string;
+    hasClientSecret: boolean;
+    scopes: Array<string>;
+    enabled: boolean;
+    /**
+     * What has to be registered with the provider
+     */
+    redirectUri: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+};
+
+export type OidcProviderList = {
+    items: Array<OidcProvider>;
+};
+
+export type OidcProviderSettings = {
+    name: string;
+    /**
+     * An https URL; http only on this machine
+     */
+    issuer: string;
+    clientId: string;
+    /**
+     * Without it the present one stays; null for a client that has none
+     */
+    clientSecret?: string | null;
+    /**
+     * openid, email and profile unless told
+     */
+    scopes?: Array<string>;
+    /**
+     * Unless told otherwise
+     */
+    enabled?: boolean;
 };
 
 export type OwnUser = {
@@ -355,22 +860,209 @@ export type OwnUser = {
      * A UUIDv7
      */
     id: string;
+    kind: 'user' | 'bot';
     username: string;
     displayName: string | null;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
+    status: CustomStatus;
+    /**
+     * Whether the account is gone: what is left of it is its id
+     */
+    isDeleted: boolean;
     /**
      * RFC 3339, in UTC
      */
     createdAt: string;
     email: string | null;
+    emailVerified: boolean;
     isOwner: boolean;
+    /**
+     * False for who has left or was kicked, and may join again
+     */
+    isMember: boolean;
+    hasPassword: boolean;
+    /**
+     * Whether logging in takes a second factor
+     */
+    mfaEnabled: boolean;
+};
+
+export type Passkey = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    name: string;
+    /**
+     * Whether it is kept in more places than one device
+     */
+    isSynced: boolean;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    lastUsedAt: string | null;
+};
+
+export type PasskeyAssertion = {
+    clientDataJSON: string;
+    authenticatorData: string;
+    signature: string;
+    userHandle?: string | null;
+    [key: string]: unknown;
+};
+
+export type PasskeyAttestation = {
+    clientDataJSON: string;
+    attestationObject: string;
+    transports?: Array<string>;
+    [key: string]: unknown;
+};
+
+export type PasskeyCreationOptions = {
+    rp: {
+        id: string;
+        name: string;
+    };
+    user: {
+        id: string;
+        name: string;
+        displayName: string;
+    };
+    challenge: string;
+    pubKeyCredParams: Array<{
+        type: 'public-key';
+        alg: number;
+    }>;
+    /**
+     * Milliseconds
+     */
+    timeout: number;
+    excludeCredentials: Array<PasskeyDescriptor>;
+    authenticatorSelection: {
+        residentKey: 'required' | 'preferred' | 'discouraged';
+        userVerification: 'required' | 'preferred' | 'discouraged';
+    };
+    attestation: 'none';
+    extensions: {
+        credProps: true;
+    };
+};
+
+export type PasskeyDescriptor = {
+    id: string;
+    type: 'public-key';
+    transports?: Array<string>;
+};
+
+export type PasskeyLogin = {
+    ceremonyToken: string;
+    response: PasskeyLoginResponse;
+};
+
+export type PasskeyLoginRequest = {
+    mfaToken?: string;
+};
+
+export type PasskeyLoginResponse = {
+    id: string;
+    rawId: string;
+    type: 'public-key';
+    authenticatorAttachment?: string | null;
+    clientExtensionResults: {
+        [key: string]: unknown;
+    };
+    response: PasskeyAssertion;
+    [key: string]: unknown;
+};
+
+export type PasskeyLoginStart = {
+    /**
+     * Goes back with what the browser answers, within five minutes
+     */
+    ceremonyToken: string;
+    options: PasskeyRequestOptions;
+};
+
+export type PasskeyPage = {
+    items: Array<Passkey>;
+    nextCursor: string | null;
+};
+
+export type PasskeyPatch = {
+    name: string;
+};
+
+export type PasskeyRegistrationResponse = {
+    id: string;
+    rawId: string;
+    type: 'public-key';
+    authenticatorAttachment?: string | null;
+    clientExtensionResults: {
+        [key: string]: unknown;
+    };
+    response: PasskeyAttestation;
+    [key: string]: unknown;
+};
+
+export type PasskeyRegistrationStart = {
+    /**
+     * Goes back with what the browser answers, within five minutes
+     */
+    ceremonyToken: string;
+    options: PasskeyCreationOptions;
+};
+
+export type PasskeyRequestOptions = {
+    challenge: string;
+    rpId: string;
+    /**
+     * Milliseconds
+     */
+    timeout: number;
+    allowCredentials: Array<PasskeyDescriptor>;
+    userVerification: 'required' | 'preferred' | 'discouraged';
+};
+
+export type PasswordChange = {
+    newPassword: string;
+    currentPassword?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
+};
+
+export type PasswordReset = {
+    token: string;
+    newPassword: string;
+};
+
+export type PasswordResetRequest = {
+    /**
+     * User name or email address
+     */
+    login: string;
 };
 
 export type PermissionCatalogue = {
     items: Array<PermissionDescription>;
 };
 
+export type PermissionDecision = {
+    permission: 'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move';
+    allowed: boolean;
+    by: DecisionReason;
+};
+
 export type PermissionDescription = {
-    name: 'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move';
+    name: 'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move';
     scope: 'server' | 'channel';
     title: string;
 };
@@ -402,6 +1094,13 @@ export type Readiness = {
     };
 };
 
+export type RecoveryCodes = {
+    /**
+     * Shown this once; each works once
+     */
+    recoveryCodes: Array<string>;
+};
+
 export type RefreshRequest = {
     refreshToken: string;
 };
@@ -428,7 +1127,11 @@ export type Role = {
      * 0 is @everyone; the higher decides
      */
     position: number;
-    permissions: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    permissions: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    /**
+     * Whether it counts only for those who have a second factor
+     */
+    requireMfa: boolean;
     isEveryone: boolean;
     /**
      * RFC 3339, in UTC
@@ -444,13 +1147,30 @@ export type RolePage = {
 export type RolePatch = {
     name?: string;
     colour?: string | null;
-    permissions?: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    permissions?: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+    requireMfa?: boolean;
+    /**
+     * Those in its way move on; behind the last is the last
+     */
+    position?: number;
 };
 
 export type Server = {
     name: string;
     description: string | null;
+    /**
+     * A UUIDv7
+     */
+    iconId: string | null;
     registrationMode: 'open' | 'invite' | 'closed';
+    /**
+     * Whether everybody needs a second factor
+     */
+    requireMfa: boolean;
+    /**
+     * Whether moderators must say why
+     */
+    requireModerationReason: boolean;
     limits: ServerLimits;
     /**
      * RFC 3339, in UTC
@@ -473,7 +1193,13 @@ export type ServerLimits = {
 export type ServerPatch = {
     name?: string;
     description?: string | null;
+    /**
+     * A UUIDv7
+     */
+    iconId?: string | null;
     registrationMode?: 'open' | 'invite' | 'closed';
+    requireMfa?: boolean;
+    requireModerationReason?: boolean;
     limits?: {
         /**
          * Characters in a message
@@ -511,10 +1237,22 @@ export type Session = {
      */
     lastUsedAt: string;
     /**
+     * RFC 3339, in UTC
+     */
+    authenticatedAt: string;
+    /**
+     * How it was logged in: amr values of RFC 8176
+     */
+    methods: Array<string>;
+    /**
      * Where it was last used from
      */
     address: string | null;
     userAgent: string | null;
+    /**
+     * The user agent in a few words
+     */
+    device: string | null;
 };
 
 export type SessionPage = {
@@ -527,22 +1265,221 @@ export type SystemHealth = {
     services: Array<ServiceHealth>;
 };
 
+export type TotpConfirmation = {
+    code: string;
+};
+
+export type TotpConfirmed = {
+    /**
+     * Shown this once; each works once
+     */
+    recoveryCodes: Array<string> | null;
+};
+
+export type TotpEnrolment = {
+    /**
+     * Base32, for whoever types it into the app; shown this once
+     */
+    secret: string;
+    /**
+     * The same as an otpauth: URI, for a QR code
+     */
+    uri: string;
+};
+
 export type User = {
     /**
      * A UUIDv7
      */
     id: string;
+    kind: 'user' | 'bot';
     username: string;
     displayName: string | null;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
+    status: CustomStatus;
+    /**
+     * Whether the account is gone: what is left of it is its id
+     */
+    isDeleted: boolean;
     /**
      * RFC 3339, in UTC
      */
     createdAt: string;
 };
 
+export type UserDeletion = {
+    messages: 'keep' | 'delete';
+    password?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
+};
+
+export type UserExport = {
+    /**
+     * RFC 3339, in UTC
+     */
+    exportedAt: string;
+    account: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        kind: 'user' | 'bot';
+        username: string;
+        displayName: string | null;
+        /**
+         * A UUIDv7
+         */
+        avatarId: string | null;
+        status: CustomStatus;
+        /**
+         * Whether the account is gone: what is left of it is its id
+         */
+        isDeleted: boolean;
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+        email: string | null;
+        emailVerified: boolean;
+        isOwner: boolean;
+        /**
+         * False for who has left or was kicked, and may join again
+         */
+        isMember: boolean;
+        hasPassword: boolean;
+        /**
+         * Whether logging in takes a second factor
+         */
+        mfaEnabled: boolean;
+        nickname: string | null;
+        /**
+         * RFC 3339, in UTC
+         */
+        emailVerifiedAt: string | null;
+        /**
+         * RFC 3339, in UTC
+         */
+        passwordChangedAt: string | null;
+        /**
+         * RFC 3339, in UTC
+         */
+        joinedAt: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        timedOutUntil: string | null;
+    };
+    roles: Array<{
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        name: string;
+    }>;
+    sessions: Array<Session>;
+    authenticatorApp: {
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+    } | null;
+    recoveryCodesLeft: number;
+    passkeys: Array<{
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        name: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        lastUsedAt: string | null;
+    }>;
+    identities: Array<{
+        provider: string;
+        subject: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        lastUsedAt: string | null;
+    }>;
+    apiTokens: Array<{
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+        name: string;
+        scopes: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        expiresAt: string | null;
+        /**
+         * RFC 3339, in UTC
+         */
+        lastUsedAt: string | null;
+    }>;
+    bots: Array<{
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        username: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        createdAt: string;
+    }>;
+};
+
 export type UserPatch = {
+    /**
+     * At most 64 characters
+     */
     displayName?: string | null;
     email?: string | null;
+    /**
+     * A UUIDv7
+     */
+    avatarId?: string | null;
+    status?: {
+        /**
+         * At most 128 characters
+         */
+        text?: string | null;
+        /**
+         * One emoji
+         */
+        emoji?: string | null;
+        expiresInSeconds?: number | null;
+    } | null;
+    password?: string;
+    /**
+     * A code of the authenticator app, or a recovery code
+     */
+    code?: string;
 };
 
 export type VoiceStatus = {
@@ -973,6 +1910,308 @@ export type GetAuditEventResponses = {
 
 export type GetAuditEventResponse = GetAuditEventResponses[keyof GetAuditEventResponses];
 
+export type RequestEmailVerificationData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/email/request-verification';
+};
+
+export type RequestEmailVerificationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no email address, or it has been verified
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RequestEmailVerificationError = RequestEmailVerificationErrors[keyof RequestEmailVerificationErrors];
+
+export type RequestEmailVerificationResponses = {
+    /**
+     * Response for status 202
+     */
+    202: Accepted;
+};
+
+export type RequestEmailVerificationResponse = RequestEmailVerificationResponses[keyof RequestEmailVerificationResponses];
+
+export type VerifyEmailData = {
+    body: EmailVerification;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/email/verify';
+};
+
+export type VerifyEmailErrors = {
+    /**
+     * The code is wrong, or was for another address, or is no longer good
+     */
+    400: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type VerifyEmailError = VerifyEmailErrors[keyof VerifyEmailErrors];
+
+export type VerifyEmailResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type VerifyEmailResponse = VerifyEmailResponses[keyof VerifyEmailResponses];
+
+export type ListIdentitiesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/identities';
+};
+
+export type ListIdentitiesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListIdentitiesError = ListIdentitiesErrors[keyof ListIdentitiesErrors];
+
+export type ListIdentitiesResponses = {
+    /**
+     * Response for status 200
+     */
+    200: IdentityList;
+};
+
+export type ListIdentitiesResponse = ListIdentitiesResponses[keyof ListIdentitiesResponses];
+
+export type LinkIdentityData = {
+    body: OidcExchange;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/identities';
+};
+
+export type LinkIdentityErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such provider any more
+     */
+    404: Problem;
+    /**
+     * Another account is linked to whom you are there, or yours to somebody else
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LinkIdentityError = LinkIdentityErrors[keyof LinkIdentityErrors];
+
+export type LinkIdentityResponses = {
+    /**
+     * Response for status 201
+     */
+    201: Identity;
+};
+
+export type LinkIdentityResponse = LinkIdentityResponses[keyof LinkIdentityResponses];
+
+export type UnlinkIdentityData = {
+    body: Confirmation;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/auth/identities/{id}';
+};
+
+export type UnlinkIdentityErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is the only way into the account
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UnlinkIdentityError = UnlinkIdentityErrors[keyof UnlinkIdentityErrors];
+
+export type UnlinkIdentityResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type UnlinkIdentityResponse = UnlinkIdentityResponses[keyof UnlinkIdentityResponses];
+
 export type LoginData = {
     body: LoginRequest;
     path?: never;
@@ -1025,10 +2264,132 @@ export type LoginResponses = {
     /**
      * Response for status 200
      */
-    200: Authenticated;
+    200: Authenticated | MfaRequired;
 };
 
 export type LoginResponse = LoginResponses[keyof LoginResponses];
+
+export type LoginWithRecoveryCodeData = {
+    body: CodeLogin;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/login/recovery-code';
+};
+
+export type LoginWithRecoveryCodeErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The code is wrong or used, or the login that waits for it has ended
+     */
+    401: Problem;
+    /**
+     * The account is banned
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LoginWithRecoveryCodeError = LoginWithRecoveryCodeErrors[keyof LoginWithRecoveryCodeErrors];
+
+export type LoginWithRecoveryCodeResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Authenticated;
+};
+
+export type LoginWithRecoveryCodeResponse = LoginWithRecoveryCodeResponses[keyof LoginWithRecoveryCodeResponses];
+
+export type LoginWithTotpData = {
+    body: CodeLogin;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/login/totp';
+};
+
+export type LoginWithTotpErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The code is wrong or used, or the login that waits for it has ended
+     */
+    401: Problem;
+    /**
+     * The account is banned
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LoginWithTotpError = LoginWithTotpErrors[keyof LoginWithTotpErrors];
+
+export type LoginWithTotpResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Authenticated;
+};
+
+export type LoginWithTotpResponse = LoginWithTotpResponses[keyof LoginWithTotpResponses];
 
 export type LogoutData = {
     body?: never;
@@ -1086,6 +2447,1167 @@ export type LogoutResponses = {
 };
 
 export type LogoutResponse = LogoutResponses[keyof LogoutResponses];
+
+export type GetMfaStatusData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/mfa';
+};
+
+export type GetMfaStatusErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetMfaStatusError = GetMfaStatusErrors[keyof GetMfaStatusErrors];
+
+export type GetMfaStatusResponses = {
+    /**
+     * Response for status 200
+     */
+    200: MfaStatus;
+};
+
+export type GetMfaStatusResponse = GetMfaStatusResponses[keyof GetMfaStatusResponses];
+
+export type ListOidcOptionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/oidc';
+};
+
+export type ListOidcOptionsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListOidcOptionsError = ListOidcOptionsErrors[keyof ListOidcOptionsErrors];
+
+export type ListOidcOptionsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: OidcLoginOptions;
+};
+
+export type ListOidcOptionsResponse = ListOidcOptionsResponses[keyof ListOidcOptionsResponses];
+
+export type ExchangeOidcCodeData = {
+    body: OidcExchange;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/oidc/exchange';
+};
+
+export type ExchangeOidcCodeErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The code is wrong or over
+     */
+    401: Problem;
+    /**
+     * The account cannot be used
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ExchangeOidcCodeError = ExchangeOidcCodeErrors[keyof ExchangeOidcCodeErrors];
+
+export type ExchangeOidcCodeResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Authenticated | MfaRequired;
+};
+
+export type ExchangeOidcCodeResponse = ExchangeOidcCodeResponses[keyof ExchangeOidcCodeResponses];
+
+export type ListOidcProvidersData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/oidc/providers';
+};
+
+export type ListOidcProvidersErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListOidcProvidersError = ListOidcProvidersErrors[keyof ListOidcProvidersErrors];
+
+export type ListOidcProvidersResponses = {
+    /**
+     * Response for status 200
+     */
+    200: OidcProviderList;
+};
+
+export type ListOidcProvidersResponse = ListOidcProvidersResponses[keyof ListOidcProvidersResponses];
+
+export type RemoveOidcProviderData = {
+    body?: never;
+    path: {
+        /**
+         * Lower-case letters, digits and -
+         */
+        provider: string;
+    };
+    query?: never;
+    url: '/v1/auth/oidc/providers/{provider}';
+};
+
+export type RemoveOidcProviderErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RemoveOidcProviderError = RemoveOidcProviderErrors[keyof RemoveOidcProviderErrors];
+
+export type RemoveOidcProviderResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RemoveOidcProviderResponse = RemoveOidcProviderResponses[keyof RemoveOidcProviderResponses];
+
+export type SetOidcProviderData = {
+    body: OidcProviderSettings;
+    path: {
+        /**
+         * Lower-case letters, digits and -
+         */
+        provider: string;
+    };
+    query?: never;
+    url: '/v1/auth/oidc/providers/{provider}';
+};
+
+export type SetOidcProviderErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * Accounts are linked to the present issuer, or there are too many providers
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type SetOidcProviderError = SetOidcProviderErrors[keyof SetOidcProviderErrors];
+
+export type SetOidcProviderResponses = {
+    /**
+     * Response for status 200
+     */
+    200: OidcProvider;
+};
+
+export type SetOidcProviderResponse = SetOidcProviderResponses[keyof SetOidcProviderResponses];
+
+export type CompleteOidcLoginData = {
+    body?: never;
+    path: {
+        /**
+         * Lower-case letters, digits and -
+         */
+        provider: string;
+    };
+    query?: {
+        state?: string;
+        code?: string;
+        error?: string;
+        iss?: string;
+    };
+    url: '/v1/auth/oidc/{provider}/callback';
+};
+
+export type CompleteOidcLoginErrors = {
+    /**
+     * It was not begun in this browser, or is over
+     */
+    400: Problem;
+    /**
+     * The provider did not prove who this is
+     */
+    401: Problem;
+    /**
+     * The provider said no, the account cannot be used, or the server takes no new members
+     */
+    403: Problem;
+    /**
+     * There is no such provider any more, or no such invite
+     */
+    404: Problem;
+    /**
+     * There is an account with this address, which takes a login to be linked
+     */
+    409: Problem;
+    /**
+     * The invite has expired, or has been used as often as it may be
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The provider is away
+     */
+    503: Problem;
+};
+
+export type CompleteOidcLoginError = CompleteOidcLoginErrors[keyof CompleteOidcLoginErrors];
+
+export type CompleteOidcLoginResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Authenticated | MfaRequired | OidcCode;
+};
+
+export type CompleteOidcLoginResponse = CompleteOidcLoginResponses[keyof CompleteOidcLoginResponses];
+
+export type StartOidcLinkData = {
+    body: OidcLink;
+    path: {
+        /**
+         * Lower-case letters, digits and -
+         */
+        provider: string;
+    };
+    query?: never;
+    url: '/v1/auth/oidc/{provider}/link';
+};
+
+export type StartOidcLinkErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such provider
+     */
+    404: Problem;
+    /**
+     * The account is linked to this provider already
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The provider is away
+     */
+    503: Problem;
+};
+
+export type StartOidcLinkError = StartOidcLinkErrors[keyof StartOidcLinkErrors];
+
+export type StartOidcLinkResponses = {
+    /**
+     * Response for status 200
+     */
+    200: OidcLinkStart;
+};
+
+export type StartOidcLinkResponse = StartOidcLinkResponses[keyof StartOidcLinkResponses];
+
+export type StartOidcLoginData = {
+    body?: never;
+    path: {
+        /**
+         * Lower-case letters, digits and -
+         */
+        provider: string;
+    };
+    query?: {
+        /**
+         * Where the browser goes in the end, with `#code=…` or `#error=…`: a path of this server, or a URL at one of the origins that it is set up with
+         */
+        returnTo?: string;
+        /**
+         * SHA-256 of the client's own verifier, base64url: then the code is no good without the verifier
+         */
+        codeChallenge?: string;
+        inviteCode?: string;
+    };
+    url: '/v1/auth/oidc/{provider}/start';
+};
+
+export type StartOidcLoginErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * There is no such provider
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The provider is away
+     */
+    503: Problem;
+};
+
+export type StartOidcLoginError = StartOidcLoginErrors[keyof StartOidcLoginErrors];
+
+export type ListPasskeysData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/auth/passkeys';
+};
+
+export type ListPasskeysErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListPasskeysError = ListPasskeysErrors[keyof ListPasskeysErrors];
+
+export type ListPasskeysResponses = {
+    /**
+     * Response for status 200
+     */
+    200: PasskeyPage;
+};
+
+export type ListPasskeysResponse = ListPasskeysResponses[keyof ListPasskeysResponses];
+
+export type AddPasskeyData = {
+    body: NewPasskey;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/passkeys';
+};
+
+export type AddPasskeyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It has been added already, or there are as many as an account can have
+     */
+    409: Problem;
+    /**
+     * The ceremony took too long, or was finished already
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type AddPasskeyError = AddPasskeyErrors[keyof AddPasskeyErrors];
+
+export type AddPasskeyResponses = {
+    /**
+     * Response for status 201
+     */
+    201: AddedPasskey;
+};
+
+export type AddPasskeyResponse = AddPasskeyResponses[keyof AddPasskeyResponses];
+
+export type LoginWithPasskeyData = {
+    body: PasskeyLogin;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/passkeys/login';
+};
+
+export type LoginWithPasskeyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The passkey was not accepted
+     */
+    401: Problem;
+    /**
+     * The account is banned
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LoginWithPasskeyError = LoginWithPasskeyErrors[keyof LoginWithPasskeyErrors];
+
+export type LoginWithPasskeyResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Authenticated;
+};
+
+export type LoginWithPasskeyResponse = LoginWithPasskeyResponses[keyof LoginWithPasskeyResponses];
+
+export type StartPasskeyLoginData = {
+    body: PasskeyLoginRequest;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/passkeys/login/options';
+};
+
+export type StartPasskeyLoginErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The login that waits for it has ended, or its account has no passkey
+     */
+    401: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type StartPasskeyLoginError = StartPasskeyLoginErrors[keyof StartPasskeyLoginErrors];
+
+export type StartPasskeyLoginResponses = {
+    /**
+     * Response for status 200
+     */
+    200: PasskeyLoginStart;
+};
+
+export type StartPasskeyLoginResponse = StartPasskeyLoginResponses[keyof StartPasskeyLoginResponses];
+
+export type StartPasskeyRegistrationData = {
+    body: Confirmation;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/passkeys/registration/options';
+};
+
+export type StartPasskeyRegistrationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There are as many as an account can have
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type StartPasskeyRegistrationError = StartPasskeyRegistrationErrors[keyof StartPasskeyRegistrationErrors];
+
+export type StartPasskeyRegistrationResponses = {
+    /**
+     * Response for status 200
+     */
+    200: PasskeyRegistrationStart;
+};
+
+export type StartPasskeyRegistrationResponse = StartPasskeyRegistrationResponses[keyof StartPasskeyRegistrationResponses];
+
+export type RemovePasskeyData = {
+    body: Confirmation;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/auth/passkeys/{id}';
+};
+
+export type RemovePasskeyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is the only way into the account, or the last second factor of a server that asks for one
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RemovePasskeyError = RemovePasskeyErrors[keyof RemovePasskeyErrors];
+
+export type RemovePasskeyResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RemovePasskeyResponse = RemovePasskeyResponses[keyof RemovePasskeyResponses];
+
+export type RenamePasskeyData = {
+    body: PasskeyPatch;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/auth/passkeys/{id}';
+};
+
+export type RenamePasskeyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RenamePasskeyError = RenamePasskeyErrors[keyof RenamePasskeyErrors];
+
+export type RenamePasskeyResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Passkey;
+};
+
+export type RenamePasskeyResponse = RenamePasskeyResponses[keyof RenamePasskeyResponses];
+
+export type ChangePasswordData = {
+    body: PasswordChange;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/password/change';
+};
+
+export type ChangePasswordErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The current password, or the code, is missing or wrong
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ChangePasswordError = ChangePasswordErrors[keyof ChangePasswordErrors];
+
+export type ChangePasswordResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type ChangePasswordResponse = ChangePasswordResponses[keyof ChangePasswordResponses];
+
+export type RequestPasswordResetData = {
+    body: PasswordResetRequest;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/password/request-reset';
+};
+
+export type RequestPasswordResetErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RequestPasswordResetError = RequestPasswordResetErrors[keyof RequestPasswordResetErrors];
+
+export type RequestPasswordResetResponses = {
+    /**
+     * Response for status 202
+     */
+    202: Accepted;
+};
+
+export type RequestPasswordResetResponse = RequestPasswordResetResponses[keyof RequestPasswordResetResponses];
+
+export type ResetPasswordData = {
+    body: PasswordReset;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/password/reset';
+};
+
+export type ResetPasswordErrors = {
+    /**
+     * The code is wrong or no longer good
+     */
+    400: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ResetPasswordError = ResetPasswordErrors[keyof ResetPasswordErrors];
+
+export type ResetPasswordResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type ResetPasswordResponse = ResetPasswordResponses[keyof ResetPasswordResponses];
 
 export type RefreshData = {
     body: RefreshRequest;
@@ -1208,6 +3730,63 @@ export type RegisterResponses = {
 };
 
 export type RegisterResponse = RegisterResponses[keyof RegisterResponses];
+
+export type EndOtherSessionsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/sessions';
+};
+
+export type EndOtherSessionsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type EndOtherSessionsError = EndOtherSessionsErrors[keyof EndOtherSessionsErrors];
+
+export type EndOtherSessionsResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type EndOtherSessionsResponse = EndOtherSessionsResponses[keyof EndOtherSessionsResponses];
 
 export type ListSessionsData = {
     body?: never;
@@ -1336,6 +3915,969 @@ export type EndSessionResponses = {
 };
 
 export type EndSessionResponse = EndSessionResponses[keyof EndSessionResponses];
+
+export type ListApiTokensData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/auth/tokens';
+};
+
+export type ListApiTokensErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListApiTokensError = ListApiTokensErrors[keyof ListApiTokensErrors];
+
+export type ListApiTokensResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ApiTokenPage;
+};
+
+export type ListApiTokensResponse = ListApiTokensResponses[keyof ListApiTokensResponses];
+
+export type CreateApiTokenData = {
+    body: NewApiToken;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/tokens';
+};
+
+export type CreateApiTokenErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A scope is not yours, the bot is not yours to manage, or the password or the code is missing or wrong
+     */
+    403: Problem;
+    /**
+     * There is no such bot
+     */
+    404: Problem;
+    /**
+     * The account has as many API tokens as it can
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many wrong passwords or codes
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CreateApiTokenError = CreateApiTokenErrors[keyof CreateApiTokenErrors];
+
+export type CreateApiTokenResponses = {
+    /**
+     * Response for status 201
+     */
+    201: CreatedApiToken;
+};
+
+export type CreateApiTokenResponse = CreateApiTokenResponses[keyof CreateApiTokenResponses];
+
+export type RevokeApiTokenData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/auth/tokens/{id}';
+};
+
+export type RevokeApiTokenErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The bot stands as high as you, or higher
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RevokeApiTokenError = RevokeApiTokenErrors[keyof RevokeApiTokenErrors];
+
+export type RevokeApiTokenResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RevokeApiTokenResponse = RevokeApiTokenResponses[keyof RevokeApiTokenResponses];
+
+export type ConfirmTotpData = {
+    body: TotpConfirmation;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/totp/confirm';
+};
+
+export type ConfirmTotpErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * None is being set up
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ConfirmTotpError = ConfirmTotpErrors[keyof ConfirmTotpErrors];
+
+export type ConfirmTotpResponses = {
+    /**
+     * Response for status 200
+     */
+    200: TotpConfirmed;
+};
+
+export type ConfirmTotpResponse = ConfirmTotpResponses[keyof ConfirmTotpResponses];
+
+export type DisableTotpData = {
+    body: Confirmation;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/totp/disable';
+};
+
+export type DisableTotpErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * None is set up, or it is the last second factor and the server asks for one
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DisableTotpError = DisableTotpErrors[keyof DisableTotpErrors];
+
+export type DisableTotpResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DisableTotpResponse = DisableTotpResponses[keyof DisableTotpResponses];
+
+export type EnrolTotpData = {
+    body: Confirmation;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/totp/enrol';
+};
+
+export type EnrolTotpErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * One is set up already
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type EnrolTotpError = EnrolTotpErrors[keyof EnrolTotpErrors];
+
+export type EnrolTotpResponses = {
+    /**
+     * Response for status 200
+     */
+    200: TotpEnrolment;
+};
+
+export type EnrolTotpResponse = EnrolTotpResponses[keyof EnrolTotpResponses];
+
+export type RenewRecoveryCodesData = {
+    body: Confirmation;
+    path?: never;
+    query?: never;
+    url: '/v1/auth/totp/recovery-codes';
+};
+
+export type RenewRecoveryCodesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no second factor
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RenewRecoveryCodesError = RenewRecoveryCodesErrors[keyof RenewRecoveryCodesErrors];
+
+export type RenewRecoveryCodesResponses = {
+    /**
+     * Response for status 200
+     */
+    200: RecoveryCodes;
+};
+
+export type RenewRecoveryCodesResponse = RenewRecoveryCodesResponses[keyof RenewRecoveryCodesResponses];
+
+export type ListBansData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/bans';
+};
+
+export type ListBansErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListBansError = ListBansErrors[keyof ListBansErrors];
+
+export type ListBansResponses = {
+    /**
+     * Response for status 200
+     */
+    200: BanPage;
+};
+
+export type ListBansResponse = ListBansResponses[keyof ListBansResponses];
+
+export type CreateBanData = {
+    body: NewBan;
+    headers?: {
+        /**
+         * A repeat with the same key and body, within a day, answers what the first did
+         */
+        'idempotency-key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/bans';
+};
+
+export type CreateBanErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such user
+     */
+    404: Problem;
+    /**
+     * They are banned already
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CreateBanError = CreateBanErrors[keyof CreateBanErrors];
+
+export type CreateBanResponses = {
+    /**
+     * Response for status 201
+     */
+    201: Ban;
+};
+
+export type CreateBanResponse = CreateBanResponses[keyof CreateBanResponses];
+
+export type LiftBanData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/bans/{userId}';
+};
+
+export type LiftBanErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LiftBanError = LiftBanErrors[keyof LiftBanErrors];
+
+export type LiftBanResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type LiftBanResponse = LiftBanResponses[keyof LiftBanResponses];
+
+export type GetBanData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/bans/{userId}';
+};
+
+export type GetBanErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetBanError = GetBanErrors[keyof GetBanErrors];
+
+export type GetBanResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Ban;
+};
+
+export type GetBanResponse = GetBanResponses[keyof GetBanResponses];
+
+export type ListBotsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/bots';
+};
+
+export type ListBotsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListBotsError = ListBotsErrors[keyof ListBotsErrors];
+
+export type ListBotsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: BotPage;
+};
+
+export type ListBotsResponse = ListBotsResponses[keyof ListBotsResponses];
+
+export type CreateBotData = {
+    body: NewBot;
+    headers?: {
+        /**
+         * A repeat with the same key and body, within a day, answers what the first did
+         */
+        'idempotency-key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/bots';
+};
+
+export type CreateBotErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * Another account has this user name, or one that looks like it
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CreateBotError = CreateBotErrors[keyof CreateBotErrors];
+
+export type CreateBotResponses = {
+    /**
+     * Response for status 201
+     */
+    201: Bot;
+};
+
+export type CreateBotResponse = CreateBotResponses[keyof CreateBotResponses];
+
+export type DeleteBotData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/bots/{id}';
+};
+
+export type DeleteBotErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The permission bot.manage is missing, or the bot stands as high as you, or higher
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DeleteBotError = DeleteBotErrors[keyof DeleteBotErrors];
+
+export type DeleteBotResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeleteBotResponse = DeleteBotResponses[keyof DeleteBotResponses];
+
+export type UpdateBotData = {
+    body: BotPatch;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/bots/{id}';
+};
+
+export type UpdateBotErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The permission bot.manage is missing, or the bot stands as high as you, or higher
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * Another account has this user name, or one that looks like it
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UpdateBotError = UpdateBotErrors[keyof UpdateBotErrors];
+
+export type UpdateBotResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Bot;
+};
+
+export type UpdateBotResponse = UpdateBotResponses[keyof UpdateBotResponses];
 
 export type ListChannelsData = {
     body?: never;
@@ -2152,6 +5694,72 @@ export type RemoveOverrideResponses = {
 
 export type RemoveOverrideResponse = RemoveOverrideResponses[keyof RemoveOverrideResponses];
 
+export type GetOverrideData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        targetId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/overrides/{targetId}';
+};
+
+export type GetOverrideErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetOverrideError = GetOverrideErrors[keyof GetOverrideErrors];
+
+export type GetOverrideResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ChannelOverride;
+};
+
+export type GetOverrideResponse = GetOverrideResponses[keyof GetOverrideResponses];
+
 export type SetOverrideData = {
     body: NewChannelOverride;
     path: {
@@ -2399,6 +6007,132 @@ export type CreateInviteResponses = {
 
 export type CreateInviteResponse = CreateInviteResponses[keyof CreateInviteResponses];
 
+export type PreviewInviteData = {
+    body?: never;
+    path: {
+        code: string;
+    };
+    query?: never;
+    url: '/v1/invites/{code}/preview';
+};
+
+export type PreviewInviteErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * There is no such invite
+     */
+    404: Problem;
+    /**
+     * The invite has expired, or been used up
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type PreviewInviteError = PreviewInviteErrors[keyof PreviewInviteErrors];
+
+export type PreviewInviteResponses = {
+    /**
+     * Response for status 200
+     */
+    200: InvitePreview;
+};
+
+export type PreviewInviteResponse = PreviewInviteResponses[keyof PreviewInviteResponses];
+
+export type RedeemInviteData = {
+    body?: never;
+    path: {
+        code: string;
+    };
+    query?: never;
+    url: '/v1/invites/{code}/redeem';
+};
+
+export type RedeemInviteErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such invite
+     */
+    404: Problem;
+    /**
+     * You are a member
+     */
+    409: Problem;
+    /**
+     * The invite has expired, or been used up
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many codes that were wrong
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RedeemInviteError = RedeemInviteErrors[keyof RedeemInviteErrors];
+
+export type RedeemInviteResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Member;
+};
+
+export type RedeemInviteResponse = RedeemInviteResponses[keyof RedeemInviteResponses];
+
 export type RevokeInviteData = {
     body?: never;
     path: {
@@ -2495,7 +6229,7 @@ export type DeleteMediaErrors = {
      */
     404: Problem;
     /**
-     * A message carries the file
+     * A message carries the file, or it is shown as a picture
      */
     409: Problem;
     /**
@@ -2683,6 +6417,11 @@ export type ListMembersData = {
          * The previous page's nextCursor
          */
         cursor?: string;
+        /**
+         * A UUIDv7
+         */
+        roleId?: string;
+        query?: string;
     };
     url: '/v1/members';
 };
@@ -2732,6 +6471,136 @@ export type ListMembersResponses = {
 };
 
 export type ListMembersResponse = ListMembersResponses[keyof ListMembersResponses];
+
+export type LeaveServerData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/members/@me';
+};
+
+export type LeaveServerErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The owner hands the server over first
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LeaveServerError = LeaveServerErrors[keyof LeaveServerErrors];
+
+export type LeaveServerResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type LeaveServerResponse = LeaveServerResponses[keyof LeaveServerResponses];
+
+export type JoinAgainData = {
+    body: JoinRequest;
+    path?: never;
+    query?: never;
+    url: '/v1/members/@me';
+};
+
+export type JoinAgainErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The server takes no members, or only by invitation
+     */
+    403: Problem;
+    /**
+     * There is no such invite
+     */
+    404: Problem;
+    /**
+     * You are a member
+     */
+    409: Problem;
+    /**
+     * The invite has expired, or has been used as often as it may be
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type JoinAgainError = JoinAgainErrors[keyof JoinAgainErrors];
+
+export type JoinAgainResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Member;
+};
+
+export type JoinAgainResponse = JoinAgainResponses[keyof JoinAgainResponses];
 
 export type GetMemberData = {
     body?: never;
@@ -2817,7 +6686,7 @@ export type UpdateMemberErrors = {
      */
     401: Problem;
     /**
-     * A permission is missing
+     * A permission is missing, or somebody or a role is not below you
      */
     403: Problem;
     /**
@@ -2864,6 +6733,418 @@ export type UpdateMemberResponses = {
 };
 
 export type UpdateMemberResponse = UpdateMemberResponses[keyof UpdateMemberResponses];
+
+export type KickMemberData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/kick';
+};
+
+export type KickMemberErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type KickMemberError = KickMemberErrors[keyof KickMemberErrors];
+
+export type KickMemberResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type KickMemberResponse = KickMemberResponses[keyof KickMemberResponses];
+
+export type TransferOwnershipData = {
+    body: Confirmation;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/ownership';
+};
+
+export type TransferOwnershipErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * Only the owner can, with their password or a code
+     */
+    403: Problem;
+    /**
+     * There is no such member
+     */
+    404: Problem;
+    /**
+     * They are the owner already, or cannot be
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type TransferOwnershipError = TransferOwnershipErrors[keyof TransferOwnershipErrors];
+
+export type TransferOwnershipResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type TransferOwnershipResponse = TransferOwnershipResponses[keyof TransferOwnershipResponses];
+
+export type TakeRoleData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        /**
+         * A UUIDv7
+         */
+        roleId: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/roles/{roleId}';
+};
+
+export type TakeRoleErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type TakeRoleError = TakeRoleErrors[keyof TakeRoleErrors];
+
+export type TakeRoleResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type TakeRoleResponse = TakeRoleResponses[keyof TakeRoleResponses];
+
+export type GiveRoleData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+        /**
+         * A UUIDv7
+         */
+        roleId: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/roles/{roleId}';
+};
+
+export type GiveRoleErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GiveRoleError = GiveRoleErrors[keyof GiveRoleErrors];
+
+export type GiveRoleResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Member;
+};
+
+export type GiveRoleResponse = GiveRoleResponses[keyof GiveRoleResponses];
+
+export type LiftTimeoutData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/timeout';
+};
+
+export type LiftTimeoutErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type LiftTimeoutError = LiftTimeoutErrors[keyof LiftTimeoutErrors];
+
+export type LiftTimeoutResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type LiftTimeoutResponse = LiftTimeoutResponses[keyof LiftTimeoutResponses];
+
+export type TimeOutMemberData = {
+    body: NewTimeout;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/members/{id}/timeout';
+};
+
+export type TimeOutMemberErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * An administrator is beyond timeouts
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type TimeOutMemberError = TimeOutMemberErrors[keyof TimeOutMemberErrors];
+
+export type TimeOutMemberResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Member;
+};
+
+export type TimeOutMemberResponse = TimeOutMemberResponses[keyof TimeOutMemberResponses];
 
 export type ListPermissionsData = {
     body?: never;
@@ -3183,6 +7464,68 @@ export type DeleteRoleResponses = {
 
 export type DeleteRoleResponse = DeleteRoleResponses[keyof DeleteRoleResponses];
 
+export type GetRoleData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/roles/{id}';
+};
+
+export type GetRoleErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetRoleError = GetRoleErrors[keyof GetRoleErrors];
+
+export type GetRoleResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Role;
+};
+
+export type GetRoleResponse = GetRoleResponses[keyof GetRoleResponses];
+
 export type UpdateRoleData = {
     body: RolePatch;
     path: {
@@ -3319,7 +7662,11 @@ export type UpdateServerErrors = {
      */
     403: Problem;
     /**
-     * It is in the way of something that exists
+     * There is no such picture of yours
+     */
+    404: Problem;
+    /**
+     * Asking everybody for a second factor takes your own
      */
     409: Problem;
     /**
@@ -3478,6 +7825,67 @@ export type UploadMediaResponses = {
 
 export type UploadMediaResponse = UploadMediaResponses[keyof UploadMediaResponses];
 
+export type DeleteOwnUserData = {
+    body: UserDeletion;
+    path?: never;
+    query?: never;
+    url: '/v1/users/@me';
+};
+
+export type DeleteOwnUserErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * The password or the code is missing or wrong
+     */
+    403: Problem;
+    /**
+     * The server is yours: hand it over first
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many wrong passwords or codes
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DeleteOwnUserError = DeleteOwnUserErrors[keyof DeleteOwnUserErrors];
+
+export type DeleteOwnUserResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeleteOwnUserResponse = DeleteOwnUserResponses[keyof DeleteOwnUserResponses];
+
 export type GetOwnUserData = {
     body?: never;
     path?: never;
@@ -3548,11 +7956,15 @@ export type UpdateOwnUserErrors = {
      */
     401: Problem;
     /**
-     * A permission is missing
+     * The password or the code is missing or wrong
      */
     403: Problem;
     /**
-     * It is in the way of something that exists
+     * There is no such file of yours
+     */
+    404: Problem;
+    /**
+     * Another account has this email address
      */
     409: Problem;
     /**
@@ -3568,7 +7980,7 @@ export type UpdateOwnUserErrors = {
      */
     422: Problem;
     /**
-     * Too many requests; `Retry-After` says when to come back
+     * Too many wrong passwords or codes
      */
     429: Problem;
     /**
@@ -3591,6 +8003,59 @@ export type UpdateOwnUserResponses = {
 };
 
 export type UpdateOwnUserResponse = UpdateOwnUserResponses[keyof UpdateOwnUserResponses];
+
+export type ExportOwnUserData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/users/@me/export';
+};
+
+export type ExportOwnUserErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ExportOwnUserError = ExportOwnUserErrors[keyof ExportOwnUserErrors];
+
+export type ExportOwnUserResponses = {
+    /**
+     * Response for status 200
+     */
+    200: UserExport;
+};
+
+export type ExportOwnUserResponse = ExportOwnUserResponses[keyof ExportOwnUserResponses];
 
 export type GetUserData = {
     body?: never;
