@@ -203,7 +203,8 @@ test('a login under way with a password that is replaced meanwhile fails', async
   const { user } = await auth.member('ann')
   const db = auth.database.auth
   const waiting = async () => {
-    const rows = (await db.execute(sql`select from pg_locks where not granted`)) as unknown as object[]
+    const rows = (await db.execute(sql`
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)) as unknown as object[]
     return rows.length > 0
   }
   const login = await db.transaction(async (tx) => {
