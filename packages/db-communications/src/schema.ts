@@ -3,7 +3,7 @@ import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
 import { sql } from 'drizzle-orm'
-import { bigint, index, integer, pgTable, primaryKey, text, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import { bigint, index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
 
 export const { streams, streamEvents } = streamTables()
 
@@ -16,10 +16,16 @@ export const messages = pgTable(
     // The channel stream's number of the message's creation: history is ordered by it.
     seq: bigint({ mode: 'number' }).notNull(),
     nonce: text(),
+    type: text().notNull().default('default'),
     content: text().notNull(),
     replyTo: uuid('reply_to'),
+    // Whom it mentions, as the API tells it; null for nobody.
+    mentions: jsonb(),
     createdAt: time('created_at').notNull(),
     editedAt: time('edited_at'),
+    // How often it was edited.
+    revision: integer().notNull().default(0),
+    pinnedAt: time('pinned_at'),
     // A deleted message keeps its row without its words, so that its nonce stays taken.
     deletedAt: time('deleted_at'),
   },
@@ -27,7 +33,85 @@ export const messages = pgTable(
     uniqueIndex('messages_position').on(t.channelId, t.seq),
     uniqueIndex('messages_nonce').on(t.authorId, t.channelId, t.nonce).where(sql`${t.nonce} is not null`),
     index('messages_author').on(t.authorId, t.channelId).where(sql`${t.deletedAt} is null`),
+    index('messages_pins').on(t.channelId, t.pinnedAt, t.id).where(sql`${t.pinnedAt} is not null`),
+    index('messages_replies').on(t.replyTo).where(sql`${t.replyTo} is not null`),
   ],
+)
+
+/** What an edited message said before: `revision` 0 is what was sent. */
+export const messageRevisions = pgTable(
+  'message_revisions',
+  {
+    messageId: uuid('message_id')
+      .notNull()
+      .references(() => messages.id, { onDelete: 'cascade' }),
+    revision: integer().notNull(),
+    content: text().notNull(),
+    // Since when it said so.
+    writtenAt: time('written_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.messageId, t.revision] })],
+)
+
+export const messageReactions = pgTable(
+  'message_reactions',
+  {
+    messageId: uuid('message_id')
+      .notNull()
+      .references(() => messages.id, { onDelete: 'cascade' }),
+    emoji: text().notNull(),
+    userId: uuid('user_id').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.messageId, t.emoji, t.userId] }),
+    index('message_reactions_user').on(t.userId, t.messageId),
+  ],
+)
+
+/** How many people reacted with an emoji: kept, since a page of messages is not to count ten thousand rows of each. */
+export const messageReactionCounts = pgTable(
+  'message_reaction_counts',
+  {
+    messageId: uuid('message_id')
+      .notNull()
+      .references(() => messages.id, { onDelete: 'cascade' }),
+    emoji: text().notNull(),
+    count: integer().notNull(),
+    // The channel stream's number of the first of them: emoji are shown in this order.
+    firstSeq: bigint('first_seq', { mode: 'number' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.messageId, t.emoji] })],
+)
+
+/**
+ * Whom messages called when they were sent, for counting what somebody hasn't read: `targetId` is a user, a role, or
+ * the channel itself for everyone.
+ */
+export const messageMentions = pgTable(
+  'message_mentions',
+  {
+    targetId: uuid('target_id').notNull(),
+    channelId: uuid('channel_id').notNull(),
+    // The message's.
+    seq: bigint({ mode: 'number' }).notNull(),
+    authorId: uuid('author_id').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.targetId, t.channelId, t.seq] }),
+    index('message_mentions_message').on(t.channelId, t.seq),
+  ],
+)
+
+/** Up to where somebody has read a channel: a number of its stream. It only rises. */
+export const readStates = pgTable(
+  'read_states',
+  {
+    userId: uuid('user_id').notNull(),
+    channelId: uuid('channel_id').notNull(),
+    lastReadSeq: bigint('last_read_seq', { mode: 'number' }).notNull(),
+    readAt: time('read_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.channelId] }), index('read_states_channel').on(t.channelId)],
 )
 
 export const media = pgTable(
