@@ -43,6 +43,8 @@ export const provisionCommunications = (
           'slow_mode_sends',
           'deleted_authors',
           'message_deletions',
+          'conversations',
+          'conversation_participants',
           'messaging_outbox',
           'messaging_idempotency_keys',
         ],

@@ -3,7 +3,18 @@ import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
 import { sql } from 'drizzle-orm'
-import { bigint, index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import {
+  bigint,
+  boolean,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
 
 export const { streams, streamEvents } = streamTables()
 
@@ -176,6 +187,39 @@ export const messageDeletions = pgTable('message_deletions', {
   beganAt: time('began_at').notNull().defaultNow(),
   finishedAt: time('finished_at'),
 })
+
+/** Direct messages and groups: who may be in their streams stands here, not in the permission snapshot. */
+export const conversations = pgTable('conversations', {
+  // The id of its stream and of its messages' channel.
+  id: uuid().primaryKey(),
+  kind: text({ enum: ['oneToOne', 'group'] }).notNull(),
+  // What there may be only one of: the two people's ids in order, or a group's maker and nonce.
+  key: text().unique(),
+  name: text(),
+  // A group's; nobody owns what two people share.
+  ownerId: uuid('owner_id'),
+  // The stream's number of the last change of name or participants; 0 before there was one.
+  version: bigint({ mode: 'number' }).notNull().default(0),
+  createdAt: time('created_at').notNull(),
+  // When it was made, or the last message came.
+  activeAt: time('active_at').notNull(),
+})
+
+export const conversationParticipants = pgTable(
+  'conversation_participants',
+  {
+    conversationId: uuid('conversation_id')
+      .notNull()
+      .references(() => conversations.id, { onDelete: 'cascade' }),
+    userId: uuid('user_id').notNull(),
+    joinedAt: time('joined_at').notNull(),
+    // Out of this person's list until the next message.
+    hidden: boolean().notNull().default(false),
+    // How far the stream has reached a device of theirs; how far they have read stands with the read states.
+    deliveredSeq: bigint('delivered_seq', { mode: 'number' }).notNull().default(0),
+  },
+  (t) => [primaryKey({ columns: [t.conversationId, t.userId] }), index('conversation_participants_user').on(t.userId)],
+)
 
 export const messagingOutbox = outboxTable('messaging_outbox')
 export const messagingIdempotencyKeys = idempotencyTable('messaging_idempotency_keys')

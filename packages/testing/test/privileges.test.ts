@@ -59,6 +59,8 @@ const COMMUNICATIONS: Privilege[] = [
   { table: 'slow_mode_sends', writer: 'messaging' },
   { table: 'deleted_authors', writer: 'messaging' },
   { table: 'message_deletions', writer: 'messaging' },
+  { table: 'conversations', writer: 'messaging' },
+  { table: 'conversation_participants', writer: 'messaging' },
   { table: 'messaging_outbox', writer: 'messaging', secret: true },
   { table: 'messaging_idempotency_keys', writer: 'messaging', secret: true },
 ]
