@@ -45,6 +45,8 @@ export const provisionCommunications = (
           'message_deletions',
           'conversations',
           'conversation_participants',
+          'search_documents',
+          'search_progress',
           'messaging_outbox',
           'messaging_idempotency_keys',
         ],

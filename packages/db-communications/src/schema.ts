@@ -6,6 +6,7 @@ import { sql } from 'drizzle-orm'
 import {
   bigint,
   boolean,
+  customType,
   index,
   integer,
   jsonb,
@@ -220,6 +221,31 @@ export const conversationParticipants = pgTable(
   },
   (t) => [primaryKey({ columns: [t.conversationId, t.userId] }), index('conversation_participants_user').on(t.userId)],
 )
+
+const tsvector = customType<{ data: string }>({ dataType: () => 'tsvector' })
+
+/** The words of a message, and what else it is searched by, as `@conntext/search-text` makes them. */
+export const searchDocuments = pgTable(
+  'search_documents',
+  {
+    messageId: uuid('message_id')
+      .primaryKey()
+      .references(() => messages.id, { onDelete: 'cascade' }),
+    channelId: uuid('channel_id').notNull(),
+    createdAt: time('created_at').notNull(),
+    words: tsvector().notNull(),
+  },
+  (t) => [
+    index('search_documents_words').using('gin', t.words),
+    index('search_documents_age').on(t.createdAt, t.messageId),
+  ],
+)
+
+/** Up to where each channel's messages are among the search documents: a number of its stream. */
+export const searchProgress = pgTable('search_progress', {
+  channelId: uuid('channel_id').primaryKey(),
+  indexedSeq: bigint('indexed_seq', { mode: 'number' }).notNull(),
+})
 
 export const messagingOutbox = outboxTable('messaging_outbox')
 export const messagingIdempotencyKeys = idempotencyTable('messaging_idempotency_keys')
