@@ -1,26 +1,20 @@
-import './cbor-on-bun.ts'
 import type {
   AddedPasskey,
   Authenticated,
   MfaRequired,
-  PasskeyCreationOptions,
   PasskeyLoginStart,
   PasskeyRegistrationStart,
-  PasskeyRequestOptions,
   Problem,
   TotpConfirmed,
   TotpEnrolment,
 } from '@conntext/contracts'
 import { newServerSettings, serverSettings } from '@conntext/db-server-details'
 import type { Clock } from '@conntext/kernel'
-import {
-  AuthenticatorEmulator,
-  type AuthenticatorParameters,
-  PasskeysCredentialsMemoryRepository,
-  WebAuthnEmulator,
-} from 'nid-webauthn-emulator'
+import { type Authenticator, authenticator, ORIGIN } from '@conntext/testing/authenticator'
 import { Secret, TOTP } from 'otpauth'
 import { PASSWORD, type startAuth } from './stack.ts'
+
+export { type Authenticator, authenticator, ORIGIN }
 
 export type Auth = Awaited<ReturnType<typeof startAuth>>
 
@@ -71,29 +65,9 @@ export const secondStep = (
     ...(address === undefined ? {} : { address }),
   })
 
-/** The page that the tests' passkeys are used on. */
-export const ORIGIN = 'http://localhost:8080'
-
 const present = () => ({ options: { up: true, uv: false } })
 /** For an authenticator that asks for a touch and no more: whose it is, it doesn't know. */
 export const touchOnly = { userMakeCredentialInteraction: present, userGetAssertionInteraction: present }
-
-/** An authenticator of another make, and a browser around it. */
-export function authenticator(parameters: Partial<AuthenticatorParameters> = {}, origin = ORIGIN) {
-  const memory = parameters.credentialsRepository ?? new PasskeysCredentialsMemoryRepository()
-  const browser = new WebAuthnEmulator(new AuthenticatorEmulator({ ...parameters, credentialsRepository: memory }))
-  return {
-    create: (options: PasskeyCreationOptions) => browser.createJSON(origin, options),
-    get: (options: PasskeyRequestOptions) => browser.getJSON(origin, options),
-    /** Another one with the same secrets, as they are now. */
-    copy(changed: Partial<AuthenticatorParameters> = {}, at = origin) {
-      const copied = new PasskeysCredentialsMemoryRepository()
-      for (const credential of memory.loadCredentials()) copied.saveCredential(credential)
-      return authenticator({ ...parameters, ...changed, credentialsRepository: copied }, at)
-    },
-  }
-}
-export type Authenticator = ReturnType<typeof authenticator>
 
 export const startRegistration = (
   auth: Auth,
