@@ -38,6 +38,14 @@ export class RangeNotSatisfiable extends ObjectStoreError {
   }
 }
 
+/** The bytes belong elsewhere in the upload: it stands at `offset`. */
+export class WrongOffset extends ObjectStoreError {
+  readonly code = 'wrong_offset'
+  constructor(readonly offset: number) {
+    super(`The upload stands at ${offset} bytes`)
+  }
+}
+
 /** The disk or the quota is full. Nothing was stored, and what was stored before is untouched. */
 export class ObjectStoreFull extends ObjectStoreError {
   readonly code = 'object_store_full'

@@ -54,6 +54,43 @@ export interface ObjectPage {
   cursor?: string
 }
 
+export interface AppendOptions {
+  /** Where the bytes belong: `WrongOffset` unless it is where the upload stands. */
+  at: number
+  /** Takes no more bytes than this: what fits is kept, and `ObjectTooLarge` is thrown. Default: no limit. */
+  maxBytes?: number
+  /** Gives up; what arrived before is kept. */
+  signal?: AbortSignal
+}
+
+/** What an upload that was begun is found again by. */
+export interface UploadAddress {
+  key: string
+  /** Opaque: what `beginUpload` answered. */
+  handle: string
+}
+
+/**
+ * An object that arrives in parts, over many requests, processes and days, until it is whole. Nobody sees it under its
+ * key before. One call at a time for one upload: to see to that is the caller's.
+ */
+export interface PendingUpload {
+  /**
+   * How many bytes are there for good: all of them survive a power cut. Of an upload that is complete, the object's
+   * size. `ObjectNotFound` where there is neither.
+   */
+  offset(): Promise<number>
+  /**
+   * Adds a body's bytes at the end, in bounded memory; resolves, once they are there for good, with where it then stands.
+   * A source that fails, an abort and `ObjectTooLarge` leave what arrived before them.
+   */
+  append(body: ReadableStream<Uint8Array> | Uint8Array, options: AppendOptions): Promise<number>
+  /** Makes it the object under its key, replacing what was there. May be repeated, also after half of it. */
+  complete(): Promise<StoredObject>
+  /** Gives it up, and frees its space; nothing happens where it is complete, or gone. */
+  abort(): Promise<void>
+}
+
 /**
  * Where media bytes live. A stored object is complete and durable, or it isn't there: nobody ever sees half of one.
  * Keys: `[a-z0-9/_.-]`, up to 512 bytes, segments of up to 200; see `assertKey`. Every method may raise `InvalidKey`.
@@ -76,7 +113,13 @@ export interface ObjectStore {
   /** Removes the object; no error when there is none. Readers that have it open may finish. */
   delete(key: string): Promise<void>
   list(options?: ListOptions): Promise<ObjectPage>
-  /** Removes what interrupted uploads left behind and nobody touched for this long. Returns how many. */
+  /** Begins an object that arrives in parts. It survives restarts; answers the handle by which it is opened again. */
+  beginUpload(key: string): Promise<string>
+  /** One that was begun. Fails, where there is none, only when it is used. */
+  openUpload(address: UploadAddress): PendingUpload
+  /** All that were begun, and neither completed nor aborted; `lastModified` is the time of their last bytes, or before. */
+  listUploads(): AsyncIterable<UploadAddress & { lastModified: Date }>
+  /** Removes what interrupted `put`s left behind and nobody touched for this long. Returns how many. */
   sweepTemporary(olderThanMs: number): Promise<number>
   /** Writes, reads back and deletes a probe. Resolves when the store works; otherwise throws. For readiness. */
   check(): Promise<void>

@@ -15,6 +15,7 @@ async function makeStore(): Promise<StoreUnderTest & { root: string }> {
   return {
     root,
     store: await openFilesystemStore(root),
+    reopen: () => openFilesystemStore(root),
     countTemporary: async () => readdirSync(join(root, 'tmp')).length,
     [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }),
   }

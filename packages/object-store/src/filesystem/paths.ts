@@ -1,6 +1,9 @@
-import { chmod, mkdir, open, readdir, stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import type { BigIntStats } from 'node:fs'
+import { chmod, mkdir, open, readdir, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ObjectStoreFull } from '../errors.ts'
+import type { ObjectInfo } from '../object-store.ts'
 
 /** Marks a directory that stands for a key's inner segment. No key has this character, so that `a` and `a/b` coexist. */
 export const directoryMark = '+'
@@ -65,4 +68,22 @@ export function errorCode(error: unknown): string | undefined {
 export function storageError(error: unknown): unknown {
   const code = errorCode(error)
   return code === 'ENOSPC' || code === 'EDQUOT' ? new ObjectStoreFull({ cause: error }) : error
+}
+
+/** The etag is made of what changes with every rename into place; content isn't read again for it. */
+export function toInfo(key: string, stats: BigIntStats): ObjectInfo {
+  const identity = `${stats.ino}:${stats.mtimeNs}:${stats.size}`
+  const etag = createHash('sha256').update(identity).digest('hex').slice(0, 32)
+  return { key, size: Number(stats.size), etag, lastModified: new Date(Number(stats.mtimeMs)) }
+}
+
+/** Removes the directories above a path that have become empty, up to the first that isn't (rmdir refuses it). */
+export async function pruneDirectories(path: string, root: string): Promise<void> {
+  for (let directory = dirname(path); directory !== root; directory = dirname(directory)) {
+    try {
+      await rmdir(directory)
+    } catch {
+      return
+    }
+  }
 }

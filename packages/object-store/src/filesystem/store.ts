@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto'
 import { type BigIntStats, fstat } from 'node:fs'
-import { readFile, rmdir, stat, unlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { readFile, stat, unlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { ObjectNotFound, ObjectStoreUnavailable } from '../errors.ts'
 import { assertKey, assertPrefix } from '../keys.ts'
 import type { ListOptions, ObjectInfo, ObjectPage, ObjectStore, PutOptions } from '../object-store.ts'
-import { errorCode, makePrivateDirectory, objectPath, readEntries } from './paths.ts'
+import { errorCode, makePrivateDirectory, objectPath, pruneDirectories, readEntries, toInfo } from './paths.ts'
 import { openForReading, resolveRange, streamFile } from './read.ts'
+import { beginUpload, listUploads, UploadFile } from './uploads.ts'
 import { walkKeys } from './walk.ts'
 import { moveIntoPlace, writeTemporary } from './write.ts'
 
@@ -16,14 +16,16 @@ const statDescriptor = promisify(fstat) as (descriptor: number, options: { bigin
 
 /**
  * An object store in a directory of its own, which is made if missing (files 0600, directories 0700). Uploads are
- * written to `<root>/tmp` and renamed into `<root>/objects`, so both must be on one file system.
+ * written to `<root>/tmp`, or `<root>/uploads` where they arrive in parts, and renamed into `<root>/objects`: all must be
+ * on one file system.
  * Throws `ObjectStoreUnavailable` when the directory can't be made or written.
  */
 export async function openFilesystemStore(root: string): Promise<ObjectStore> {
   const objects = join(resolve(root), 'objects')
   const temporary = join(resolve(root), 'tmp')
+  const uploads = join(resolve(root), 'uploads')
   try {
-    for (const path of [resolve(root), objects, temporary]) await makePrivateDirectory(path)
+    for (const path of [resolve(root), objects, temporary, uploads]) await makePrivateDirectory(path)
   } catch (error) {
     throw new ObjectStoreUnavailable(`The object store's directory ${root} can't be used (${errorCode(error)})`, {
       cause: error,
@@ -50,6 +52,9 @@ export async function openFilesystemStore(root: string): Promise<ObjectStore> {
     head: async (key) => toInfo(key, await statObject(objects, key)),
     delete: (key) => remove(objects, key),
     list: (options = {}) => list(objects, options),
+    beginUpload: (key) => beginUpload({ uploads, objects }, key),
+    openUpload: (address) => new UploadFile({ uploads, objects }, address),
+    listUploads: () => listUploads({ uploads, objects }),
     sweepTemporary: (olderThanMs) => sweep(temporary, olderThanMs),
     check: () => check(temporary),
   }
@@ -66,7 +71,10 @@ async function put(
   const { path, size, sha256 } = await writeTemporary(temporary, body, options)
   // Taken before the rename, which keeps all it is made of: afterwards the path may already be somebody else's object.
   const { etag } = toInfo(key, await stat(path, { bigint: true }))
-  await moveIntoPlace(path, objectPath(objects, key), objects)
+  await moveIntoPlace(path, objectPath(objects, key), objects).catch(async (error: unknown) => {
+    await unlink(path).catch(() => {})
+    throw error
+  })
   return { size, sha256, etag }
 }
 
@@ -88,27 +96,13 @@ function notFound(error: unknown, key: string): unknown {
   return errorCode(error) === 'ENOENT' ? new ObjectNotFound(key) : error
 }
 
-/** The etag is made of what changes with every rename into place; content isn't read again for it. */
-function toInfo(key: string, stats: BigIntStats): ObjectInfo {
-  const identity = `${stats.ino}:${stats.mtimeNs}:${stats.size}`
-  const etag = createHash('sha256').update(identity).digest('hex').slice(0, 32)
-  return { key, size: Number(stats.size), etag, lastModified: new Date(Number(stats.mtimeMs)) }
-}
-
 async function remove(objects: string, key: string): Promise<void> {
   assertKey(key)
   const path = objectPath(objects, key)
   await unlink(path).catch((error) => {
     if (errorCode(error) !== 'ENOENT') throw error
   })
-  // Prune what became empty, up to the first directory that isn't (rmdir refuses it).
-  for (let directory = dirname(path); directory !== objects; directory = dirname(directory)) {
-    try {
-      await rmdir(directory)
-    } catch {
-      return
-    }
-  }
+  await pruneDirectories(path, objects)
 }
 
 async function list(objects: string, { prefix = '', cursor = '', limit = maxPage }: ListOptions): Promise<ObjectPage> {

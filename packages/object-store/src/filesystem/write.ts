@@ -46,15 +46,16 @@ export async function writeTemporary(
 }
 
 /** A write may store less than it was given, for one just before the disk is full. */
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+export async function writeAll(file: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
   for (let offset = 0; offset < chunk.byteLength; ) {
-    const { bytesWritten } = await file.write(chunk, offset, chunk.byteLength - offset)
+    const at = position === undefined ? null : position + offset
+    const { bytesWritten } = await file.write(chunk, offset, chunk.byteLength - offset, at)
     offset += bytesWritten
   }
 }
 
 /** The body's chunks; ends with the signal's reason when it aborts, even while the source is silent. */
-async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: AbortSignal | undefined) {
+export async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: AbortSignal | undefined) {
   if (body instanceof Uint8Array) {
     yield body
     return
@@ -77,24 +78,23 @@ async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: 
   }
 }
 
-/** Moves a finished file to its place, durably. Creates the directories, also when a `delete` prunes them meanwhile. */
+/** Moves a finished file to its place, durably. On a failure it stays where it was. */
 export async function moveIntoPlace(from: string, to: string, root: string): Promise<void> {
-  try {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await makeDirectories(dirname(to), root)
-        await rename(from, to)
-        break
-      } catch (error) {
-        if (errorCode(error) !== 'ENOENT' || attempt === 100) throw error
-      }
-    }
-  } catch (error) {
-    await unlink(from).catch(() => {})
-    throw storageError(error)
-  }
+  await withDirectories(to, root, () => rename(from, to))
   await syncDirectory(dirname(to)).catch((error) => {
     // Deleted again already, together with its directory.
     if (errorCode(error) !== 'ENOENT') throw error
   })
+}
+
+/** Makes the directories of a path and then what goes into them, also when a `delete` prunes them in between. */
+export async function withDirectories<T>(path: string, root: string, make: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await makeDirectories(dirname(path), root)
+      return await make()
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT' || attempt === 100) throw storageError(error)
+    }
+  }
 }

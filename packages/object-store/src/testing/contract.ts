@@ -3,12 +3,15 @@ import { createHash } from 'node:crypto'
 import { InvalidKey, ObjectNotFound, ObjectTooLarge, RangeNotSatisfiable } from '../errors.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { streamOf } from './bodies.ts'
+import { uploadContract } from './uploads.ts'
 
 export interface StoreUnderTest extends AsyncDisposable {
   /** Empty. */
   store: ObjectStore
-  /** How many unfinished uploads there are. */
+  /** How many `put`s have left something unfinished. */
   countTemporary(): Promise<number>
+  /** Another store over the same place, as a restart makes it. */
+  reopen(): Promise<ObjectStore>
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -35,6 +38,7 @@ export function objectStoreContract(name: string, makeStore: () => Promise<Store
     reading(() => store)
     keys(() => store)
     listing(makeStore)
+    uploadContract(() => place)
 
     test('passes its own check and leaves nothing', async () => {
       const before = await store.list()
@@ -197,6 +201,8 @@ function keys(store: () => ObjectStore): void {
       () => store().get(key),
       () => store().head(key),
       () => store().delete(key),
+      () => store().beginUpload(key),
+      async () => store().openUpload({ key, handle: crypto.randomUUID() }),
     ]) {
       await expect(call()).rejects.toThrow(InvalidKey)
     }
