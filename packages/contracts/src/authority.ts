@@ -3,13 +3,14 @@ import { Enumeration, Fields, Id, Nullable, Timestamp } from './api/common.ts'
 import { PermissionName, Role } from './api/identity.ts'
 import type { PermissionDecision } from './api/permissions.ts'
 import { Channel, ServerInfo } from './api/server.ts'
-import { bitOf, namesOf, VIEW } from './authority/bits.ts'
+import { bitOf, namesOf, PARTICIPATING, READING, scopeMask, VIEW } from './authority/bits.ts'
 import {
   evaluate,
   type Holding,
   hold,
   type Indexed,
   indexSnapshot,
+  isTimedOut,
   lacksMfa,
   type Question,
   type Target,
@@ -76,6 +77,16 @@ export class Authority {
   /** Whether the member may do it; without a channel, by their roles alone. */
   allows(grant: Grant, permission: Permission, channelId?: string, now = Date.now()): boolean {
     return (evaluate(this.#indexed, this.#question(grant, channelId, now)) & bitOf(permission)) !== 0n
+  }
+
+  /**
+   * Whether a participant of a conversation may do it there. Roles and overrides say nothing of it; standing, second
+   * factor, timeout and scopes do.
+   */
+  allowsParticipant(grant: Grant, permission: Permission, now = Date.now()): boolean {
+    if (grant.standing !== 'active' || this.lacksMfa(grant)) return false
+    const bits = (isTimedOut(grant, now) ? PARTICIPATING & READING : PARTICIPATING) & scopeMask(grant.scopes)
+    return (bits & bitOf(permission)) !== 0n
   }
 
   /** All that the member may do, in the catalogue's order. */

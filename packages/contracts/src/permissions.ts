@@ -42,5 +42,19 @@ export const isPermission = (name: string): name is Permission => Object.hasOwn(
 
 export const everyoneDefaults: Permission[] = permissionNames.filter((name) => permissions[name].everyone)
 
+/** What everybody may do in a conversation that they take part in, whatever their roles say; nobody else anything. */
+export const participantPermissions: readonly Permission[] = [
+  'channel.view',
+  'message.history',
+  'message.send',
+  'message.pin',
+  'reaction.add',
+  'media.attach',
+  'voice.connect',
+  'voice.speak',
+  'voice.video',
+  'voice.share',
+]
+
 /** What a channel's overrides can allow or deny. */
 export const channelPermissions: Permission[] = permissionNames.filter((name) => permissions[name].scope === 'channel')

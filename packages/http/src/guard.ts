@@ -44,6 +44,9 @@ export type Principal = { userId: string; scopes?: readonly Permission[] | null 
 export const inScope = ({ scopes }: Pick<Principal, 'scopes'>, permission: Permission): boolean =>
   !scopes || scopes.includes(permission) || scopes.includes('administrator')
 
+/** Whether somebody takes part in a conversation; false as well for what is none. */
+export type IsParticipant = (conversationId: string, userId: string) => Promise<boolean>
+
 export type EndedSession = Pick<SessionRevocation, 'sessionId'>
 
 export type GuardOptions = {
@@ -51,6 +54,17 @@ export type GuardOptions = {
   bus: Bus
   log: Logger
   clock?: Clock
+}
+
+/** What a guard remembers. */
+type Memory = {
+  tokens: TokenVerifier
+  authority: Expiring<Authority>
+  grants: Expiring<Grant | null>
+  apiTokens: ApiTokens
+  revoked: Map<string, number>
+  onChange: Set<(change: AuthorityChange) => void>
+  onRevoked: Set<(revocation: EndedSession) => void>
 }
 
 type Bearer = Omit<Identity, 'kind'>
@@ -63,31 +77,24 @@ const HAS_ACCOUNT = new Set<Grant['standing']>(['active', 'left'])
  */
 export class Guard {
   readonly #options: Required<GuardOptions>
-  readonly #tokens: TokenVerifier
-  readonly #authority: Expiring<Authority>
-  readonly #grants: Expiring<Grant | null>
-  readonly #apiTokens: ApiTokens
-  readonly #revoked = new Map<string, number>()
+  readonly #memory: Memory
   readonly #unsubscribe: Unsubscribe[] = []
-  readonly #onChange = new Set<(change: AuthorityChange) => void>()
-  readonly #onRevoked = new Set<(revocation: EndedSession) => void>()
+  #isParticipant: IsParticipant | undefined
   #learningAgain: Timer | undefined
 
-  constructor(options: GuardOptions) {
+  constructor(options: GuardOptions, memory?: Memory) {
     this.#options = { clock: systemClock, ...options }
-    const { auth, clock } = this.#options
-    this.#tokens = new TokenVerifier(() => auth.keys({}), clock)
-    this.#authority = new Expiring(async () => new Authority(await auth.authority({})), {
-      maxAgeMs: AUTHORITY_MAX_AGE_MS,
-      maxEntries: 1,
-      clock,
-    })
-    this.#grants = new Expiring((userId) => auth.grant({ userId }), {
-      maxAgeMs: GRANT_MAX_AGE_MS,
-      maxEntries: GRANTS_KEPT,
-      clock,
-    })
-    this.#apiTokens = new ApiTokens({ identifyToken: (query) => auth.identifyToken(query), clock })
+    this.#memory = memory ?? remember(this.#options)
+  }
+
+  /**
+   * This guard, for a service that knows who takes part in which conversation: it is asked about every channel that the
+   * snapshot doesn't have. It remembers and forgets with this one, which is the one to start and to stop.
+   */
+  withConversations(isParticipant: IsParticipant): Guard {
+    const guard = new Guard(this.#options, this.#memory)
+    guard.#isParticipant = isParticipant
+    return guard
   }
 
   /** Listens on the bus and learns which sessions have ended lately. Where it fails it can be tried again. */
@@ -110,7 +117,7 @@ export class Guard {
         this.#revoke((JSON.parse(payload) as SessionRevocation).sessionId)
       }),
       bus.onGap(() => {
-        this.#grants.clear()
+        this.#memory.grants.clear()
         this.#changed({})
         void this.#learnMissedRevocations()
       }),
@@ -128,20 +135,20 @@ export class Guard {
    */
   async identify(token: string): Promise<Identity | undefined> {
     const bearer = isApiToken(token) ? await this.#bearerOfApiToken(token) : await this.#bearerOfAccessToken(token)
-    if (!bearer || this.#revoked.has(bearer.sessionId)) return undefined
+    if (!bearer || this.#memory.revoked.has(bearer.sessionId)) return undefined
     const grant = await this.grant(bearer.userId)
     // Asked again: the session may have ended while the grant was on its way.
-    if (!grant || !HAS_ACCOUNT.has(grant.standing) || this.#revoked.has(bearer.sessionId)) return undefined
+    if (!grant || !HAS_ACCOUNT.has(grant.standing) || this.#memory.revoked.has(bearer.sessionId)) return undefined
     return { ...bearer, kind: grant.kind }
   }
 
   async #bearerOfAccessToken(token: string): Promise<Bearer | undefined> {
-    const claims = await this.#tokens.verify(token)
+    const claims = await this.#memory.tokens.verify(token)
     return claims && { userId: claims.sub, sessionId: claims.sid, scopes: null, expiresAt: claims.exp * 1000 }
   }
 
   async #bearerOfApiToken(token: string): Promise<Bearer | undefined> {
-    const found = await this.#apiTokens.find(token)
+    const found = await this.#memory.apiTokens.find(token)
     if (!found) return undefined
     const { tokenId, userId, scopes } = found
     const expiresAt = found.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(found.expiresAt)
@@ -150,11 +157,11 @@ export class Guard {
   }
 
   async authority(): Promise<Authority> {
-    return this.#authority.get('')
+    return this.#memory.authority.get('')
   }
 
   async grant(userId: string): Promise<Grant | null> {
-    return this.#grants.get(userId)
+    return this.#memory.grants.get(userId)
   }
 
   /** What somebody brings, within the scopes of what they came with. */
@@ -166,25 +173,30 @@ export class Guard {
   /** Whether they may do it now, on the server or in a channel. */
   async allows(principal: Principal, permission: Permission, channelId?: string): Promise<boolean> {
     const [authority, grant] = await Promise.all([this.authority(), this.grantOf(principal)])
-    return grant !== null && authority.allows(grant, permission, channelId, this.#options.clock.now().getTime())
+    if (grant === null) return false
+    const now = this.#options.clock.now().getTime()
+    if (channelId === undefined || !this.#isParticipant || authority.hasChannel(channelId)) {
+      return authority.allows(grant, permission, channelId, now)
+    }
+    return authority.allowsParticipant(grant, permission, now) && this.#isParticipant(channelId, principal.userId)
   }
 
   /** Calls back after what people may do has changed; the caches are already empty. */
   onChange(listener: (change: AuthorityChange) => void): () => void {
-    this.#onChange.add(listener)
-    return () => this.#onChange.delete(listener)
+    this.#memory.onChange.add(listener)
+    return () => this.#memory.onChange.delete(listener)
   }
 
   /** Calls back, once, for each session that has ended, also for those that the bus kept silent about. */
   onRevoked(listener: (ended: EndedSession) => void): () => void {
-    this.#onRevoked.add(listener)
-    return () => this.#onRevoked.delete(listener)
+    this.#memory.onRevoked.add(listener)
+    return () => this.#memory.onRevoked.delete(listener)
   }
 
   #changed(change: AuthorityChange): void {
-    if (change.userId === undefined) this.#authority.clear()
-    else this.#grants.delete(change.userId)
-    for (const listener of this.#onChange) listener(change)
+    if (change.userId === undefined) this.#memory.authority.clear()
+    else this.#memory.grants.delete(change.userId)
+    for (const listener of this.#memory.onChange) listener(change)
   }
 
   /**
@@ -209,14 +221,34 @@ export class Guard {
   }
 
   #revoke(sessionId: string): void {
-    if (this.#revoked.has(sessionId)) return
+    if (this.#memory.revoked.has(sessionId)) return
     const now = this.#options.clock.now().getTime()
     // Insertion order is the order of time, so the ones to forget come first.
-    for (const [id, at] of this.#revoked) {
+    for (const [id, at] of this.#memory.revoked) {
       if (at + REVOCATIONS_KEPT_S * 1000 > now) break
-      this.#revoked.delete(id)
+      this.#memory.revoked.delete(id)
     }
-    this.#revoked.set(sessionId, now)
-    for (const listener of this.#onRevoked) listener({ sessionId })
+    this.#memory.revoked.set(sessionId, now)
+    for (const listener of this.#memory.onRevoked) listener({ sessionId })
+  }
+}
+
+function remember({ auth, clock }: Required<GuardOptions>): Memory {
+  return {
+    tokens: new TokenVerifier(() => auth.keys({}), clock),
+    authority: new Expiring(async () => new Authority(await auth.authority({})), {
+      maxAgeMs: AUTHORITY_MAX_AGE_MS,
+      maxEntries: 1,
+      clock,
+    }),
+    grants: new Expiring((userId) => auth.grant({ userId }), {
+      maxAgeMs: GRANT_MAX_AGE_MS,
+      maxEntries: GRANTS_KEPT,
+      clock,
+    }),
+    apiTokens: new ApiTokens({ identifyToken: (query) => auth.identifyToken(query), clock }),
+    revoked: new Map(),
+    onChange: new Set(),
+    onRevoked: new Set(),
   }
 }

@@ -1,4 +1,4 @@
-import { type Permission, permissionNames } from '../permissions.ts'
+import { type Permission, participantPermissions, permissionNames } from '../permissions.ts'
 
 // Permissions as bits: a set is one number, and the rules are arithmetic on it.
 
@@ -16,6 +16,8 @@ export function bitOf(permission: Permission): bigint {
 
 /** Names that are no permission (any more) are nothing. */
 export const mask = (names: readonly string[]): bigint => names.reduce((all, name) => all | (bit.get(name) ?? 0n), 0n)
+
+export const PARTICIPATING = mask(participantPermissions)
 
 /** In the catalogue's order. */
 export const namesOf = (bits: bigint): Permission[] => permissionNames.filter((name) => (bits & bitOf(name)) !== 0n)

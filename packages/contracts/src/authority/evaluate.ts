@@ -59,6 +59,9 @@ export const lacksMfa = ({ requireMfa, ownerId }: Indexed, { kind, mfa, userId }
 export const counts = ({ requireMfa }: Pick<IndexedRole, 'requireMfa'>, { kind, mfa }: Grant): boolean =>
   !requireMfa || mfa || kind === 'bot'
 
+export const isTimedOut = ({ timedOutUntil }: Grant, now: number): boolean =>
+  timedOutUntil !== null && Date.parse(timedOutUntil) > now
+
 /** @everyone counts for everyone, whatever it asks for. */
 export function hold({ roles, everyoneId }: Indexed, grant: Grant): Holding {
   const roleIds = new Set<string>()
@@ -119,8 +122,7 @@ function withinServer(indexed: Indexed, question: Question, levels: Level[], tra
     trace?.hide()
     return 0n
   }
-  const isSilenced = grant.timedOutUntil !== null && Date.parse(grant.timedOutUntil) > now
-  if (!isSilenced) return bits
+  if (!isTimedOut(grant, now)) return bits
   trace?.decide(bits & ~READING, { kind: 'timeout', until: grant.timedOutUntil! })
   return bits & READING
 }
