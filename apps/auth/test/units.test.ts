@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { hashPassword, verifyPassword } from '../src/passwords/passwords.ts'
+import { deviceOf } from '../src/sessions/device.ts'
 import { networkOf } from '../src/throttle/network.ts'
 import { pauseAfter } from '../src/throttle/throttle.ts'
 
@@ -32,4 +33,24 @@ test('the decoy costs what every other hash costs', async () => {
   const source = await Bun.file(new URL('../src/passwords/passwords.ts', import.meta.url)).text()
   const cost = (text: string) => /\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$/.exec(text)?.[0]
   expect(cost(source)).toBe(cost(await hashPassword('any password')))
+})
+
+test('a session’s device is the browser and its system, or the name of a program', () => {
+  const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0'
+  const expected = {
+    [firefox]: 'Firefox on Linux',
+    'curl/7.88.1': 'curl',
+    'python-requests/2.32.3': 'python-requests',
+    'Bun/1.4.5': 'Bun',
+    node: 'node',
+    'curl/7.88.1/2': null,
+    'two words': null,
+    [`${'x'.repeat(65)}/1`]: null,
+    '/1': null,
+    '': null,
+  }
+  for (const [userAgent, device] of Object.entries(expected)) {
+    expect([userAgent, deviceOf(userAgent)]).toEqual([userAgent, device])
+  }
+  expect(deviceOf(null)).toBeNull()
 })
