@@ -1,7 +1,14 @@
 import { expect, test } from 'bun:test'
-import { type AuditActor, type Member, type Problem, systemActor } from '@conntext/contracts'
+import {
+  type AuditActor,
+  type Bot,
+  type CreatedApiToken,
+  type Member,
+  type Problem,
+  systemActor,
+} from '@conntext/contracts'
 import { AppError, newId } from '@conntext/kernel'
-import { startAuth, testClock } from './stack.ts'
+import { PASSWORD, startAuth, testClock } from './stack.ts'
 import { apiToken, ranked, refusal, type Stack } from './support/authority.ts'
 
 const leave = (auth: Stack, token: string | undefined) => auth.request<Problem>('DELETE', '/v1/members/@me', { token })
@@ -189,4 +196,25 @@ test('who joins again stands nowhere, whatever they were', async () => {
   expect(await auth.request('POST', `/v1/members/${mod.id}/kick`, { token: owner.accessToken })).toMatchObject({
     status: 204,
   })
+})
+
+test('who leaves takes no API token of a bot along', async () => {
+  await using auth = await startAuth()
+  const owner = await auth.owner()
+  const ann = await ranked(auth, owner, 'ann', ['bot.manage'])
+  const own = await apiToken(auth, ann, ['bot.manage'])
+  const bot = (await auth.request<Bot>('POST', '/v1/bots', { token: ann.accessToken, body: { username: 'robot' } }))
+    .body
+  const tokenOf = async (maker: { accessToken: string }) => {
+    const body = { name: 'bot', scopes: ['message.send'], botId: bot.id, password: PASSWORD }
+    return (await auth.request<CreatedApiToken>('POST', '/v1/auth/tokens', { token: maker.accessToken, body })).body
+  }
+  const [hers, owners] = [await tokenOf(ann), await tokenOf(owner)]
+  expect(await auth.service.guard.identify(hers.token)).toMatchObject({ userId: bot.id })
+  expect((await leave(auth, ann.accessToken)).status).toBe(204)
+  expect(await auth.service.guard.identify(hers.token)).toBeUndefined()
+  expect(await auth.service.guard.identify(owners.token)).toMatchObject({ userId: bot.id })
+  expect(await auth.service.guard.identify(own)).toMatchObject({ userId: ann.id })
+  const ended = await auth.actions('token.revoked')
+  expect(ended).toMatchObject([{ target: { id: hers.id }, data: { userId: bot.id, by: 'leaving' } }])
 })

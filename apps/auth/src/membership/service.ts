@@ -11,6 +11,7 @@ import { registrationErrors } from '../registration/errors.ts'
 import { createInviteUse } from '../registration/invite-use.ts'
 import { giveRoleIfThere } from '../registration/queries.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
+import { createTokenEnding } from '../tokens/ending.ts'
 import type { Transaction } from '../transaction.ts'
 import { userErrors } from '../users/errors.ts'
 import { beginMembership, endMembership } from './standing.ts'
@@ -89,10 +90,13 @@ export function createMembership(deps: Dependencies) {
     joinAgain: (caller: Caller, request: JoinRequest): Promise<Member> =>
       join({ ...request, userId: caller.userId, actor: actorOf(caller) }),
 
-    /** They keep their account, and its sessions. @throws access.notAMember (403), member.ownerStays (409) */
+    /**
+     * They keep their account, its sessions and its own API tokens; those that they made for bots end.
+     * @throws access.notAMember (403), member.ownerStays (409)
+     */
     async leave(caller: Caller): Promise<void> {
       const { userId } = caller
-      await db.transaction(async (tx) => {
+      const revoked = await db.transaction(async (tx) => {
         const { ownerId } = await lockAuthority(tx)
         if (userId === ownerId) throw memberErrors.ownerStays()
         const grant = await readGrant(tx, userId)
@@ -100,8 +104,9 @@ export function createMembership(deps: Dependencies) {
         const actor = actorOf(caller)
         await endMembership(tx, changes, { userId, to: 'left', actor })
         await changes.owe(tx, { audit: [audit('member.left', actor, userId, {})] })
+        return createTokenEnding(deps)(tx, userId, { actor, by: 'leaving' })
       })
-      await changes.settled({ authority: [{ userId }] })
+      await changes.settled({ authority: [{ userId }], revoked })
     },
   }
 }

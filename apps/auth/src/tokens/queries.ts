@@ -1,6 +1,6 @@
 import { apiTokens, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
 import type { PageRequest } from '@conntext/http'
-import { and, count, desc, eq, gt, inArray, isNull, lt, or, sql } from 'drizzle-orm'
+import { and, count, desc, eq, gt, inArray, isNull, lt, not, or, sql } from 'drizzle-orm'
 
 export type ApiTokenRow = typeof apiTokens.$inferSelect
 
@@ -96,17 +96,20 @@ export async function lockMember(tx: ServerDetailsExecutor, userId: string): Pro
   return rows.length > 0
 }
 
-/** Ends all of an account's, and all that it made for others. */
+/** Ends all that an account made for others and, unless they are to stay, its own. */
 export const revokeApiTokensOf = (
   tx: ServerDetailsExecutor,
   userId: string,
-  now: Date,
-): Promise<{ id: string; userId: string }[]> =>
-  tx
+  { now, keepOwn = false }: { now: Date; keepOwn?: boolean },
+): Promise<{ id: string; userId: string }[]> => {
+  const own = eq(apiTokens.userId, userId)
+  const made = eq(apiTokens.createdBy, userId)
+  return tx
     .update(apiTokens)
     .set({ revokedAt: now })
-    .where(and(or(eq(apiTokens.userId, userId), eq(apiTokens.createdBy, userId)), living(now)))
+    .where(and(keepOwn ? and(made, not(own)) : or(made, own), living(now)))
     .returning({ id: apiTokens.id, userId: apiTokens.userId })
+}
 
 /** Those that were ended, rather than ran out. */
 export const listRevokedApiTokens = (db: ServerDetailsExecutor, since: Date) =>
