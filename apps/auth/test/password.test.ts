@@ -284,6 +284,8 @@ test('bodies that are not valid are a 422, without a token a 401, with an API to
     ['request-reset', { login: 'ann', email: 'eve@example.org' }],
     ['request-reset', { login: '' }],
     ['request-reset', { login: ['ann'] }],
+    // Taken down, it would hold up all that were asked for after it.
+    ['request-reset', { login: 'ann\0' }],
     ['reset', { token: 'x', newPassword: NEW_PASSWORD, userId: newId() }],
     ['reset', { token: 'x' }],
     ['reset', { token: '', newPassword: NEW_PASSWORD }],

@@ -1,4 +1,4 @@
-import type { Executor } from '@conntext/database'
+import { type Executor, isUnstorableText } from '@conntext/database'
 import { AppError, answerWithin, type Logger } from '@conntext/kernel'
 import { and, asc, eq, gt, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
@@ -36,7 +36,7 @@ const RETRY_MS = { first: 100, longest: 30_000 }
 
 /**
  * Ships outbox rows to their receivers, in order per topic, at least once. A receiver that is away is tried again
- * with growing pauses, for ever. A row that the receiver refuses for what it is (a 4xx) is set aside, counted and
+ * with growing pauses, for ever. A row that the receiver refuses for what it is (a 4xx, or text that no database keeps) is set aside, counted and
  * logged, so that it cannot block the rest; it stays in the table.
  */
 export class OutboxRelay {
@@ -186,7 +186,7 @@ export class OutboxRelay {
         } catch (one) {
           if (!isRefusal(one)) throw one
           this.#options.log.error({ err: one, topic, id: row.id }, 'an outbox row was refused and is set aside')
-          refused.set(row.position, one.code)
+          refused.set(row.position, one instanceof AppError ? one.code : 'unstorable')
         }
       }
     }
@@ -207,8 +207,11 @@ export class OutboxRelay {
   }
 }
 
-const isRefusal = (error: unknown): error is AppError =>
-  error instanceof AppError && error.status >= 400 && error.status < 500 && error.status !== 429
+// Text that no database keeps is none at the next try either.
+const isRefusal = (error: unknown): boolean =>
+  error instanceof AppError
+    ? error.status >= 400 && error.status < 500 && error.status !== 429
+    : isUnstorableText(error)
 
 const tableName = (table: OutboxTable): string =>
   (table as unknown as Record<symbol, string>)[Symbol.for('drizzle:Name')]!

@@ -221,6 +221,24 @@ describe('a row that is refused for what it is', () => {
     expect(it.lines.filter((line) => line.includes('set aside'))).toHaveLength(2)
   })
 
+  test('for text that no database keeps is set aside as well', async () => {
+    await using it = await start()
+    await it.owe([1, 'bad', 2])
+    const a: Deliver = async (batch) => {
+      for (const { payload } of batch) {
+        const text = payload === 'bad' ? 'a\0b' : String(payload)
+        await it.db.execute(sql`select ${text}::text`)
+      }
+      await it.keep('a')(batch)
+    }
+    it.relay({ topics: { a } }).start()
+    await eventually(() => it.received.a!.length === 2)
+    await eventually(async () => (await it.due()) === 1)
+    expect((await it.rows()).filter((row) => row.refusals > 0)).toMatchObject([
+      { payload: 'bad', refusedWith: 'unstorable' },
+    ])
+  })
+
   test('is neither tried again nor owed any more', async () => {
     await using it = await start()
     await it.owe(['bad'])

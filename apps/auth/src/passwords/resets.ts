@@ -1,6 +1,6 @@
 import { auditFor, type PasswordReset } from '@conntext/contracts'
 import { authOutbox, type ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Visitor } from '@conntext/http'
+import { actorOf, requestErrors, type Visitor } from '@conntext/http'
 import { AppError, type Clock, newId } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import { type Deliver, enqueue } from '@conntext/outbox'
@@ -92,9 +92,13 @@ export function createPasswordResets(deps: Dependencies) {
 
     /**
      * Takes the request down. Who has an account is looked up later: so the answer and its time are the same for all.
-     * @throws password.resetThrottled (429) by the address that it comes from
+     * @throws request.invalid (422); password.resetThrottled (429) by the address that it comes from
      */
     async request(login: string, visitor: Visitor): Promise<void> {
+      // No name has it, and the database refuses to look for it: later, nobody could be told.
+      if (login.includes('\0')) {
+        throw requestErrors.invalid({ errors: [{ path: '/body/login', message: 'must not contain a NUL' }] })
+      }
       const from = addressSubject('passwordReset', visitor.address)
       await throttle.admit(from, passwordErrors.resetThrottled)
       await throttle.failed(from)
