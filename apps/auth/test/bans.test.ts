@@ -172,6 +172,8 @@ test('bans are listed newest first, page by page, with who and why', async () =>
   expect(names((await moderator.list()).body)).toEqual(['dan', 'bob', 'ann'])
   expect(await moderator.get(body.items[1]!.user.id)).toMatchObject(notBanned)
   expect((await moderator.list('?cursor=x')).status).toBe(422)
+  const beyond = Buffer.from(`${'9'.repeat(15)} ${newId()}`).toString('base64url')
+  expect((await moderator.list(`?cursor=${beyond}`)).status).toBe(422)
   expect((await moderator.list('?limit=0')).status).toBe(422)
 })
 

@@ -11,7 +11,8 @@ export function decodeCursor(cursor: string, patterns: RegExp[]): string[] {
   throw requestErrors.invalid({ errors: [{ path: '/query/cursor', message: "is not a page's nextCursor" }] })
 }
 
-export const CURSOR_NUMBER = /^\d{1,15}$/
+/** As a time in milliseconds it is before the year 5139: Postgres reads no time whose year has five digits. */
+export const CURSOR_NUMBER = /^\d{1,14}$/
 export const CURSOR_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Cuts a page out of a list that was read one item further than the page goes: that one tells that there is more. */
