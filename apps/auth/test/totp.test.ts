@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { subjects } from '@conntext/contracts'
-import { sessions, totpSecrets } from '@conntext/db-server-details'
+import { credentials, sessions, totpSecrets } from '@conntext/db-server-details'
 import { eq } from 'drizzle-orm'
 import { URI } from 'otpauth'
 import { authenticatorApp, confirm, enrol, firstStep, requireMfa, secondStep, withTotp } from './second-factors.ts'
@@ -276,4 +276,22 @@ test('where the server asks for a second factor the last one stays, the owner’
   }
   await requireMfa(auth, false)
   expect((await disable(ann)).status).toBe(204)
+})
+
+test('wrong codes of a session sent all at once get no more tries, where they stand for a password', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  const ann = await auth.member('ann')
+  const { app } = await withTotp(auth, clock, ann)
+  await auth.database.auth.delete(credentials).where(eq(credentials.userId, ann.user.id))
+  const tryCode = (code: string) =>
+    auth.request('POST', '/v1/auth/totp/recovery-codes', { token: ann.accessToken, body: { code } })
+  const wrong = app.code(-20)
+  const answers = await Promise.all(Array.from({ length: 40 }, () => tryCode(wrong)))
+  for (const { status } of answers) expect([403, 429, 503]).toContain(status)
+  for (let more = 0; more < 5; more++) answers.push(await tryCode(wrong))
+  expect(answers.filter(({ status }) => status === 403)).toHaveLength(5)
+  expect((await tryCode(app.code())).status).toBe(429)
+  clock.advance(2_000)
+  expect((await tryCode(app.code())).status).toBe(200)
 })

@@ -1,4 +1,5 @@
 import type { AuditActor, Confirmation as Given } from '@conntext/contracts'
+import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
 import { AppError, type Clock } from '@conntext/kernel'
 import { secondFactorsOf } from '../mfa/factors.ts'
@@ -26,6 +27,7 @@ export type VerifySecondFactorCode = (
 const AT_ONCE = { concurrency: 2, queue: 3 }
 
 type Dependencies = {
+  db: ServerDetails
   throttle: Throttle
   clock: Clock
   refusals: Refusals
@@ -33,16 +35,21 @@ type Dependencies = {
 }
 
 /** Proof that it is still the person who logged in, before their account changes hands in all but name. */
-export function createConfirmation({ throttle, clock, refusals, verifySecondFactorCode }: Dependencies) {
+export function createConfirmation({ db, throttle, clock, refusals, verifySecondFactorCode }: Dependencies) {
   const slots = new Slots(AT_ONCE)
 
-  /** Tries what was given; a wrong one counts, also when the transaction that it was tried in comes to nothing. */
-  const prove = async (tx: Transaction, subjects: Subject[], right: () => Promise<boolean>) => {
-    await throttle.admit(subjects, confirmationErrors.throttled, tx)
-    if (await right()) return throttle.forget(tx, subjects)
-    // Not awaited: the count needs a connection of its own while this transaction holds one.
-    throttle.failedSoon(subjects)
-    throw confirmationErrors.failed()
+  /**
+   * Tries what was given. It counts, or is forgotten, on a connection of its own: whatever becomes of the transaction
+   * that it is tried in.
+   */
+  const prove = async (tx: Transaction, subject: Subject, right: () => Promise<boolean>) => {
+    // Refused here, so that whoever has to wait takes nobody's place.
+    await throttle.admit([subject], confirmationErrors.throttled, tx)
+    await slots.run(async () => {
+      await throttle.attempt(subject, confirmationErrors.throttled)
+      if (!(await right())) throw confirmationErrors.failed()
+      await throttle.forget(db, [subject])
+    })
   }
 
   const assertRecentLogin = async (tx: Transaction, { sessionId }: Caller) => {
@@ -53,18 +60,17 @@ export function createConfirmation({ throttle, clock, refusals, verifySecondFact
   }
 
   const assert = async (tx: Transaction, caller: Caller, { password, code }: Given): Promise<void> => {
-    const subjects: Subject[] = [{ kind: 'confirmation', name: caller.userId }]
+    const subject: Subject = { kind: 'confirmation', name: caller.userId }
     const hash = await findPasswordHash(tx, caller.userId)
     if (hash !== undefined) {
       if (password === undefined) throw confirmationErrors.required('Give your password.')
-      await throttle.admit(subjects, confirmationErrors.throttled, tx)
-      return slots.run(() => prove(tx, subjects, () => verifyPassword(password, hash)))
+      return prove(tx, subject, () => verifyPassword(password, hash))
     }
     const factors = await secondFactorsOf(tx, caller.userId)
     const takesCode = factors.includes('totp') || (code !== undefined && factors.includes('recoveryCode'))
     if (!takesCode) return assertRecentLogin(tx, caller)
     if (code === undefined) throw confirmationErrors.required('Give a code of your authenticator app.')
-    return prove(tx, subjects, () => verifySecondFactorCode(tx, caller.userId, code, actorOf(caller)))
+    return prove(tx, subject, () => verifySecondFactorCode(tx, caller.userId, code, actorOf(caller)))
   }
 
   return {
