@@ -6,8 +6,15 @@ import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
-import { OBJECT_DELETION, type ObjectDeletion } from './media/removal.ts'
+import {
+  collectObjects,
+  OBJECT_DELETION,
+  OBJECT_RELEASE,
+  type ObjectDeletion,
+  type ObjectRelease,
+} from './media/removal.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
+import type { Quotas } from './media/usage.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { Sender } from './messages/send.ts'
 import { createPort } from './port.ts'
@@ -27,13 +34,15 @@ export type MessagingDeps = {
   clock?: Clock
   guard: Guard
   system: Pick<SystemPort, 'ingestAudit'>
+  /** How much may be stored; as much as there is room for unless told. */
+  quotas?: Quotas
   /** What other services show to use the port. */
   credential: string
 }
 
 /** Messages and media. */
 export function createMessagingService(given: MessagingDeps): Service {
-  const deps = { clock: systemClock, ...given }
+  const deps = { clock: systemClock, quotas: { person: undefined, server: undefined }, ...given }
   const { db, objects, bus, log, system } = deps
   const relay = new OutboxRelay({
     db,
@@ -44,6 +53,13 @@ export function createMessagingService(given: MessagingDeps): Service {
     topics: {
       audit: async (batch) => {
         await system.ingestAudit({ events: batch.map((entry) => entry.payload as AuditEvent) })
+      },
+      [OBJECT_RELEASE]: async (batch) => {
+        await collectObjects(
+          db,
+          batch.map(({ payload }) => (payload as ObjectRelease).objectId),
+        )
+        nudge()
       },
       [OBJECT_DELETION]: async (batch) => {
         for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)

@@ -126,6 +126,33 @@ export const readStates = pgTable(
   (t) => [primaryKey({ columns: [t.userId, t.channelId] }), index('read_states_channel').on(t.channelId)],
 )
 
+/**
+ * The bytes of files, in the object store. Several files may share one: those that were uploaded from the same bytes by
+ * whoever could see both. One that no file points to any more is deleted, row first.
+ */
+export const mediaObjects = pgTable(
+  'media_objects',
+  {
+    id: uuid().primaryKey(),
+    key: text().notNull().unique(),
+    // Of what was uploaded: of a picture, less is kept.
+    uploadedSha256: text('uploaded_sha256').notNull(),
+    uploadedSize: bigint('uploaded_size', { mode: 'number' }).notNull(),
+    thumbnailKey: text('thumbnail_key').unique(),
+    thumbnailSize: integer('thumbnail_size'),
+    createdAt: time('created_at').notNull(),
+    // When it was looked at for what it is the same as, and for what it shows.
+    processedAt: time('processed_at'),
+    attempts: integer().notNull().default(0),
+    claimedUntil: time('claimed_until'),
+  },
+  (t) => [
+    index('media_objects_content').on(t.uploadedSha256),
+    index('media_objects_due').on(t.createdAt).where(sql`${t.processedAt} is null`),
+  ],
+)
+
+/** Files. What is said of the bytes is the same for all that share an object. */
 export const media = pgTable(
   'media',
   {
@@ -135,11 +162,50 @@ export const media = pgTable(
     contentType: text('content_type').notNull(),
     size: bigint({ mode: 'number' }).notNull(),
     sha256: text().notNull(),
-    objectKey: text('object_key').notNull().unique(),
+    objectId: uuid('object_id')
+      .notNull()
+      .references(() => mediaObjects.id),
+    // A picture is shown to others only once it is `ready`: until then it tells where it was taken. Of one that is `lost`
+    // the bytes are gone.
+    state: text({ enum: ['processing', 'ready', 'lost'] }).notNull(),
+    width: integer(),
+    height: integer(),
+    thumbnail: boolean().notNull().default(false),
     createdAt: time('created_at').notNull().defaultNow(),
   },
-  (t) => [index('media_owner').on(t.ownerId)],
+  (t) => [index('media_owner').on(t.ownerId), index('media_object').on(t.objectId)],
 )
+
+/** Uploads that arrive in parts. Its id becomes the file's. */
+export const mediaUploads = pgTable(
+  'media_uploads',
+  {
+    id: uuid().primaryKey(),
+    ownerId: uuid('owner_id').notNull(),
+    filename: text().notNull(),
+    // As the client sent it, and gets it back.
+    metadata: text(),
+    size: bigint({ mode: 'number' }).notNull(),
+    objectKey: text('object_key').notNull().unique(),
+    handle: text().notNull(),
+    createdAt: time('created_at').notNull(),
+    expiresAt: time('expires_at').notNull(),
+    finishedAt: time('finished_at'),
+    // Whoever is adding to it, while they go on renewing it, and whether they are asked to let go.
+    lease: uuid(),
+    leasedUntil: time('leased_until'),
+    wanted: boolean().notNull().default(false),
+  },
+  (t) => [index('media_uploads_owner').on(t.ownerId), index('media_uploads_expiry').on(t.expiresAt)],
+)
+
+/** How much is stored for a person (by id), and in all (`server`); `reserved` is what uploads under way may still take. */
+export const mediaUsage = pgTable('media_usage', {
+  holder: text().primaryKey(),
+  bytes: bigint({ mode: 'number' }).notNull().default(0),
+  files: integer().notNull().default(0),
+  reserved: bigint({ mode: 'number' }).notNull().default(0),
+})
 
 export const messageMedia = pgTable(
   'message_media',

@@ -24,6 +24,12 @@ function isText(head: Uint8Array): boolean {
   }
 }
 
+// Those that can tell who took them, where and when. SVG is no picture here: it can carry scripts.
+const PICTURES = /^image\/(jpeg|png|apng|webp|gif|tiff|avif|hei[cf](-sequence)?)$/
+
+/** Whether a file is a picture, by its type: it is looked into before others see it. */
+export const isPicture = (contentType: string): boolean => PICTURES.test(contentType)
+
 const INLINE = /^(image\/(png|jpeg|gif|webp)|audio\/.+|video\/.+|text\/plain)$/
 
 /**

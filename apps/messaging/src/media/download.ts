@@ -3,6 +3,7 @@ import { ObjectNotFound, type ObjectStore } from '@conntext/object-store'
 import { evaluate } from './conditions.ts'
 import { contentDisposition, servedType } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
+import { findObject } from './queries.ts'
 import { type MediaDeps, visibleMedia } from './service.ts'
 import type { MediaRow } from './shape.ts'
 
@@ -21,6 +22,7 @@ export async function downloadMedia(
   const representation = { etag: `"${row.sha256}"`, lastModified: wholeSeconds(row.createdAt), size: row.size }
   const decision = evaluate(headers, representation)
   const answer = commonHeaders(row, representation)
+  const key = await keyOf(deps, row)
   switch (decision.status) {
     case 304:
       return new Response(null, { status: 304, headers: answer })
@@ -32,12 +34,12 @@ export async function downloadMedia(
       const { start, end } = decision.range
       answer.set('content-range', `bytes ${start}-${end}/${row.size}`)
       answer.set('content-length', String(end - start + 1))
-      return new Response(await open(deps.objects, row, decision.range), { status: 206, headers: answer })
+      return new Response(await open(deps.objects, key, decision.range), { status: 206, headers: answer })
     }
     case 200:
       answer.set('content-length', String(row.size))
       // With a Range that does not count here (If-Range), Bun would apply it to a file all the same.
-      return new Response(await open(deps.objects, row, undefined, headers.has('range')), { headers: answer })
+      return new Response(await open(deps.objects, key, undefined, headers.has('range')), { headers: answer })
   }
 }
 
@@ -60,17 +62,23 @@ function unsatisfiable(row: MediaRow, caller: Caller): Response {
   return response
 }
 
+async function keyOf({ db }: DownloadDeps, { objectId }: MediaRow): Promise<string> {
+  const object = await findObject(db, objectId)
+  if (!object) throw mediaErrors.notFound()
+  return object.key
+}
+
 /** As a file where the store has it as one: Bun tells the length of files, but of no stream. */
 async function open(
   objects: ObjectStore,
-  row: MediaRow,
+  key: string,
   range?: { start: number; end: number },
   asStream = false,
 ): Promise<Blob | ReadableStream<Uint8Array>> {
   try {
-    const file = asStream ? undefined : await objects.file?.(row.objectKey)
+    const file = asStream ? undefined : await objects.file?.(key)
     if (file) return range ? file.slice(range.start, range.end + 1) : file
-    return (await objects.get(row.objectKey, range && { range })).body
+    return (await objects.get(key, range && { range })).body
   } catch (error) {
     // Deleted between the look at the row and now.
     if (error instanceof ObjectNotFound) throw mediaErrors.notFound({ cause: error })

@@ -8,6 +8,7 @@ export const mediaErrors = defineErrors('media', {
   imageTooLarge: { status: 422, title: 'The picture is too large' },
   attached: { status: 409, title: 'A message carries the file' },
   tooLarge: { status: 413, title: 'The file is too large' },
+  quotaExceeded: { status: 409, title: 'There is no room left for it in what may be stored' },
   incomplete: { status: 400, title: 'The file did not arrive whole' },
   storeFull: { status: 503, title: 'There is no space left for files' },
   changed: { status: 412, title: 'The file is not the one that was meant' },

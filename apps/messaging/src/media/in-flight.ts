@@ -3,8 +3,6 @@ import type { AppError, Logger } from '@conntext/kernel'
 
 type InFlightDeps = { guard: Guard; refused: Refused; log: Logger }
 
-const ROUTE = 'POST /v1/uploads'
-
 /**
  * Whether somebody who was let in may still go on: cut off as soon as their session or API token ends, or they are no
  * longer allowed what they do.
@@ -16,6 +14,7 @@ export class InFlight implements Disposable {
   constructor(
     private readonly deps: InFlightDeps,
     private readonly caller: Caller,
+    private readonly route: string,
   ) {
     const { guard, log } = deps
     this.#end.push(
@@ -53,7 +52,7 @@ export class InFlight implements Disposable {
     if (grant?.standing !== 'active') return accessErrors.unauthenticated()
     if (authority.lacksMfa(grant)) return accessErrors.mfaRequired()
     if (await guard.allows(this.caller, 'media.attach')) return undefined
-    refused(this.caller, 'media.attach', ROUTE)
+    refused(this.caller, 'media.attach', this.route)
     return accessErrors.forbidden('This needs the permission media.attach.')
   }
 }

@@ -1,7 +1,8 @@
 import type { Media } from '@conntext/contracts'
-import type { media } from '@conntext/db-communications'
+import type { media, mediaObjects } from '@conntext/db-communications'
 
 export type MediaRow = typeof media.$inferSelect
+export type ObjectRow = typeof mediaObjects.$inferSelect
 
 export const toMedia = (row: MediaRow): Media => ({
   id: row.id,

@@ -1,78 +1,52 @@
 import type { Media } from '@conntext/contracts'
-import type { Communications } from '@conntext/db-communications'
-import { accessErrors, actorOf, type Caller, type Guard, type Refused } from '@conntext/http'
-import { type Clock, type Logger, newId } from '@conntext/kernel'
+import type { Caller, Guard, Refused } from '@conntext/http'
+import { type Logger, newId } from '@conntext/kernel'
 import { type ObjectStore, ObjectStoreFull, ObjectTooLarge, type StoredObject } from '@conntext/object-store'
-import { messagingAudit, recordAudit } from '../audit.ts'
 import { detectContentType, HEAD_BYTES } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
 import { sanitiseFilename } from './filename.ts'
 import { InFlight } from './in-flight.ts'
-import { insertMedia } from './queries.ts'
-import { toMedia } from './shape.ts'
+import { newObjectKey, type RecordingDeps, recordMedia } from './recording.ts'
+import { bytesLeft } from './usage.ts'
 
-export type UploadDeps = {
-  db: Communications
-  objects: ObjectStore
-  guard: Guard
-  clock: Clock
-  log: Logger
-  refused: Refused
-  nudge: () => void
-}
+export type UploadDeps = RecordingDeps & { objects: ObjectStore; guard: Guard; log: Logger; refused: Refused }
 export type Upload = { request: Request; filename: string | undefined }
 
 /**
  * Stores a request's body as a file of the caller's: streamed, so that memory doesn't grow with it. A client that
  * leaves half-way, and any other failure, leaves nothing behind. Whoever may no longer upload is cut off midway.
- * @throws media.tooLarge (413; before reading where the length is declared), media.incomplete (400), media.storeFull,
- * and what `InFlight` cuts off with
+ * @throws media.tooLarge (413; before reading where the length is declared), media.quotaExceeded (409),
+ * media.incomplete (400), media.storeFull, and what `InFlight` cuts off with
  */
 export async function uploadMedia(deps: UploadDeps, caller: Caller, { request, filename }: Upload): Promise<Media> {
   const { maxFileBytes } = (await deps.guard.authority()).snapshot.server.limits
   const declared = declaredLength(request.headers)
   if (declared !== undefined && declared > maxFileBytes) throw tooLarge(maxFileBytes)
-  using inFlight = new InFlight(deps, caller)
+  const left = await bytesLeft(deps.db, caller.userId, { quotas: deps.quotas, wanted: declared ?? 0 })
+  using inFlight = new InFlight(deps, caller, 'POST /v1/uploads')
   const id = newId()
-  // The end of an id is its random part: directories fill evenly.
-  const objectKey = `media/${id.slice(-2)}/${id}`
+  const objectKey = newObjectKey(id)
   const { stored, head } = await store(deps.objects, objectKey, {
     request,
-    maxBytes: maxFileBytes,
+    maxBytes: Math.min(maxFileBytes, left),
     cut: inFlight.signal,
+  }).catch((error: unknown) => {
+    if (!(error instanceof ObjectTooLarge)) throw error
+    throw left < maxFileBytes ? quotaReached(left) : tooLarge(maxFileBytes)
   })
   try {
     if (declared !== undefined && declared !== stored.size) throw mediaErrors.incomplete()
     const contentType = await detectContentType(head)
     await inFlight.assert()
     const { size, sha256 } = stored
-    const row = {
-      id,
-      ownerId: caller.userId,
-      filename: sanitiseFilename(filename),
-      contentType,
-      size,
-      sha256,
-      objectKey,
-    }
-    return await record(deps, caller, { ...row, createdAt: deps.clock.now() })
+    const arrived = { id, filename: sanitiseFilename(filename), contentType, stored: { key: objectKey, size, sha256 } }
+    return await recordMedia(deps, caller, arrived)
   } catch (error) {
     await deps.objects
       .delete(objectKey)
       .catch((cause) => deps.log.warn({ err: cause, objectKey }, 'the object of a failed upload could not be removed'))
     throw error
   }
-}
-
-async function record(deps: UploadDeps, caller: Caller, row: Parameters<typeof toMedia>[0]): Promise<Media> {
-  const { size, contentType, sha256 } = row
-  const event = messagingAudit('media.uploaded', actorOf(caller), row.id, { size, contentType, sha256 })
-  await deps.db.transaction(async (tx) => {
-    if (!(await insertMedia(tx, row))) throw accessErrors.unauthenticated()
-    await recordAudit(tx, [event])
-  })
-  deps.nudge()
-  return toMedia(row)
 }
 
 async function store(
@@ -87,7 +61,6 @@ async function store(
     return { stored, head: head.bytes() }
   } catch (error) {
     cut.throwIfAborted()
-    if (error instanceof ObjectTooLarge) throw tooLarge(maxBytes)
     if (error instanceof ObjectStoreFull) throw mediaErrors.storeFull({ cause: error })
     // What the stream itself fails with is the client's going away.
     if (request.signal.aborted || isAbort(error)) throw mediaErrors.incomplete({ cause: error })
@@ -116,7 +89,10 @@ class Head {
 
 const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
 
-const tooLarge = (bytes: number) => mediaErrors.tooLarge(`Files of up to ${bytes} bytes are taken here.`)
+export const tooLarge = (bytes: number) => mediaErrors.tooLarge(`Files of up to ${bytes} bytes are taken here.`)
+
+const quotaReached = (left: number) =>
+  mediaErrors.quotaExceeded(`${left} bytes were left of what may be stored, and the file is larger.`)
 
 function declaredLength(headers: Headers): number | undefined {
   const length = headers.get('content-length')
