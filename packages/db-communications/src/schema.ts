@@ -37,6 +37,8 @@ export const messages = pgTable(
     editedAt: time('edited_at'),
     // How often it was edited.
     revision: integer().notNull().default(0),
+    // The channel stream's number of its last edit.
+    editedSeq: bigint('edited_seq', { mode: 'number' }),
     pinnedAt: time('pinned_at'),
     // A deleted message keeps its row without its words, so that its nonce stays taken.
     deletedAt: time('deleted_at'),
@@ -50,7 +52,10 @@ export const messages = pgTable(
   ],
 )
 
-/** What an edited message said before: `revision` 0 is what was sent. */
+/**
+ * What an edited message said before: `revision` 0 is what was sent. Of one that is edited very often the oldest have no
+ * words any more; where they stand in the log is kept, for they go from there with the message.
+ */
 export const messageRevisions = pgTable(
   'message_revisions',
   {
@@ -58,9 +63,10 @@ export const messageRevisions = pgTable(
       .notNull()
       .references(() => messages.id, { onDelete: 'cascade' }),
     revision: integer().notNull(),
-    content: text().notNull(),
-    // Since when it said so.
+    content: text(),
+    // Since when it said so, and the channel stream's number of the event that told it.
     writtenAt: time('written_at').notNull(),
+    seq: bigint({ mode: 'number' }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.messageId, t.revision] })],
 )
