@@ -3,6 +3,7 @@ import { type Channel, type Grant, type Page, type Permission, type Role, subjec
 import { channelOverrides, roles, users } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { sql } from 'drizzle-orm'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
 type Sides = { allow: Permission[]; deny: Permission[] }
@@ -280,5 +281,57 @@ describe('what roles and accounts that are gone leave behind', () => {
     expect(removed[0]).toMatchObject({ actor: { kind: 'system' }, target: { kind: 'channel', id: place.id } })
     const left = await fresh.databases.system.select().from(channelOverrides)
     expect(left.map((row) => row.targetId).sort()).toEqual([role, here].sort())
+  })
+})
+
+describe('what is decided while a change waits for the one before it', () => {
+  /** Runs `meanwhile` while the request waits for its turn. */
+  const whileWaiting = async (request: () => ReturnType<typeof put>, meanwhile: () => Promise<unknown>) => {
+    const { db } = system.deps
+    const turn = Promise.withResolvers<void>()
+    const holding = Promise.withResolvers<void>()
+    const before = db.transaction(async (tx) => {
+      await tx.execute(sql`select 1 from server_settings for update`)
+      holding.resolve()
+      await turn.promise
+    })
+    await holding.promise
+    const answer = request()
+    await eventually(async () => {
+      const waiting = await db.execute(
+        sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      )
+      return waiting.length > 0
+    })
+    await meanwhile()
+    turn.resolve()
+    await before
+    return answer
+  }
+
+  test('counts: whoever was demoted sets and removes nothing any more', async () => {
+    const demoted = await withRoles([lower, own])
+    const late = await whileWaiting(
+      () => put(lower.id, { allow: ['message.pin'] }, demoted),
+      () => give(demoted, [lower]),
+    )
+    expect(late).toMatchObject({ status: 403 })
+    expect(await put(lower.id, { allow: ['message.pin'] }, admin)).toMatchObject(done)
+    await give(demoted, [lower, own])
+    const removal = await whileWaiting(
+      () => remove(lower.id, demoted),
+      () => give(demoted, [lower]),
+    )
+    expect(removal).toMatchObject({ status: 403 })
+    expect(await remove(lower.id, admin)).toMatchObject({ status: 204 })
+  })
+
+  test('counts: whoever was promoted is not shut out any more', async () => {
+    const target = await withRoles([lower])
+    const late = await whileWaiting(
+      () => put(target.userId, { deny: ['message.pin'] }),
+      () => give(target, [higher]),
+    )
+    expect(late).toMatchObject(refused)
   })
 })

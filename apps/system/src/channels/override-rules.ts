@@ -1,5 +1,5 @@
 import type { Authority, Grant, NewChannelOverride, Override, Permission } from '@conntext/contracts'
-import type { Caller } from '@conntext/http'
+import { accessErrors, type Caller } from '@conntext/http'
 import { overrideErrors } from './errors.ts'
 import type { ChannelDeps } from './service.ts'
 
@@ -21,19 +21,27 @@ const NOTHING: Sides = { allow: [], deny: [] }
 
 type Place = { channelId: string | undefined; route: string }
 
-/** `channelId`: where their permissions are looked at; undefined for a channel that isn't there yet. */
+/**
+ * Within the change, whose turn may have come long after the request: what was decided about the caller meanwhile counts.
+ * `channelId`: where their permissions are looked at; undefined for a channel that isn't there yet.
+ * @throws access.forbidden (403)
+ */
 export async function setterOf(deps: ChannelDeps, caller: Caller, { channelId, route }: Place): Promise<Setter> {
   const { guard, clock, refused } = deps
   const [authority, grant] = await Promise.all([guard.authority(), guard.grantOf(caller)])
-  const own = grant ? authority.effective(grant, channelId, clock.now().getTime()) : []
+  const own = new Set(grant ? authority.effective(grant, channelId, clock.now().getTime()) : [])
+  if (!grant || !own.has('channel.manage')) {
+    refused(caller, 'channel.manage', route)
+    throw accessErrors.forbidden('This needs the permission channel.manage.')
+  }
   return {
-    own: new Set(own),
-    rank: grant ? authority.rank(grant, 'counting') : 0,
+    own,
+    rank: authority.rank(grant, 'counting'),
     refused: (permission) => refused(caller, permission, route),
   }
 }
 
-/** @throws override.noSuchTarget (404) */
+/** Within the change, as `setterOf`. @throws override.noSuchTarget (404) */
 export async function targetOf({ guard }: ChannelDeps, id: string): Promise<Target> {
   const authority = await guard.authority()
   const target = roleTarget(authority, id) ?? memberTarget(authority, await guard.grant(id))

@@ -45,10 +45,10 @@ export async function setOverride(
   sides: NewChannelOverride,
 ): Promise<ChannelOverride> {
   assertConsistent(sides)
-  const target = await targetOf(deps, targetId)
-  const setter = await setterOf(deps, caller, { channelId, route: `PUT ${ROUTE}` })
-  const override: Override = { channelId, targetKind: target.kind, targetId, ...sides }
   return change(deps, async (tx, effects) => {
+    const target = await targetOf(deps, targetId)
+    const setter = await setterOf(deps, caller, { channelId, route: `PUT ${ROUTE}` })
+    const override: Override = { channelId, targetKind: target.kind, targetId, ...sides }
     if (!(await selectChannel(tx, channelId))) throw channelErrors.notFound()
     const all = await selectOverrides(tx, channelId)
     const before = all.find((one) => one.targetId === targetId)
@@ -67,8 +67,8 @@ export function overrideSet(caller: Caller, { channelId, ...data }: Override) {
 
 /** @throws override.notFound (404), override.notBelowYours, override.beyondOwn (403) */
 export async function removeOverride(deps: ChannelDeps, caller: Caller, { channelId, targetId }: Which): Promise<void> {
-  const setter = await setterOf(deps, caller, { channelId, route: `DELETE ${ROUTE}` })
   await change(deps, async (tx, effects) => {
+    const setter = await setterOf(deps, caller, { channelId, route: `DELETE ${ROUTE}` })
     const before = (await selectOverrides(tx, channelId)).find((one) => one.targetId === targetId)
     if (!before) throw overrideErrors.notFound()
     assertMaySet(setter, await targetOfExisting(deps, before), toOverride(before), undefined)

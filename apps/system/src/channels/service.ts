@@ -77,9 +77,9 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
   await assertMayPut(deps, caller, parentId)
   assertSlowMode(type, slowModeSeconds)
   const id = newId()
-  const overrides = await firstOverrides(deps, caller, { id, parentId }, input.overrides ?? [])
   return nameTakenAsConflict(
     change(deps, async (tx, effects) => {
+      const overrides = await firstOverrides(deps, caller, { id, parentId }, input.overrides ?? [])
       const rows = await selectChannels(tx)
       if (rows.length >= MAX_CHANNELS) throw channelErrors.tooMany(`A server has at most ${MAX_CHANNELS} channels.`)
       assertParent(rows, type, parentId)
