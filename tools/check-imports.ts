@@ -10,6 +10,7 @@ const scope = '@conntext/'
 /** Which workspaces each package may import; one not named here gets `kernel` and `contracts`. */
 const packageEdges: Record<string, readonly string[] | 'any package'> = {
   kernel: [],
+  'search-text': [],
   sdk: [],
   contracts: ['kernel'],
   database: ['kernel'],
