@@ -91,7 +91,10 @@ test('an issuer is protected, plain and not the metadata’s address', async () 
   for (const fields of [
     { scopes: ['with space'] },
     { name: ' ' },
+    { name: '\u2800' },
     { clientId: '' },
+    { clientId: 'a\ud800b' },
+    { clientSecret: 'a\ud800b' },
     { mine: true },
     { clientSecret: '' },
   ]) {

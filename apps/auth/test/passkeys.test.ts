@@ -51,6 +51,10 @@ test('a passkey is added by a ceremony, named, listed and renamed', async () => 
   expect((await auth.port.grant({ userId: ann.user.id }))?.mfa).toBe(true)
   const about = { actor: { id: ann.user.id }, target: { id: passkey.id }, data: { userId: ann.user.id } }
   expect(await auth.actions('passkey.added')).toMatchObject([about])
+  for (const name of ['a\ud800b', '\u2800', 'a\u202eb']) {
+    const refused = await auth.request('PATCH', `/v1/auth/passkeys/${passkey.id}`, { token, body: { name } })
+    expect(refused).toMatchObject({ status: 422, body: { code: 'request.invalid' } })
+  }
   expect(await auth.actions('passkey.renamed')).toMatchObject([about])
 })
 

@@ -95,6 +95,14 @@ describe('making an API token', () => {
     expect(await auth.database.auth.select().from(apiTokens)).toEqual([])
   })
 
+  test('takes a name that can be shown', async () => {
+    await using auth = await start()
+    const ann = await auth.member('ann')
+    for (const name of ['a\ud800b', '\u2800', 'a\u202eb']) {
+      expect(await auth.create(ann, { name })).toMatchObject({ status: 422, body: { code: 'request.invalid' } })
+    }
+  })
+
   test('is for who is logged in', async () => {
     await using auth = await start()
     expect((await auth.request('POST', '/v1/auth/tokens', { body: {} })).status).toBe(401)

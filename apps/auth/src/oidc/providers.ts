@@ -4,7 +4,7 @@ import { actorOf, type Caller } from '@conntext/http'
 import type { Keyring } from '@conntext/keyring'
 import type { Changes } from '../changes.ts'
 import type { Transaction } from '../transaction.ts'
-import { cleanName } from '../users/names.ts'
+import { cleanLabel } from '../users/names.ts'
 import { readIssuer } from './endpoint.ts'
 import { oidcErrors } from './errors.ts'
 import {
@@ -58,7 +58,7 @@ export function createProviders({ db, keyring, changes, redirectUri }: Dependenc
     else if ((await listProviders(tx)).length >= MAX_PROVIDERS) throw oidcErrors.tooManyProviders()
     const { name, issuer, clientId, scopes = DEFAULT_SCOPES, enabled = true } = settings
     const values = {
-      name: cleanName(name, { path: '/body/name' })!,
+      name: cleanLabel(name),
       issuer,
       clientId,
       scopes: [...new Set(['openid', ...scopes])],

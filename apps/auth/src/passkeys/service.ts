@@ -17,6 +17,7 @@ import type { Confirmation } from '../confirmation/confirmation.ts'
 import type { FactorChanges } from '../mfa/factor-changes.ts'
 import { countPasskeys } from '../mfa/queries.ts'
 import { hasWayIn } from '../oidc/queries.ts'
+import { cleanLabel } from '../users/names.ts'
 import type { ValidationTokens } from '../validation/tokens.ts'
 import { CEREMONY_MS, type Ceremony, creationOptions, verifyRegistration, type WebAuthnSettings } from './ceremonies.ts'
 import { passkeyErrors } from './errors.ts'
@@ -83,11 +84,12 @@ export function createPasskeys(deps: Dependencies) {
       return started
     },
 
-    /** @throws passkey.ceremonyEnded (410), .notVerified (422), .alreadyAdded, .tooMany (409) */
+    /** @throws passkey.ceremonyEnded (410), .notVerified, request.invalid (422), .alreadyAdded, .tooMany (409) */
     async add(caller: Caller, input: NewPasskey): Promise<AddedPasskey> {
       const { userId } = caller
+      const name = cleanLabel(input.name)
       const credential = await finish(caller, input)
-      const row = { ...credential, id: newId(), userId, name: input.name.trim(), createdAt: clock.now() }
+      const row = { ...credential, id: newId(), userId, name, createdAt: clock.now() }
       try {
         const { passkey, recoveryCodes } = await factors.change(caller, async (tx) => {
           await factors.lock(tx, caller)
@@ -108,10 +110,11 @@ export function createPasskeys(deps: Dependencies) {
       return pageById(await listPasskeys(db, caller.userId, page), page.limit, toPasskey)
     },
 
-    /** @throws passkey.notFound (404), also for other people's */
+    /** @throws passkey.notFound (404), also for other people's; request.invalid (422) for a name that can't be shown */
     async rename(caller: Caller, id: string, name: string): Promise<Passkey> {
+      const label = cleanLabel(name)
       const renamed = await db.transaction(async (tx) => {
-        const row = await renamePasskey(tx, { id, userId: caller.userId }, name.trim())
+        const row = await renamePasskey(tx, { id, userId: caller.userId }, label)
         if (!row) throw passkeyErrors.notFound()
         await owe(tx, 'passkey.renamed', caller, id)
         return row

@@ -8,12 +8,12 @@ import {
   SERVER_STREAM,
 } from '@conntext/contracts'
 import { nameKey } from '@conntext/db-server-details'
-import { actorOf, type Caller, type PageRequest, pageById, requestErrors } from '@conntext/http'
+import { actorOf, type Caller, type PageRequest, pageById } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { raiseVersion } from '../authority/queries.ts'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { Transaction } from '../transaction.ts'
-import { cleanName } from '../users/names.ts'
+import { cleanLabel } from '../users/names.ts'
 import { type AdministrationDependencies, type Administrator, administer } from './administration.ts'
 import { roleErrors } from './errors.ts'
 import {
@@ -63,7 +63,7 @@ export function createRoles(deps: Dependencies) {
       const request = { caller, route: 'POST /v1/roles', permission: 'role.manage' } as const
       const role = await administer(deps, request, async (tx, who) => {
         const { colour = null, permissions = [], requireMfa = false } = input
-        const name = roleName(input.name)
+        const name = cleanLabel(input.name)
         who.assertHeld(permissions)
         if (requireMfa) assertHasMfa(who)
         if (await isRoleNameTaken(tx, nameKey(name))) throw roleErrors.nameTaken()
@@ -136,18 +136,10 @@ export function createRoles(deps: Dependencies) {
 
 export type Roles = ReturnType<typeof createRoles>
 
-function roleName(given: string): string {
-  const path = '/body/name'
-  const name = cleanName(given, { path })
-  if (name === null)
-    throw requestErrors.invalid({ errors: [{ path, message: 'must contain something that can be seen' }] })
-  return name
-}
-
 /** The patch as it is kept; a position behind the last is the last. */
 async function normalised(tx: Transaction, { name, colour, permissions, requireMfa, position }: RolePatch) {
   return {
-    ...(name === undefined ? {} : { name: roleName(name) }),
+    ...(name === undefined ? {} : { name: cleanLabel(name) }),
     ...(colour === undefined ? {} : { colour }),
     ...(permissions === undefined ? {} : { permissions: inOrder(permissions) }),
     ...(requireMfa === undefined ? {} : { requireMfa }),

@@ -22,6 +22,7 @@ import type { Refusals } from '../refusals.ts'
 import { administer } from '../roles/administration.ts'
 import { inOrder } from '../roles/roles.ts'
 import type { Transaction } from '../transaction.ts'
+import { cleanLabel } from '../users/names.ts'
 import { tokenErrors } from './errors.ts'
 import {
   type ApiTokenRow,
@@ -80,7 +81,7 @@ export function createApiTokens(deps: Dependencies) {
       hash: tokenHash(token),
       userId,
       createdBy: caller.userId,
-      name: input.name.trim(),
+      name: cleanLabel(input.name),
       scopes: inOrder(input.scopes),
       createdAt: now,
       expiresAt: seconds === null ? null : new Date(now.getTime() + seconds * 1000),
@@ -113,7 +114,7 @@ export function createApiTokens(deps: Dependencies) {
      * Makes a token, for oneself or for a bot that one manages. Whatever it was made for, at each use it can do no more
      * than its bearer may.
      * @throws token.scopeNotHeld, access.forbidden, member.notBelowYou (403), bot.notFound (404), token.tooMany,
-     * bot.notAMember (409), and what the confirmation throws
+     * bot.notAMember (409), request.invalid (422) for a name that can't be shown, and what the confirmation throws
      */
     async create(caller: Caller, input: NewApiToken): Promise<CreatedApiToken> {
       const { botId } = input

@@ -56,6 +56,13 @@ export function cleanName(text: string, { path, most = MOST_NAME }: Limits): str
   return name
 }
 
+/** A name that somebody gives a thing of theirs, which must have one. @throws request.invalid (422) */
+export function cleanLabel(text: string): string {
+  const name = cleanName(text, { path: '/body/name' })
+  if (name !== null) return name
+  throw requestErrors.invalid({ errors: [{ path: '/body/name', message: 'must contain something that can be seen' }] })
+}
+
 const EMOJI = /^\p{RGI_Emoji}$/v
 
 /** One emoji. @throws request.invalid (422) */

@@ -32,13 +32,17 @@ export const OidcProviderList = Shape('OidcProviderList', { items: Type.Array(Oi
 
 const Scope = Type.String({ pattern: '^[!#-\\[\\]-~]{1,128}$' })
 
+// RFC 6749, appendices A.1 and A.2.
+const CLIENT_WORD = '^[ -~]+$'
+
 export const OidcProviderSettings = Shape('OidcProviderSettings', {
   name: Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' }),
   issuer: Type.String({ minLength: 1, maxLength: 512, description: 'An https URL; http only on this machine' }),
-  clientId: Type.String({ minLength: 1, maxLength: 512 }),
+  clientId: Type.String({ pattern: CLIENT_WORD, minLength: 1, maxLength: 512 }),
   clientSecret: Type.Optional(
     Nullable(
       Type.String({
+        pattern: CLIENT_WORD,
         minLength: 1,
         maxLength: 1024,
         description: 'Without it the present one stays; null for a client that has none',
