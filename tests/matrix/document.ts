@@ -19,7 +19,7 @@ export type Operation = {
   id: string
   method: string
   path: string
-  /** A permission, `member` or `public`. */
+  /** A permission, `member`, `account`, `self` or `public`. */
   permission: string
   parameters: Parameter[]
   /** What it takes as JSON; undefined for one that takes no body, or another. */
@@ -89,7 +89,7 @@ function read(path: string, method: string, described: Described): Operation {
     body: body && resolve(body),
     checkBody: body && compile(body),
     responses,
-    success: [...responses.keys()].find((status) => status >= 200 && status < 300) ?? UPGRADE_REQUIRED,
+    success: [...responses.keys()].find((status) => status >= 200 && status < 400) ?? UPGRADE_REQUIRED,
   }
 }
 

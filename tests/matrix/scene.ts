@@ -1,8 +1,9 @@
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { eventually, SETUP_CODE, startServerProcess } from '@conntext/testing'
+import { type Account, type Caller, createCaller, PASSWORD, type Person, personOf } from './caller.ts'
 import type { Json } from './document.ts'
-import { Raw, send } from './send.ts'
+import { createNewcomers, type Newcomers, PUBLIC_URL } from './newcomers.ts'
+import { startProviders } from './provider.ts'
 
-export const PASSWORD = 'a long enough password'
 const EVERYTHING_USUAL = [
   'channel.view',
   'message.history',
@@ -12,8 +13,19 @@ const EVERYTHING_USUAL = [
   'voice.connect',
   'invite.create',
 ]
+const MANAGEMENT = [
+  'role.manage',
+  'channel.manage',
+  'bot.manage',
+  'server.manage',
+  'member.kick',
+  'member.ban',
+  'member.timeout',
+  'member.nickname',
+]
 
-export type Person = { id: string; username: string; token: string; sessionId: string; refreshToken: string }
+// Well before an access token ends, which lives for five minutes.
+const RENEW_MS = 120_000
 
 /**
  * A server with people and things of every kind. Its rate limits are off, so that it answers what is asked, however
@@ -21,63 +33,58 @@ export type Person = { id: string; username: string; token: string; sessionId: s
  */
 export async function startScene() {
   const server = await startServerProcess({
+    CONNTEXT_PUBLIC_URL: PUBLIC_URL,
     CONNTEXT_RATE_ACCOUNT: '0',
     CONNTEXT_RATE_ADDRESS: '0',
     CONNTEXT_RATE_CREDENTIALS: '0',
     // Wrong codes and passwords slow their address down: here, each request comes from another one.
     CONNTEXT_TRUSTED_PROXIES: '1',
   })
+  const providers = startProviders()
   const caller = createCaller(server)
   const people = await gather(caller)
-  const things = await furnish(caller, people)
-  return { server, ...caller, ...people, ...things, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
+  const newcomers = await createNewcomers({ server, caller, providers, ...people })
+  const things = await furnish(caller, people, newcomers)
+  const { gone: _, ...present } = people
+  const renewal = keepRenewed(
+    caller,
+    Object.values({ ...present, ...things.others }).filter((one) => typeof one === 'object' && 'refreshToken' in one),
+  )
+  return {
+    server,
+    ...caller,
+    ...people,
+    ...things,
+    newcomers,
+    ...renewal,
+    async [Symbol.asyncDispose]() {
+      renewal.stop()
+      await providers[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+    },
+  }
 }
 export type Scene = Awaited<ReturnType<typeof startScene>>
 
-type Account = {
-  user: { id: string; username: string }
-  session: { id: string }
-  accessToken: string
-  refreshToken: string
-}
-
-const personOf = ({ user, session, accessToken, refreshToken }: Account): Person => ({
-  id: user.id,
-  username: user.username,
-  token: accessToken,
-  sessionId: session.id,
-  refreshToken,
-})
-
-function createCaller(server: ServerProcess) {
-  let made = 0
-  /** A good call. Fails when it is refused. */
-  const call = async <T = Json & { id: string }>(
-    method: string,
-    path: string,
-    { token, body, headers = {} }: { token?: string; body?: unknown; headers?: Record<string, string> } = {},
-  ): Promise<T> => {
-    const answer = await send(server.url, method, path, { path: {}, query: {}, token, headers, body })
-    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`)
-    return (answer.text === '' ? undefined : JSON.parse(answer.text)) as T
-  }
+/** Exchanges people's tokens for new ones before they end, however long the test takes. */
+function keepRenewed({ call }: Caller, people: Person[]) {
+  const renewed = [...people]
+  const timer = setInterval(async () => {
+    for (const person of renewed) {
+      const body = { refreshToken: person.refreshToken }
+      const account = await call<Account>('POST', '/v1/auth/refresh', { body }).catch(() => undefined)
+      if (account) Object.assign(person, personOf(account))
+    }
+  }, RENEW_MS)
   return {
-    call,
-    /** A name that nothing has yet. */
-    name: (what: string) => `${what}-${++made}`,
-    login: async ({ username }: { username: string }) =>
-      personOf(await call<Account>('POST', '/v1/auth/login', { body: { login: username, password: PASSWORD } })),
-    register: async (username: string, code: Json) =>
-      personOf(await call<Account>('POST', '/v1/auth/register', { body: { username, password: PASSWORD, ...code } })),
-    upload: (token: string) =>
-      call('POST', '/v1/uploads?filename=a.txt', {
-        token,
-        body: new Raw('the bytes of a file'),
-        headers: { 'content-type': 'text/plain' },
-      }),
+    /** Keeps somebody else's token good as well; answers them. */
+    renew<P extends Person>(person: P): P {
+      renewed.push(person)
+      return person
+    },
+    stop: () => clearInterval(timer),
   }
 }
-type Caller = ReturnType<typeof createCaller>
 
 /** An owner; people with more and fewer permissions; one whose session has ended. */
 async function gather({ call, register, login }: Caller) {
@@ -85,14 +92,13 @@ async function gather({ call, register, login }: Caller) {
   const as = { token: owner.token }
   const role = (name: string, permissions: string[]) =>
     call('POST', '/v1/roles', { ...as, body: { name, permissions } })
-  const roles = await call<{ items: { id: string; isEveryone: boolean }[] }>('GET', '/v1/roles', as)
-  const everyone = roles.items.find((one) => one.isEveryone)!
+  const listed = await call<{ items: { id: string; isEveryone: boolean }[] }>('GET', '/v1/roles', as)
+  const everyone = listed.items.find((one) => one.isEveryone)!
   await call('PATCH', `/v1/roles/${everyone.id}`, { ...as, body: { permissions: ['channel.view'] } })
   const chief = await role('Chiefs', ['administrator'])
-  const managers = await role('Managers', [...EVERYTHING_USUAL, 'role.manage', 'channel.manage'])
+  const managers = await role('Managers', [...EVERYTHING_USUAL, ...MANAGEMENT])
   const members = await role('Members', EVERYTHING_USUAL)
-  const invite = await call<{ code: string }>('POST', '/v1/invites', { ...as, body: {} })
-  const inviteCode = invite.code
+  const { code: inviteCode } = await call<{ code: string }>('POST', '/v1/invites', { ...as, body: {} })
   const join = async (username: string, roleIds: string[]) => {
     const person = await register(username, { inviteCode })
     await call('PATCH', `/v1/members/${person.id}`, { ...as, body: { roleIds } })
@@ -100,8 +106,12 @@ async function gather({ call, register, login }: Caller) {
   }
   const gone = await join('gerd', [])
   await call('POST', '/v1/auth/logout', { token: gone.token })
+  const left = await join('lena', [members.id])
+  await call('DELETE', '/v1/members/@me', { token: left.token })
   return {
     owner,
+    /** As high as one gets without owning the server. */
+    head: await join('hella', [chief.id]),
     manager: await join('mona', [managers.id]),
     member: await join('maxim', [members.id]),
     /** Sees channels and no more. */
@@ -110,14 +120,19 @@ async function gather({ call, register, login }: Caller) {
     spare: await login({ username: (await join('sara', [members.id])).username }),
     /** Whose session others try to end. */
     vera: await join('vera', []),
+    /** Has an account and is no member. */
+    left,
     gone,
     inviteCode,
     roles: { everyone, chief, managers, members },
   }
 }
+type People = Awaited<ReturnType<typeof gather>>
 
 /** One of each thing, and of those that not everybody may see or touch one more. */
-async function furnish({ call, upload }: Caller, { owner, roles }: Awaited<ReturnType<typeof gather>>) {
+async function furnish(caller: Caller, people: People, newcomers: Newcomers) {
+  const { call, upload } = caller
+  const { owner, member, roles } = people
   const as = { token: owner.token }
   const channel = (name: string, type: string) => call('POST', '/v1/channels', { ...as, body: { name, type } })
   const general = await channel('matrix', 'text')
@@ -137,8 +152,44 @@ async function furnish({ call, upload }: Caller, { owner, roles }: Awaited<Retur
       general: await say(general.id, { content: 'hello', mediaIds: [attached.id] }),
       hidden: await say(hidden.id, { content: 'a secret' }),
     },
-    media: { attached, kept: await upload(owner.token) },
-    invite: await call('POST', '/v1/invites', { ...as, body: {} }),
+    media: { attached, kept: await upload(owner.token), members: await upload(member.token) },
+    invite: await call<{ id: string; code: string }>('POST', '/v1/invites', { ...as, body: {} }),
     auditEvent,
+    ...(await populate(caller, people, newcomers)),
   }
 }
+
+/** Bots, and what other people have: it is theirs, whoever else asks for it. */
+async function populate({ call, name }: Caller, { owner, roles }: People, newcomers: Newcomers) {
+  const as = { token: owner.token }
+  /** A member of no consequence, which costs no hash. */
+  const newBot = () => call('POST', '/v1/bots', { ...as, body: { username: name('bot') } })
+  const newToken = (body: Json) =>
+    call<{ id: string; token: string }>('POST', '/v1/auth/tokens', { ...as, body: { password: PASSWORD, ...body } })
+  const high = await newBot()
+  await call('PUT', `/v1/members/${high.id}/roles/${roles.chief.id}`, as)
+  const banned = await newBot()
+  await call('POST', '/v1/bans', { ...as, body: { userId: banned.id } })
+  const { person: keyholder, device, passkeyId } = await newcomers.withPasskey()
+  const identities = await call<{ items: { id: string }[] }>('GET', '/v1/auth/identities', { token: keyholder.token })
+  return {
+    newBot,
+    newToken,
+    /** A bot as high as one gets, and one that is nobody. */
+    bots: { high, low: await newBot(), banned },
+    others: {
+      keyholder,
+      device,
+      passkeyId,
+      identityId: identities.items[0]!.id,
+      /** Logs in often. */
+      frequent: await newcomers.newcomer(),
+    },
+    /** An API token that may do whatever the owner may. */
+    apiToken: await newToken({ name: 'everything', scopes: ['administrator'] }),
+    /** The one that owns the server, and who is to own it next. */
+    reign: { owner: owner as Person, heir: undefined as Person | undefined },
+  }
+}
+
+export { PASSWORD, type Person } from './caller.ts'

@@ -1,6 +1,8 @@
 import { createHmac } from 'node:crypto'
+import type { Operation } from '../document.ts'
 import type { Scene } from '../scene.ts'
 import { because, type Case, header, type Subject } from './case.ts'
+import { othersThings } from './others.ts'
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
@@ -60,8 +62,8 @@ export function accessCases(subject: Subject): Case[] {
 
 function permissionCases({ operation, good, scene }: Subject): Case[] {
   const { stranger, member, channels, messages } = scene
-  const cases: Case[] = []
-  if (!['public', 'member', 'channel.view'].includes(operation.permission)) {
+  const cases: Case[] = [...standingCases(operation, scene)]
+  if (!['public', 'member', 'account', 'self', 'channel.view'].includes(operation.permission)) {
     cases.push({
       name: 'without the permission',
       expect: 403,
@@ -83,45 +85,16 @@ function permissionCases({ operation, good, scene }: Subject): Case[] {
   return cases
 }
 
-/** Things of other people, asked for by somebody who may do as much with their own. */
-const othersThings: Record<string, (scene: Scene) => Case[]> = {
-  endSession: ({ member, vera }) => [other("another's session", 404, member.token, { id: vera.sessionId })],
-  revokeInvite: ({ member, invite }) => [other("another's invite", 404, member.token, { id: invite.id })],
-  getMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],
-  downloadMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],
-  deleteMedia: ({ member, media }) => [
-    other("another's file", 404, member.token, { mediaId: media.kept.id }),
-    other("another's file that one may see", 403, member.token, { mediaId: media.attached.id }),
-  ],
-  editMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
-  deleteMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
-  updateRole: ({ manager, roles }) => [
-    other('a role above', 403, manager.token, { id: roles.chief.id }, { name: 'Mine' }),
-    other('one’s own role', 403, manager.token, { id: roles.managers.id }, { name: 'Mine' }),
-    other('a permission that one lacks', 403, manager.token, { id: roles.members.id }, { permissions: ['audit.view'] }),
-  ],
-  deleteRole: ({ manager, roles }) => [other('a role above', 403, manager.token, { id: roles.chief.id })],
-  createRole: ({ manager, name }) => [
-    other('a permission that one lacks', 403, manager.token, {}, { name: name('r'), permissions: ['administrator'] }),
-  ],
-  updateMember: ({ manager, roles }) => [
-    other('a role above, for oneself', 403, manager.token, { id: manager.id }, { roleIds: [roles.chief.id] }),
-  ],
-  createInvite: ({ manager, roles }) => [other('a role above', 403, manager.token, {}, { roleId: roles.chief.id })],
-  setOverride: ({ manager, channels, roles }) => [
-    other('a permission that one lacks', 403, manager.token, path(channels.general.id, roles.members.id), {
-      allow: ['voice.moderate'],
-      deny: [],
-    }),
-  ],
-}
-
-const path = (channelId: string, targetId: string) => ({ channelId, targetId })
-const messagePath = ({ channels, messages }: Scene) => ({
-  channelId: channels.general.id,
-  messageId: messages.general.id,
-})
-
-function other(name: string, expect: number, token: string, path: Record<string, string>, body?: object): Case {
-  return { name, expect, change: () => ({ token, path, ...(body ? { body } : {}) }) }
+/** Who has an account and is no member; and who comes with an API token, which may do whatever its bearer may. */
+function standingCases({ permission }: Operation, { left, apiToken }: Scene): Case[] {
+  if (permission === 'public') return []
+  const one = (name: string, token: string, refusal?: string): Case => ({
+    name,
+    expect: refusal === undefined ? 'success' : 403,
+    change: () => ({ token }),
+    also: refusal === undefined ? () => [] : because(refusal),
+  })
+  if (permission === 'account') return [one('with an API token', apiToken.token, 'access.notForTokens')]
+  if (permission === 'self') return [one('by who has left', left.token), one('with an API token', apiToken.token)]
+  return [one('by who has left', left.token, 'access.notAMember'), one('with an API token', apiToken.token)]
 }

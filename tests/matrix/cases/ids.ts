@@ -1,3 +1,4 @@
+import { compile } from '../document.ts'
 import type { Case, Subject } from './case.ts'
 
 // A well-formed UUIDv7 of a day long past.
@@ -20,24 +21,33 @@ const MALFORMED = [
   '00000000-0000-0000-0000-00000000000g',
 ]
 
+// What isn't there is made; and what was begun with one provider is nothing at another.
+const ofUnknown: Record<string, Case['expect']> = {
+  setOidcProvider: 'success',
+  removeOidcProvider: [204, 404],
+  completeOidcLogin: 400,
+}
+
 /** Ids of nothing, and ids that are none. */
 export function idCases({ operation, good }: Subject): Case[] {
   return operation.parameters
     .filter((one) => one.in === 'path')
-    .flatMap(({ name }) => {
+    .flatMap(({ name, schema }) => {
       const known = good.path[name]!
+      const check = compile(schema)
       // What can't be a channel is, like a hidden one, no channel.
       const malformed = name === 'channelId' ? 404 : 422
-      const one = (value: string, expect: number): Case => ({
-        name: `${name} = ${value.slice(0, 40)}`,
-        expect,
-        change: ({ path }) => ({ path: { ...path, [name]: value } }),
-      })
-      return [
-        one(NOBODY, 404),
-        ...[...MALFORMED, known.toUpperCase(), `${known} `, `{${known}}`, known.replaceAll('-', '')].map((value) =>
-          one(value, malformed),
-        ),
-      ]
+      const unknown = ofUnknown[operation.id] ?? 404
+      const values = [NOBODY, ...MALFORMED, known.toUpperCase(), `${known} `, `{${known}}`, known.replaceAll('-', '')]
+      return values
+        .filter((value) => value !== known)
+        .map(
+          (value): Case => ({
+            name: `${name} = ${value.slice(0, 40)}`,
+            expect: check(value) ? unknown : malformed,
+            fresh: value === NOBODY,
+            change: ({ path }) => ({ path: { ...path, [name]: value } }),
+          }),
+        )
     })
 }

@@ -38,6 +38,14 @@ export function pathTricks({ operation, good }: Subject): Trick[] {
   return targets.map(([name, target, expect]) => ({ name, method: operation.method, target, expect }))
 }
 
+/** Whether an address is one of those that another operation has for things of any id. */
+const fits = (method: string, target: string): boolean =>
+  operations.some(
+    (one) =>
+      one.method === (method === 'HEAD' ? 'GET' : method) &&
+      new RegExp(`^${one.path.replace(/\{\w+\}/g, '[^/]+')}$`).test(target),
+  )
+
 /** Every method that an address doesn't take. Asked for once an address, with its first operation. */
 export function methodTricks({ operation, good }: Subject): Trick[] {
   const here = operations.filter((one) => one.path === operation.path)
@@ -48,9 +56,15 @@ export function methodTricks({ operation, good }: Subject): Trick[] {
     name: `${method} instead`,
     method,
     target,
-    expect: [method === 'OPTIONS' ? 204 : 405],
+    expect: method === 'OPTIONS' ? [204] : fits(method, target) ? [...ELSEWHERE, 401, 403] : [405],
   }))
-  const head = { name: 'HEAD for GET', method: 'HEAD', target, expect: [operation.success] }
+  // Without the query, which some can't do without.
+  const head = {
+    name: 'HEAD for GET',
+    method: 'HEAD',
+    target,
+    expect: [operation.success, ...(Object.keys(good.query).length > 0 ? [400] : [])],
+  }
   return operation.method === 'GET' ? [...wrong, head] : wrong
 }
 

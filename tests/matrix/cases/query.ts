@@ -6,6 +6,10 @@ const VALUES = ['', '0', '-1', '101', '1.5', '1e1', 'abc', 'null', '１０', '9'
 const TIMES = ['0000-01-01T00:00:00Z', '9999-12-31T23:59:59Z', '2026-02-30T00:00:00Z', '2026-01-01', '1767225600']
 const CURSORS = ['garbage', 'e30', 'bnVsbA', 'W10', '%25', '../../etc/passwd', 'eyJhIjoxfQ==']
 
+// Nothing is read of the request of a WebSocket's address but that it is none; and what a provider sends a browser back
+// with is the provider's to choose.
+const refusals: Record<string, Case['expect']> = { gateway: [422, 426], completeOidcLogin: 'documented' }
+
 /** Query parameters that an operation doesn't take, or not so. */
 export function queryCases({ operation, good }: Subject): Case[] {
   const known = operation.parameters.filter((one) => one.in === 'query')
@@ -16,8 +20,7 @@ export function queryCases({ operation, good }: Subject): Case[] {
     change: () => ({ query }),
   })
   const search = (more: string) => urlOf('', { path: {}, query: base }).slice(1).concat('&', more).replace(/^&/, '')
-  // Nothing is read of the request of a WebSocket's address but that it is none.
-  const refused = operation.id === 'gateway' ? [422, 426] : 422
+  const refused = refusals[operation.id] ?? 422
   return [
     ...['unknown=1', '__proto__=1', 'constructor=1', 'Limit=1', 'limit[]=1', '=1'].map((query) =>
       raw(`?${query}`, search(query), refused),

@@ -1,0 +1,104 @@
+import { PASSWORD, type Scene } from '../scene.ts'
+import type { Case } from './case.ts'
+
+/** Things of other people, asked for by somebody who may do as much with their own. */
+export const othersThings: Record<string, (scene: Scene) => Case[]> = {
+  endSession: ({ member, vera }) => [other("another's session", 404, member.token, { id: vera.sessionId })],
+  revokeApiToken: ({ member, apiToken }) => [other("another's API token", 404, member.token, { id: apiToken.id })],
+  createApiToken: ({ manager, member, bots }) => [
+    other('for a bot of others', 403, member.token, {}, token(['channel.view'], { botId: bots.low.id })),
+    other('for a bot above', 403, manager.token, {}, token(['channel.view'], { botId: bots.high.id })),
+    other('a scope that one lacks', 403, manager.token, {}, token(['audit.view'])),
+    other('a scope for everything', 403, manager.token, {}, token(['administrator'])),
+  ],
+  renamePasskey: ({ member, others }) => [other("another's passkey", 404, member.token, { id: others.passkeyId })],
+  removePasskey: ({ member, others }) => [
+    other("another's passkey", 404, member.token, { id: others.passkeyId }, { password: PASSWORD }),
+  ],
+  unlinkIdentity: ({ member, others }) => [
+    other("another's identity", 404, member.token, { id: others.identityId }, { password: PASSWORD }),
+  ],
+  // What was begun in one account is completed in no other.
+  addPasskey: ({ member }) => [elses("another's ceremony", 410, member.token)],
+  linkIdentity: ({ member }) => [elses("another's code", 401, member.token)],
+  updateOwnUser: ({ member, media }) => [
+    other("another's file", 404, member.token, {}, { avatarId: media.kept.id }),
+    other("another's file that one may see", 404, member.token, {}, { avatarId: media.attached.id }),
+  ],
+  updateServer: ({ manager, media }) => [other("another's file", 404, manager.token, {}, { iconId: media.members.id })],
+  transferOwnership: ({ head, manager, member }) => [
+    other("another's server", 403, head.token, { id: member.id }, { password: PASSWORD }),
+    other("another's server, to oneself", 403, manager.token, { id: manager.id }, { password: PASSWORD }),
+  ],
+  kickMember: moderating(),
+  timeOutMember: moderating({ expiresInSeconds: 60 }),
+  liftTimeout: moderating(),
+  createBan: ({ manager, head, owner, bots }) =>
+    [manager, head, owner, bots.high].map(({ id }) =>
+      other(`of ${id}, who is not below`, 403, manager.token, {}, { userId: id }),
+    ),
+  giveRole: ({ manager, roles }) => [
+    other('a role above, to oneself', 403, manager.token, { id: manager.id, roleId: roles.chief.id }),
+    other('one’s own highest role', 403, manager.token, { id: manager.id, roleId: roles.managers.id }),
+  ],
+  takeRole: ({ manager, bots, roles }) => [
+    other('a role above', 403, manager.token, { id: bots.high.id, roleId: roles.chief.id }),
+  ],
+  updateBot: ({ manager, bots }) => [
+    other('a bot above', 403, manager.token, { id: bots.high.id }, { displayName: 'x' }),
+  ],
+  deleteBot: ({ manager, bots }) => [other('a bot above', 403, manager.token, { id: bots.high.id })],
+  revokeInvite: ({ member, invite }) => [other("another's invite", 404, member.token, { id: invite.id })],
+  getMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],
+  downloadMedia: ({ member, media }) => [other("another's file", 404, member.token, { mediaId: media.kept.id })],
+  deleteMedia: ({ member, media }) => [
+    other("another's file", 404, member.token, { mediaId: media.kept.id }),
+    other("another's file that one may see", 403, member.token, { mediaId: media.attached.id }),
+  ],
+  editMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
+  deleteMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
+  updateRole: ({ manager, roles }) => [
+    other('a role above', 403, manager.token, { id: roles.chief.id }, { name: 'Mine' }),
+    other('one’s own role', 403, manager.token, { id: roles.managers.id }, { name: 'Mine' }),
+    other('a permission that one lacks', 403, manager.token, { id: roles.members.id }, { permissions: ['audit.view'] }),
+  ],
+  deleteRole: ({ manager, roles }) => [other('a role above', 403, manager.token, { id: roles.chief.id })],
+  createRole: ({ manager, name }) => [
+    other('a permission that one lacks', 403, manager.token, {}, { name: name('r'), permissions: ['administrator'] }),
+  ],
+  updateMember: ({ manager, owner, roles }) => [
+    other('a role above, for oneself', 403, manager.token, { id: manager.id }, { roleIds: [roles.chief.id] }),
+    other('a nickname of somebody above', 403, manager.token, { id: owner.id }, { nickname: 'low' }),
+  ],
+  createInvite: ({ manager, roles }) => [other('a role above', 403, manager.token, {}, { roleId: roles.chief.id })],
+  setOverride: ({ manager, channels, roles }) => [
+    other('a permission that one lacks', 403, manager.token, path(channels.general.id, roles.members.id), {
+      allow: ['voice.moderate'],
+      deny: [],
+    }),
+  ],
+}
+
+/** Moderators reach nobody who stands as high as they do, or higher: themselves, heads, the owner. */
+function moderating(body?: object) {
+  return ({ manager, head, owner, bots }: Scene): Case[] =>
+    [manager, head, owner, bots.high].map(({ id }) =>
+      other(`of ${id}, who is not below`, 403, manager.token, { id }, body),
+    )
+}
+
+const token = (scopes: string[], more: object = {}) => ({ name: 'a token', scopes, password: PASSWORD, ...more })
+const path = (channelId: string, targetId: string) => ({ channelId, targetId })
+const messagePath = ({ channels, messages }: Scene) => ({
+  channelId: channels.general.id,
+  messageId: messages.general.id,
+})
+
+function other(name: string, expect: number, token: string, path: Record<string, string>, body?: object): Case {
+  return { name, expect, change: () => ({ token, path, ...(body ? { body } : {}) }) }
+}
+
+/** The same request in another's name. */
+function elses(name: string, expect: number, token: string): Case {
+  return { name, expect, fresh: true, change: () => ({ token }) }
+}

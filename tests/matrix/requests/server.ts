@@ -1,0 +1,66 @@
+import type { Scene } from '../scene.ts'
+import type { GoodRequests } from './good.ts'
+
+const newRole = ({ call, name, owner }: Scene) =>
+  call('POST', '/v1/roles', { token: owner.token, body: { name: name('role') } })
+
+const newChannel = ({ call, name, owner }: Scene) =>
+  call('POST', '/v1/channels', { token: owner.token, body: { name: name('channel'), type: 'text' } })
+
+const PROVIDER = {
+  name: 'A provider',
+  issuer: 'https://login.example.org',
+  clientId: 'conntext',
+  clientSecret: 'a secret',
+  scopes: ['openid'],
+  enabled: false,
+}
+
+/** The server: its settings, roles, channels, invites, and its audit trail. */
+export const serverRequests: GoodRequests = {
+  updateServer: () => ({
+    body: { name: 'Matrix', description: 'A server', limits: { maxMediaPerMessage: 10, maxMessageLength: 4000 } },
+  }),
+  setOidcProvider: () => ({ path: { provider: 'matrix' }, body: PROVIDER }),
+  removeOidcProvider: async ({ call, owner, name }) => {
+    const provider = name('provider')
+    await call('PUT', `/v1/auth/oidc/providers/${provider}`, { token: owner.token, body: PROVIDER })
+    return { path: { provider } }
+  },
+  createRole: ({ name }) => ({ body: { name: name('role'), colour: '#00ff00', permissions: ['message.pin'] } }),
+  getRole: ({ roles }) => ({ path: { id: roles.members.id } }),
+  updateRole: async (scene) => {
+    const { id } = await newRole(scene)
+    return { path: { id }, body: { name: scene.name('role'), colour: null, permissions: [] } }
+  },
+  deleteRole: async (scene) => ({ path: { id: (await newRole(scene)).id } }),
+  createChannel: ({ name }) => ({ body: { name: name('channel'), type: 'text', parentId: null, topic: 'Anything' } }),
+  getChannel: ({ channels }) => ({ path: { channelId: channels.general.id } }),
+  updateChannel: ({ channels }) => ({
+    path: { channelId: channels.voice.id },
+    body: { name: 'voice', topic: null, parentId: null, position: 2 },
+  }),
+  deleteChannel: async (scene) => ({ path: { channelId: (await newChannel(scene)).id } }),
+  listOverrides: ({ channels }) => ({ path: { channelId: channels.general.id } }),
+  getOverride: async (scene) => ({ path: await newOverride(scene) }),
+  setOverride: ({ channels, roles }) => ({
+    path: { channelId: channels.voice.id, targetId: roles.members.id },
+    body: { allow: ['voice.speak'], deny: ['voice.video'] },
+  }),
+  removeOverride: async (scene) => ({ path: await newOverride(scene) }),
+  createInvite: ({ roles }) => ({ body: { maxUses: 1, expiresInSeconds: 3600, roleId: roles.members.id } }),
+  previewInvite: ({ inviteCode }) => ({ path: { code: inviteCode } }),
+  revokeInvite: async ({ call, owner }) => {
+    const { id } = await call('POST', '/v1/invites', { token: owner.token, body: {} })
+    return { path: { id } }
+  },
+  getAuditEvent: ({ auditEvent }) => ({ path: { id: auditEvent.id } }),
+}
+
+async function newOverride(scene: Scene) {
+  const channelId = (await newChannel(scene)).id
+  const targetId = scene.roles.members.id
+  const body = { allow: [], deny: ['reaction.add'] }
+  await scene.call('PUT', `/v1/channels/${channelId}/overrides/${targetId}`, { token: scene.owner.token, body })
+  return { channelId, targetId }
+}
