@@ -247,6 +247,31 @@ describe('a channel that begins with overrides', () => {
   })
 })
 
+describe('a channel that is moved', () => {
+  test('takes no way around what its category says of those who are not below its mover', async () => {
+    const category = await system.channel(admin, { type: 'category' })
+    const inside = await system.channel(admin, { parentId: category.id })
+    const move = (parentId: string | null, caller = manager) =>
+      system.call('PATCH', `/v1/channels/${inside.id}`, caller, { parentId })
+    const set = (target: string, sides: Partial<Sides>) =>
+      system.call('PUT', `/v1/channels/${category.id}/overrides/${target}`, admin, { allow: [], deny: [], ...sides })
+    // What was denied to themselves; what is said of a role above theirs.
+    for (const target of [manager.userId, higher.id]) {
+      expect(await set(target, { deny: ['message.send'] })).toMatchObject(done)
+      expect(await move(null)).toMatchObject(refused)
+      expect(await move(null, admin)).toMatchObject(done)
+      expect(await move(category.id)).toMatchObject(refused)
+      expect(await move(category.id, admin)).toMatchObject(done)
+      await system.call('DELETE', `/v1/channels/${category.id}/overrides/${target}`, admin)
+    }
+    expect(await set(lower.id, { allow: ['message.manage'] })).toMatchObject(done)
+    expect(await move(null)).toMatchObject({ status: 403, body: { code: 'override.beyondOwn' } })
+    expect(await set(lower.id, { allow: ['message.pin'] })).toMatchObject(done)
+    expect(await move(null)).toMatchObject(done)
+    expect(await move(category.id)).toMatchObject(done)
+  })
+})
+
 describe('what roles and accounts that are gone leave behind', () => {
   test('does not show, and is removed in time, with its record', async () => {
     await using fresh = await startSystem()

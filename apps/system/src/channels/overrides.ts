@@ -1,7 +1,8 @@
 import type { ChannelOverride, NewChannelOverride, Override, Page } from '@conntext/contracts'
 import { systemActor } from '@conntext/contracts'
+import type { ChannelRow } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
-import { type ChangeDeps, change } from '../change.ts'
+import { type ChangeDeps, change, type Transaction } from '../change.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors, overrideErrors } from './errors.ts'
 import { assertConsistent, assertMaySet, setterOf, targetOf, targetOfExisting } from './override-rules.ts'
@@ -76,6 +77,32 @@ export async function removeOverride(deps: ChannelDeps, caller: Caller, { channe
     const { targetKind } = before
     effects.audit.push(systemAudit('override.removed', actorOf(caller), channelId, { targetKind, targetId }))
   })
+}
+
+type Move = { row: Pick<ChannelRow, 'id' | 'parentId'>; parentId: string | null }
+
+/**
+ * A channel leans on its category's overrides: moving it to another is to change them for it, by the rules of
+ * `setOverride`. Within the change.
+ * @throws override.notBelowYours, override.beyondOwn (403)
+ */
+export async function assertMayMove(
+  tx: Transaction,
+  deps: ChannelDeps,
+  caller: Caller,
+  { row, parentId }: Move,
+): Promise<void> {
+  const overridesOf = async (id: string | null) => (id === null ? [] : await selectOverrides(tx, id))
+  const [before, after] = [await overridesOf(row.parentId), await overridesOf(parentId)]
+  if (before.length + after.length === 0) return
+  const setter = await setterOf(deps, caller, { channelId: row.id, route: 'PATCH /v1/channels/:channelId' })
+  for (const one of new Map([...before, ...after].map((override) => [override.targetId, override])).values()) {
+    const sidesIn = (overrides: Override[]) => {
+      const found = overrides.find(({ targetId }) => targetId === one.targetId)
+      return found && toOverride(found)
+    }
+    assertMaySet(setter, await targetOfExisting(deps, one), sidesIn(before), sidesIn(after))
+  }
 }
 
 /**

@@ -51,7 +51,12 @@ export const channelRoutes = (deps: ChannelDeps, options: AccessOptions) =>
         params: ChannelParams,
         body: ChannelPatch,
         response: { 200: Channel },
-        detail: { operationId: 'updateChannel', summary: 'Change or move a channel', tags },
+        detail: {
+          operationId: 'updateChannel',
+          summary: 'Change or move a channel',
+          description: 'To put it into another category, or into none, is to change the overrides that it leans on.',
+          tags,
+        },
       },
     )
     .delete(

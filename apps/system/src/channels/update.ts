@@ -5,13 +5,15 @@ import { change } from '../change.ts'
 import { systemAudit } from '../recorder.ts'
 import { channelErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'
+import { assertMayMove } from './overrides.ts'
 import { selectChannels, updateChannelFields, updatePositions } from './queries.ts'
 import { assertMayPut, assertParent, assertSlowMode, type ChannelDeps, nameTakenAsConflict } from './service.ts'
 
 /**
  * Changes a channel. With a position it is put there, and those in its way move on by one; a position behind the last
  * one is the last one.
- * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode (422)
+ * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode (422); for another
+ * category what `setOverride` does
  */
 export async function updateChannel(
   deps: ChannelDeps,
@@ -28,6 +30,8 @@ export async function updateChannel(
       if (!row) throw channelErrors.notFound()
       assertParent(rows, row.type, patch.parentId ?? null)
       assertSlowMode(row.type, patch.slowModeSeconds ?? 0)
+      const { parentId = row.parentId } = patch
+      if (parentId !== row.parentId) await assertMayMove(tx, deps, caller, { row, parentId })
       const moved = patch.position === undefined ? [] : moveTo(rows, row, patch.position)
       const wanted = wantedFields(row, patch, moved)
       const changed = changedFields<ChannelRow>(row, wanted)
