@@ -33,7 +33,7 @@ import { createOwnHealth, createSystemHealth } from './health/service.ts'
 import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
-import { startJob } from './jobs.ts'
+import { type RunningJob, startJob } from './jobs.ts'
 import { loadKeys, systemKeys } from './keys.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
@@ -97,7 +97,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     }),
   }
   const redeem: RedeemDeps = { ...deps, keys, nudge }
-  const jobs: { stop(): Promise<void> }[] = []
+  const jobs: RunningJob[] = []
 
   return {
     name: 'system',
@@ -125,6 +125,8 @@ export function createSystemService(given: SystemDeps): SystemService {
           log,
         ),
       )
+      // What was there before is looked at before anybody changes anything.
+      await Promise.all(jobs.map((job) => job.first))
     },
     async stop() {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
