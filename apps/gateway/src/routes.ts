@@ -5,6 +5,7 @@ import { Elysia } from 'elysia'
 import { createDocs, serveStatic, staticText } from './docs/page.ts'
 import { upgradeRequired } from './errors.ts'
 import type { Metrics } from './metrics.ts'
+import { createPages } from './pages/pages.ts'
 import type { Readiness } from './readiness.ts'
 
 const Live = Type.Object({ alive: Type.Literal(true), version: Type.String() }, { title: 'Liveness' })
@@ -15,6 +16,9 @@ const text = (type: string, description: string) => ({
   200: { description, content: { [type]: { schema: { type: 'string' as const } } } },
   304: { description: 'The client has it already' },
 })
+
+// For people, and so no part of the API. What is on its way with a mail may hang parameters of its own on a link.
+const page = { public: true, query: Type.Object({}, { additionalProperties: true }), detail: { hide: true } } as const
 
 export type RoutesDeps = AccessOptions & {
   log: Logger
@@ -27,6 +31,7 @@ export type RoutesDeps = AccessOptions & {
 /** The few addresses that the gateway answers by itself. */
 export function gatewayRoutes({ log, metrics, openapi, version, ready, ...options }: RoutesDeps) {
   const docs = createDocs()
+  const pages = createPages()
   const document = staticText('application/json; charset=utf-8', JSON.stringify(openapi))
   const tags = ['Gateway']
 
@@ -109,6 +114,8 @@ export function gatewayRoutes({ log, metrics, openapi, version, ready, ...option
       },
       { public: true, detail: { hide: true } },
     )
+    .get('/verify-email', () => pages.verifyEmail(), page)
+    .get('/reset-password', () => pages.resetPassword(), page)
 
   return baseApp({ log }).use(routes)
 }

@@ -61,10 +61,19 @@ test('what lies under a channel goes to whoever owns that part', () => {
     '/v1/calls': 'realtime',
     '/.well-known/jwks.json': 'auth',
     '/docs/x': 'gateway',
+    '/verify-email': 'gateway',
+    '/reset-password': 'gateway',
   }
   for (const [path, service] of Object.entries(expected))
     expect([path, destinationOf(path)]).toEqual([path, service] as never)
-  for (const path of ['/v1/constructor', '/v1/__proto__', '/docsx', '/metrics/x'])
+  for (const path of [
+    '/v1/constructor',
+    '/v1/__proto__',
+    '/docsx',
+    '/metrics/x',
+    '/verify-email/x',
+    '/a/reset-password',
+  ])
     expect(destinationOf(path)).toBeUndefined()
 })
 
