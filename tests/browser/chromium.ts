@@ -40,9 +40,15 @@ export async function startChromium(path: string) {
       const attached = await send<{ sessionId: string }>('Target.attachToTarget', { targetId, flatten: true })
       const inPage = <T>(method: string, params: object = {}) => send<T>(method, params, attached.sessionId)
       await inPage('WebAuthn.enable')
+      // As if its window were the one in front, for what is typed.
+      await inPage('Emulation.setFocusEmulationEnabled', { enabled: true })
       const page = pageOf(inPage)
-      const there = async (wanted: string) => document.readyState === 'complete' && location.href === wanted
-      await eventually(() => page.run(there, url), START_MS)
+      // Pages may take away what stands after the `#`.
+      const there = async (wanted: string) =>
+        document.readyState === 'complete' && location.origin + location.pathname === wanted
+      const { origin, pathname } = new URL(url)
+      const isThere = () => page.run(there, origin + pathname).catch(untilThereIsAPage)
+      await eventually(isThere, START_MS)
       return page
     },
     async [Symbol.asyncDispose]() {
@@ -51,6 +57,18 @@ export async function startChromium(path: string) {
       await rm(profile, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+// Between two documents there is none to run anything in.
+function untilThereIsAPage(error: Error): false {
+  if (/execution context/i.test(error.message)) return false
+  throw error
+}
+
+const KEYS = {
+  Tab: { code: 'Tab', windowsVirtualKeyCode: 9 },
+  Enter: { code: 'Enter', windowsVirtualKeyCode: 13, text: '\r' },
+  ' ': { code: 'Space', windowsVirtualKeyCode: 32, text: ' ' },
 }
 
 function pageOf(send: <T>(method: string, params?: object) => Promise<T>) {
@@ -73,6 +91,13 @@ function pageOf(send: <T>(method: string, params?: object) => Promise<T>) {
     /** Puts a credential of another authenticator into this one. */
     addCredential: (authenticatorId: string, credential: object) =>
       send('WebAuthn.addCredential', { authenticatorId, credential }),
+
+    /** Types where the focus is. */
+    type: (text: string) => send('Input.insertText', { text }),
+
+    async press(key: keyof typeof KEYS): Promise<void> {
+      for (const type of ['keyDown', 'keyUp']) await send('Input.dispatchKeyEvent', { type, key, ...KEYS[key] })
+    },
 
     /** Runs a function in the page: it may use nothing from around it. @throws what it throws, as text */
     async run<A, T>(work: (argument: A) => Promise<T>, argument: A): Promise<T> {

@@ -44,3 +44,37 @@ export async function withPasskey(input: { at: string; mfaToken?: string }): Pro
   const said = (await navigator.credentials.get({ publicKey })) as PublicKeyCredential
   return call('passkeys/login', { ceremonyToken, response: said.toJSON() })
 }
+
+/** What is to be seen on a page that a mail links to, and what it has called. */
+export async function mailPage(_: null) {
+  const text = (selector: string) => document.querySelector(selector)?.textContent ?? null
+  const fields = [...document.querySelectorAll<HTMLInputElement>('input.secret')]
+  return {
+    address: location.href,
+    title: document.title,
+    server: text('#server'),
+    outcome: text('#outcome'),
+    form: document.querySelector('form')?.checkVisibility() ?? false,
+    focus: document.activeElement?.id ?? '',
+    styled: getComputedStyle(document.querySelector('main')!).maxWidth !== 'none',
+    called: performance.getEntriesByType('resource').map(({ name }) => name),
+    fields: fields.map((field) => ({
+      type: field.type,
+      value: field.value,
+      invalid: field.getAttribute('aria-invalid'),
+      fault: text(`#${field.id}-fault`),
+    })),
+  }
+}
+
+/** From here on every call is refused, with this status and `Retry-After`. */
+export async function refuseCalls(answer: string): Promise<void> {
+  const [status, seconds = ''] = answer.split(' ')
+  const refuse = async () => new Response('{}', { status: Number(status), headers: { 'retry-after': seconds } })
+  Object.assign(window, { fetch: refuse })
+}
+
+/** Goes to another part of the same page, as a link does. */
+export async function followHash(hash: string): Promise<void> {
+  location.hash = hash
+}

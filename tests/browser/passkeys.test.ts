@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { SETUP_CODE } from '@conntext/testing'
 import { chromiumPath, startChromium } from './chromium.ts'
-import { addPasskey, type Called, login, withPasskey } from './page.ts'
+import { addPasskey, login, withPasskey } from './page.ts'
+import { type PublicServer, startPublicServer } from './server.ts'
 
 const path = chromiumPath()
 if (path === undefined) {
@@ -12,15 +13,14 @@ const PASSWORD = 'a long enough password'
 
 /** Passkeys as people use them: in a browser, with an authenticator that the browser itself plays. */
 describe.skipIf(path === undefined)('passkeys in a browser', () => {
-  let server: ServerProcess
+  let server: PublicServer
   let chromium: Awaited<ReturnType<typeof startChromium>>
   let origin: string
 
   beforeAll(async () => {
-    // Passkeys belong to an origin, which has to be known before the server starts.
-    const port = freePort()
-    origin = `http://localhost:${port}`
-    server = await startServerProcess({ CONNTEXT_PORT: String(port), CONNTEXT_PUBLIC_URL: origin })
+    server = await startPublicServer()
+    origin = server.origin
+    const { call } = server
     chromium = await startChromium(path!)
     const olga = await call('auth/register', { username: 'olga', password: PASSWORD, setupCode: SETUP_CODE })
     const invite = await call('invites', { maxUses: 1 }, olga.body.accessToken)
@@ -31,12 +31,6 @@ describe.skipIf(path === undefined)('passkeys in a browser', () => {
     await chromium?.[Symbol.asyncDispose]()
     await server?.[Symbol.asyncDispose]()
   }, 60_000)
-
-  const call = async (route: string, body: object, token?: string): Promise<Called> => {
-    const headers = { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) }
-    const response = await fetch(`${origin}/v1/${route}`, { method: 'POST', headers, body: JSON.stringify(body) })
-    return { status: response.status, body: await response.json() }
-  }
 
   const account = { username: 'olga', password: PASSWORD }
 
@@ -74,10 +68,3 @@ describe.skipIf(path === undefined)('passkeys in a browser', () => {
     expect((await home.run(withPasskey, { at: origin })).status).toBe(200)
   }, 60_000)
 })
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  const { port } = listener
-  listener.stop(true)
-  return port
-}
