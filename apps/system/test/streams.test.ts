@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { StreamAppend } from '@conntext/contracts'
+import type { StreamAppend, User } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { type System, startSystem } from './support/system.ts'
 
@@ -52,4 +52,37 @@ test("a channel's stream, and an id that cannot be kept, are refused for good", 
   await expect(system.port.appendEvents({ events: [foreign] })).rejects.toMatchObject(refused)
   await expect(system.port.appendEvents({ events: [append({ id: 'x' })] })).rejects.toMatchObject(refused)
   await expect(system.port.appendEvents({ events: [append({ stream: 'elsewhere' })] })).rejects.toMatchObject(refused)
+})
+
+test("what somebody who deletes their account was called leaves the server's log, and nobody else's does", async () => {
+  const person = (username: string): User => ({
+    id: newId(),
+    kind: 'user',
+    username,
+    displayName: `${username} body`,
+    avatarId: null,
+    status: null,
+    isDeleted: false,
+    createdAt: '2026-01-01T00:00:00.000Z',
+  })
+  const [ann, bob] = [person('ann'), person('bob')]
+  // Bob's name has Ann's id in it.
+  bob.displayName = ann.id
+  const member = { nickname: 'nick', roleIds: [], timedOutUntil: null }
+  const told = [ann, bob].flatMap((user) => [
+    append({ type: 'member.joined', data: { user, roleIds: [], joinedAt: user.createdAt } }),
+    append({ type: 'member.updated', data: { userId: user.id, ...member } }),
+    append({ type: 'user.updated', data: user }),
+  ])
+  await system.port.appendEvents({ events: told })
+  const gone = { ...person('deleted-user'), id: ann.id, displayName: null, isDeleted: true }
+  const before = await system.streamOf('server')
+  await system.port.appendEvents({ events: [append({ type: 'user.updated', data: gone })] })
+  const after = await system.streamOf('server')
+  expect(after.map(({ seq }) => seq)).toEqual([...before.map(({ seq }) => seq), before.length + 1])
+  const [joined, updated, changed, ...bobs] = after.slice(-7, -1)
+  expect(joined).toMatchObject({ t: 'member.joined', at: told[0]!.at, d: { user: gone, roleIds: [] } })
+  expect(updated).toMatchObject({ t: 'member.updated', d: { userId: ann.id, nickname: null } })
+  expect(changed).toMatchObject({ t: 'user.updated', d: gone })
+  expect(bobs).toEqual(before.slice(-3))
 })

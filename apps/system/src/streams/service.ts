@@ -5,10 +5,11 @@ import { isId, type Logger } from '@conntext/kernel'
 import { appendEvents, publishEvents } from '@conntext/streams'
 import { serverStreams } from '../change.ts'
 import { streamErrors } from './errors.ts'
+import { forgetDeleted } from './forgetting.ts'
 
 /**
  * Appends to the server's and the users' streams what another service has to tell, and publishes it. An event whose id
- * is known is left out.
+ * is known is left out. Of whoever is told to be gone, what they were called leaves the log.
  * @throws stream.notHere, stream.badEventId (422): the sender sets such an event aside
  */
 export async function appendForeign(
@@ -20,6 +21,10 @@ export async function appendForeign(
     if (streamChannel(stream) !== undefined) throw streamErrors.notHere(`${stream} is the messaging service's.`)
   }
   const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
-  const appended = await db.transaction((tx) => appendEvents(tx, serverStreams, distinct))
+  const appended = await db.transaction(async (tx) => {
+    const appended = await appendEvents(tx, serverStreams, distinct)
+    await forgetDeleted(tx, distinct)
+    return appended
+  })
   await publishEvents(bus, log, appended)
 }
