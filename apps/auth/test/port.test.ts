@@ -113,6 +113,15 @@ test('an own user is who they are, and null for nobody', async () => {
   expect(await auth.port.ownUser({ userId: newId() })).toBeNull()
 })
 
+test('user names are found in any case, but for those of accounts that are gone', async () => {
+  await using auth = await startAuth()
+  const [ann, gone] = [await auth.member('Ann'), await auth.member('gone')]
+  await auth.database.auth.update(users).set({ standing: 'deleted' }).where(eq(users.id, gone.user.id))
+  const find = (...usernames: string[]) => auth.port.findUsers({ usernames })
+  expect(await find('aNN', 'gone', 'nobody', 'a\0', "' or 1=1 --")).toEqual([{ id: ann.user.id, username: 'Ann' }])
+  expect(await find()).toEqual([])
+})
+
 test('health tries the database, and says what to do when it is away', async () => {
   await using auth = await startAuth()
   expect(await auth.port.health({})).toMatchObject({

@@ -18,8 +18,10 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 
 const NOW = '2026-01-01T00:00:00.000Z'
 
+const nameOf = (userId: string): string => `user-${userId.slice(-6)}`
+
 type ApiToken = NonNullable<Awaited<ReturnType<AuthPort['identifyToken']>>>
-type Offered = 'authority' | 'grant' | 'grants' | 'keys' | 'revokedSessions' | 'identifyToken' | 'ownUser'
+type Offered = 'authority' | 'grant' | 'grants' | 'keys' | 'revokedSessions' | 'identifyToken' | 'findUsers' | 'ownUser'
 
 /**
  * The auth service's port for the tests of another service, which may not import it: real tokens signed with a real
@@ -60,11 +62,15 @@ export async function testAuthority(bus: Bus) {
     keys: async () => keys,
     revokedSessions: async () => ({ sessions: [...revoked] }),
     identifyToken: async ({ token }) => apiTokens.get(token) ?? null,
+    findUsers: async ({ usernames }) =>
+      [...grants.keys()]
+        .map((id) => ({ id, username: nameOf(id) }))
+        .filter(({ username }) => usernames.some((name) => name.toLowerCase() === username)),
     ownUser: async ({ userId }) =>
       grants.has(userId)
         ? {
             id: userId,
-            username: `user-${userId.slice(-6)}`,
+            username: nameOf(userId),
             kind: grants.get(userId)!.kind,
             displayName: null,
             avatarId: null,

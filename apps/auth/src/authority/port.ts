@@ -9,7 +9,7 @@ import type { Membership } from '../membership/service.ts'
 import { listRevokedSessions } from '../sessions/queries.ts'
 import { createTokenIdentification } from '../tokens/identify.ts'
 import { listRevokedApiTokens } from '../tokens/queries.ts'
-import { findOwnUser } from '../users/queries.ts'
+import { findByUsernames, findOwnUser } from '../users/queries.ts'
 import { toOwnUser } from '../users/users.ts'
 import { listGrants } from './queries.ts'
 import { readSnapshot, toGrant } from './snapshot.ts'
@@ -46,6 +46,7 @@ export function createAuthPort({ db, relay, clock, tokenHash, membership }: Depe
     },
     identifyToken: createTokenIdentification({ db, clock, tokenHash }),
     join: (request) => membership.join(request),
+    findUsers: ({ usernames }) => findByUsernames(db, usernames),
     async ownUser({ userId }) {
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null

@@ -6,7 +6,8 @@ import {
   totpSecrets,
   users,
 } from '@conntext/db-server-details'
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, inArray, ne, sql } from 'drizzle-orm'
+import { usernameKey } from './users.ts'
 
 export const userColumns = {
   id: users.id,
@@ -48,6 +49,20 @@ export type OwnUserRow = UserRow & {
 export async function findUser(db: ServerDetailsExecutor, id: string): Promise<UserRow | undefined> {
   const [row] = await db.select(userColumns).from(users).where(eq(users.id, id))
   return row
+}
+
+/** Those who go by these names, in any case; of a deleted account the name is gone. */
+export async function findByUsernames(
+  db: ServerDetailsExecutor,
+  usernames: string[],
+): Promise<{ id: string; username: string }[]> {
+  // A name may hold what no text of the database can; nobody goes by it.
+  const keys = usernames.filter((name) => !name.includes('\0')).map(usernameKey)
+  if (keys.length === 0) return []
+  return db
+    .select({ id: users.id, username: users.username })
+    .from(users)
+    .where(and(inArray(users.usernameKey, keys), ne(users.standing, 'deleted')))
 }
 
 const hasAccount = inArray(users.standing, ['active', 'left'])

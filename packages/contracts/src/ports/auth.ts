@@ -40,6 +40,11 @@ export const authPort = definePort({
       request: Fields({ userId: Id, inviteCode: Type.Optional(OpaqueToken), actor: AuditActor }),
       response: Member,
     },
+    /** Who goes by these user names, in any case; those that nobody has are left out. */
+    findUsers: {
+      request: Fields({ usernames: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }) }),
+      response: Type.Array(Fields({ id: Id, username: Type.String() })),
+    },
     ownUser: { request: Fields({ userId: Id }), response: Nullable(OwnUser) },
     health: { request: Fields({}), response: ServiceHealth },
   },
