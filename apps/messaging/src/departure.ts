@@ -5,6 +5,7 @@ import type { Logger } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
 import { withdrawImagesOf } from './media/pictures.ts'
 import { type DeletionDeps, deleteAllMessages, deleteLooseUploads } from './messages/deletion.ts'
+import { dropUploadsOf } from './uploads/queries.ts'
 
 export type DepartureDeps = DeletionDeps & { bus: Bus; log: Logger }
 
@@ -22,6 +23,7 @@ export async function forgetUser(
   if (wish === 'delete') await deleteAllMessages(deps, userId)
   await withdrawImagesOf(db, userId)
   await deleteLooseUploads(deps, userId)
+  await dropUploadsOf(db, userId)
 }
 
 /**

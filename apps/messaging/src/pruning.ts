@@ -1,6 +1,7 @@
 import { type Communications, messageDeletions, slowModeSends } from '@conntext/db-communications'
 import type { Clock, Logger } from '@conntext/kernel'
 import { lt } from 'drizzle-orm'
+import { dropExpiredUploads } from './uploads/queries.ts'
 
 const HOUR_MS = 60 * 60_000
 // The longest slow mode that a channel can have: 21,600 s.
@@ -38,6 +39,7 @@ export class Pruning {
   async #prune(): Promise<void> {
     const { db, clock } = this.deps
     const before = (ms: number) => new Date(clock.now().getTime() - ms)
+    await dropExpiredUploads(db, clock.now())
     await db.delete(slowModeSends).where(lt(slowModeSends.sentAt, before(LONGEST_PAUSE_MS)))
     await db.delete(messageDeletions).where(lt(messageDeletions.finishedAt, before(DELETIONS_KEPT_MS)))
   }

@@ -21,6 +21,9 @@ import { createPort } from './port.ts'
 import { Pruning } from './pruning.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
+import { Leases } from './uploads/lease.ts'
+import { UPLOAD_ABORT, type UploadAbort } from './uploads/queries.ts'
+import { uploadRoutes } from './uploads/routes.ts'
 
 // A running upload keeps its file's time fresh with every chunk.
 const ABANDONED_MS = 3_600_000
@@ -61,6 +64,14 @@ export function createMessagingService(given: MessagingDeps): Service {
         )
         nudge()
       },
+      [UPLOAD_ABORT]: async (batch) => {
+        for (const { payload } of batch) {
+          const address = payload as UploadAbort
+          await objects.openUpload(address).abort()
+          // All of it may have been there, and become no file.
+          await objects.delete(address.key)
+        }
+      },
       [OBJECT_DELETION]: async (batch) => {
         for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
       },
@@ -79,12 +90,15 @@ export function createMessagingService(given: MessagingDeps): Service {
   const refused = noteAccess(refusals, messagingAudit)
   const pruning = new Pruning(deps)
   const sender = new Sender({ ...deps, write, refused })
-  const shared = { ...deps, write, sender, refused, nudge }
+  const shared = { ...deps, leases: new Leases(deps), write, sender, refused, nudge }
   const routeDeps = { ...shared, access: { guard: deps.guard, refused } }
 
   return {
     name: 'messaging',
-    app: baseApp({ log, rawBodies: RAW_BODIES }).use(messageRoutes(routeDeps)).use(mediaRoutes(routeDeps)),
+    app: baseApp({ log, rawBodies: RAW_BODIES })
+      .use(messageRoutes(routeDeps))
+      .use(mediaRoutes(routeDeps))
+      .use(uploadRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects

@@ -34,7 +34,9 @@ export const onBehalf = ({ userId, sessionId }: Member) => ({
 
 export type Answer<T> = { status: number; headers: Headers; body: T & Partial<Problem> }
 
-type Options = { bus?: Bus; clock?: Clock; log?: Logger } & Partial<Pick<MessagingDeps, 'objects' | 'system'>>
+type Options = { bus?: Bus; clock?: Clock; log?: Logger } & Partial<
+  Pick<MessagingDeps, 'quotas' | 'objects' | 'system'>
+>
 
 /** The service over a real database and a real object store; auth is the test's, and system keeps what it is told. */
 export async function startMessaging(options: Options = {}) {
@@ -55,7 +57,7 @@ export async function startMessaging(options: Options = {}) {
     },
   }
   const deps = { db: database.messaging, objects, bus, log, clock, guard, system, credential: CREDENTIAL }
-  const service = createMessagingService(deps)
+  const service = createMessagingService({ ...deps, ...(options.quotas && { quotas: options.quotas }) })
   await service.start()
   const sql = postgres(database.adminUrl, { max: 2 })
 

@@ -1,5 +1,22 @@
 /** The statuses a catalogued error may have: everything a client can cause, and a dependency that is away. */
-export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 429 | 503
+export type ErrorStatus =
+  | 400
+  | 401
+  | 403
+  | 404
+  | 405
+  | 409
+  | 410
+  | 411
+  | 412
+  | 413
+  | 415
+  | 416
+  | 422
+  | 423
+  | 429
+  | 460
+  | 503
 
 /** One fault in the input: `path` is a JSON pointer into what was sent. */
 export type InputFault = { path: string; message: string }

@@ -2,10 +2,13 @@ import { Media, MediaParams, UploadQuery } from '@conntext/contracts'
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
+import { TUS_HEADER } from '../uploads/protocol.ts'
+import { createResumable } from '../uploads/routes.ts'
+import type { ResumableDeps } from '../uploads/service.ts'
 import { type DownloadDeps, downloadMedia } from './download.ts'
 import { headAsGet } from './head.ts'
 import { deleteMedia, getMedia } from './service.ts'
-import { type UploadDeps, uploadMedia } from './upload.ts'
+import { uploadMedia } from './upload.ts'
 
 /** Under these paths a body is the file itself, of whatever type. */
 export const RAW_BODIES = ['/v1/uploads']
@@ -19,13 +22,14 @@ const contentResponses = {
   304: { description: 'The client has it already' },
 }
 
-export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOptions }) =>
+export const mediaRoutes = (deps: DownloadDeps & ResumableDeps & { access: AccessOptions }) =>
   new Elysia({ normalize: false })
     .wrap(headAsGet)
     .use(access(deps.access))
     .post(
       '/v1/uploads',
       async ({ caller, request, query, set, status }) => {
+        if (request.headers.has(TUS_HEADER)) return createResumable(deps, caller, request)
         const media = await uploadMedia(deps, caller, { request, filename: query.filename })
         set.headers.location = `/v1/media/${media.id}`
         return status(201, media)
@@ -37,7 +41,7 @@ export const mediaRoutes = (deps: DownloadDeps & UploadDeps & { access: AccessOp
         response: { 201: Media },
         detail: {
           operationId: 'uploadMedia',
-          summary: 'Upload a file in one request',
+          summary: 'Upload a file in one request; with Tus-Resumable, begin a resumable upload',
           tags,
           requestBody: { required: true, content: { 'application/octet-stream': bytes } },
         },

@@ -30,9 +30,10 @@ export async function uploadMedia(deps: UploadDeps, caller: Caller, { request, f
     request,
     maxBytes: Math.min(maxFileBytes, left),
     cut: inFlight.signal,
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
     if (!(error instanceof ObjectTooLarge)) throw error
-    throw left < maxFileBytes ? quotaReached(left) : tooLarge(maxFileBytes)
+    if (left < maxFileBytes) await bytesLeft(deps.db, caller.userId, { quotas: deps.quotas, wanted: left + 1 })
+    throw tooLarge(maxFileBytes)
   })
   try {
     if (declared !== undefined && declared !== stored.size) throw mediaErrors.incomplete()
@@ -90,9 +91,6 @@ class Head {
 const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
 
 export const tooLarge = (bytes: number) => mediaErrors.tooLarge(`Files of up to ${bytes} bytes are taken here.`)
-
-const quotaReached = (left: number) =>
-  mediaErrors.quotaExceeded(`${left} bytes were left of what may be stored, and the file is larger.`)
 
 function declaredLength(headers: Headers): number | undefined {
   const length = headers.get('content-length')

@@ -1,16 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
-
-export const Media = Shape('Media', {
-  id: Id,
-  ownerId: Id,
-  filename: Type.String(),
-  contentType: Type.String({ description: 'From the bytes where they tell, not from the name' }),
-  size: Type.Integer({ minimum: 0, description: 'Bytes' }),
-  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
-  createdAt: Timestamp,
-})
-export type Media = Static<typeof Media>
+import { Media } from './media.ts'
 
 export const Message = Shape('Message', {
   id: Id,
@@ -67,10 +57,3 @@ export type HistoryQuery = Static<typeof HistoryQuery>
 
 export const ChannelParams = Fields({ channelId: Id })
 export const MessageParams = Fields({ channelId: Id, messageId: Id })
-export const MediaParams = Fields({ mediaId: Id })
-
-export const UploadQuery = Fields({
-  filename: Type.Optional(
-    Type.String({ maxLength: 1024, description: 'Path parts and control characters are dropped' }),
-  ),
-})

@@ -1,0 +1,33 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Fields, Id, Shape, Timestamp } from './common.ts'
+
+export const Media = Shape('Media', {
+  id: Id,
+  ownerId: Id,
+  filename: Type.String(),
+  contentType: Type.String({ description: 'From the bytes where they tell, not from the name' }),
+  size: Type.Integer({ minimum: 0, description: 'Bytes' }),
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  createdAt: Timestamp,
+})
+export type Media = Static<typeof Media>
+
+export const MediaParams = Fields({ mediaId: Id })
+
+export const UploadQuery = Fields({
+  filename: Type.Optional(
+    Type.String({ maxLength: 1024, description: 'Path parts and control characters are dropped' }),
+  ),
+})
+
+/** A resumable upload. With `offset` at `size` it is finished: its id is the file's. */
+export const Upload = Shape('Upload', {
+  id: Id,
+  filename: Type.String(),
+  size: Type.Integer({ minimum: 0, description: 'Bytes of the whole' }),
+  offset: Type.Integer({ minimum: 0, description: 'Bytes that have arrived for good' }),
+  expiresAt: Timestamp,
+})
+export type Upload = Static<typeof Upload>
+
+export const UploadParams = Fields({ uploadId: Id })
