@@ -215,3 +215,69 @@ test('a channel that is seen no more has no cursor any more', async () => {
   expect(gateway.cursors).toEqual({ server: 1 })
   gateway.close()
 })
+
+const message = (channelId: string, authorId: string, seq: number) =>
+  JSON.stringify({
+    op: 'event',
+    t: 'message.created',
+    stream: `channel:${channelId}`,
+    seq,
+    at: '',
+    d: { channelId, authorId, seq },
+  })
+
+test('what others say in conversations is told to have arrived, once for what comes together; nothing else is', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op !== 'identify' || connection > 1) return
+    const heads = { 'channel:two': 0, 'channel:group': 4, 'channel:a': 0 }
+    socket.send(ready(heads))
+    for (const seq of [1, 2, 3]) socket.send(message('two', 'you', seq))
+    socket.send(message('group', 'you', 5))
+    socket.send(message('group', 'me', 6))
+    socket.send(message('a', 'you', 1))
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  const told = () => peer.frames.filter(({ op }) => op === 'delivered')
+  await until(() => told().length === 2)
+  expect(told()).toEqual([
+    { op: 'delivered', channelId: 'two', seq: 3 },
+    { op: 'delivered', channelId: 'group', seq: 5 },
+  ])
+  gateway.close()
+})
+
+test('what could not be told before the connection went is told by the next', async () => {
+  using peer = startPeer((frame, socket, connection) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ 'channel:two': 0 }))
+    if (connection > 1) return
+    socket.send(message('two', 'you', 1))
+    socket.close(1001)
+  })
+  const gateway = client(peer.baseUrl)
+  await gateway.connect()
+  await until(() => peer.frames.some(({ op }) => op === 'delivered'))
+  expect(peer.frames.filter(({ op }) => op === 'delivered')).toEqual([{ op: 'delivered', channelId: 'two', seq: 1 }])
+  gateway.close()
+})
+
+test('a conversation begins where it is said to begin, and one that was left is forgotten', async () => {
+  const tell = (t: string, d: object) => JSON.stringify({ op: 'event', t, stream: 'user', at: '', d })
+  using peer = startPeer((frame, socket) => {
+    if (frame.op !== 'identify') return
+    socket.send(ready({ user: 0 }))
+    socket.send(tell('conversation.created', { id: 'two', lastSeq: 7 }))
+    socket.send(message('two', 'you', 8))
+    socket.send(tell('conversation.created', { id: 'left', lastSeq: 3 }))
+    socket.send(tell('conversation.removed', { id: 'left' }))
+  })
+  const gateway = client(peer.baseUrl)
+  const seqs: unknown[] = []
+  gateway.on('message.created', ({ seq }) => seqs.push(seq))
+  const removed = new Promise((resolve) => gateway.on('conversation.removed', resolve))
+  await gateway.connect()
+  await removed
+  expect([seqs, gateway.cursors]).toEqual([[8], { user: 0, 'channel:two': 8 }])
+  gateway.close()
+})

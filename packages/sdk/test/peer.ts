@@ -34,8 +34,24 @@ export function startPeer(on: (frame: Frame, socket: Socket, connection: number)
   }
 }
 
+const CHANNEL = 'a'
+
 export const ready = (streams: Record<string, number>, resumed = false) =>
-  JSON.stringify({ op: 'ready', streams, resumed, channels: [], roles: [], dms: [], presences: [], voiceStates: [] })
+  JSON.stringify({
+    ...{
+      op: 'ready',
+      user: { id: 'me' },
+      channels: [{ id: CHANNEL }],
+      roles: [],
+      dms: [],
+      presences: [],
+      voiceStates: [],
+    },
+    ...{ streams, resumed },
+  })
 
 export const event = (stream: string, seq: number) =>
-  JSON.stringify({ op: 'event', t: 'message.created', stream, seq, at: '', d: { content: `${seq}` } })
+  JSON.stringify({
+    ...{ op: 'event', t: 'message.created', stream, seq, at: '' },
+    d: { channelId: CHANNEL, authorId: 'you', seq, content: `${seq}` },
+  })

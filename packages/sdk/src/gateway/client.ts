@@ -2,6 +2,7 @@ import type { Message } from '../generated/types.gen.ts'
 import { ProblemError } from '../problem.ts'
 import { backoff } from './backoff.ts'
 import { Cursors } from './cursors.ts'
+import { Deliveries, type Delivery } from './deliveries.ts'
 import { Emitter } from './emitter.ts'
 import type { Events, Hello, OutgoingMessage, Ready, Reply, Reset, ServerFrame, StreamEvent } from './frames.ts'
 
@@ -14,6 +15,8 @@ export type GatewayOptions = {
   WebSocket?: typeof WebSocket
   /** Pauses between tries to connect. */
   reconnect?: { firstMs: number; longestMs: number }
+  /** Whether to tell those who write to one that it has arrived; true unless given. */
+  acknowledgeDeliveries?: boolean
   /** How long a connection may take until it is ready, before another one is tried; half a minute unless given. */
   connectMs?: number
 }
@@ -37,7 +40,7 @@ type Pending = {
   sentOn: WebSocket | undefined
 }
 
-const DEFAULTS = { reconnect: { firstMs: 250, longestMs: 15_000 }, connectMs: 30_000 }
+const DEFAULTS = { reconnect: { firstMs: 250, longestMs: 15_000 }, connectMs: 30_000, acknowledgeDeliveries: true }
 const AUTHENTICATION_FAILED = 4003
 // Coming back would not help: we spoke nonsense, or the session has been ended.
 const FINAL = new Set([4002, 4004])
@@ -59,6 +62,7 @@ export class GatewayClient {
   readonly #emitter = new Emitter<GatewayEvents>()
   readonly #cursors = new Cursors()
   readonly #pending = new Map<number, Pending>()
+  readonly #deliveries = new Deliveries((delivery) => this.#deliver(delivery))
   #socket: WebSocket | undefined
   #token = ''
   #ready = false
@@ -123,6 +127,7 @@ export class GatewayClient {
 
   #end(reason: string): void {
     this.#closed = true
+    this.#deliveries.stop()
     for (const pending of this.#pending.values()) pending.reject(new Error(reason))
     this.#pending.clear()
   }
@@ -216,6 +221,7 @@ export class GatewayClient {
     this.#failures = 0
     this.#ready = true
     this.#cursors.begin(ready.streams)
+    this.#deliveries.begin(ready)
     this.#emitter.emit('ready', ready)
     this.#transmit()
   }
@@ -230,13 +236,33 @@ export class GatewayClient {
         return
       }
     }
-    if (event.t === 'access.changed') this.#follow(event.d as Events['access.changed'])
+    this.#learn(event)
     this.#emitter.emit('event', event)
     this.#emitter.emit(event.t, event.d as never)
   }
 
+  /** What the events say that concerns the client itself. */
+  #learn({ t, d }: StreamEvent): void {
+    if (t === 'access.changed') this.#follow(d as Events['access.changed'])
+    else if (t === 'conversation.created') {
+      const { id, lastSeq } = d as Events['conversation.created']
+      this.#cursors.set(`channel:${id}`, lastSeq)
+    } else if (t === 'conversation.removed') {
+      this.#cursors.delete(`channel:${(d as Events['conversation.removed']).id}`)
+    } else if (t === 'message.created' && this.#options.acknowledgeDeliveries) {
+      this.#deliveries.take(d as Events['message.created'])
+    }
+  }
+
+  #deliver(delivery: Delivery): boolean {
+    if (!this.#socket || !this.#ready) return false
+    this.#socket.send(JSON.stringify({ op: 'delivered', ...delivery }))
+    return true
+  }
+
   #follow({ channels, removed }: Events['access.changed']): void {
     for (const id of removed) this.#cursors.delete(`channel:${id}`)
+    this.#deliveries.see(channels)
     for (const channel of channels) this.#cursors.set(`channel:${channel.id}`, channel.lastSeq)
   }
 

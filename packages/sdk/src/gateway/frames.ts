@@ -12,6 +12,20 @@ import type {
 
 export type { Media }
 
+/** A conversation's participant, and up to which `seq` what was said has arrived with them, and been read. */
+type Participant = { userId: string; joinedAt: string; deliveredSeq: number; readSeq: number }
+/** A direct message or a group: its id stands wherever a channel's does. */
+type Conversation = {
+  id: string
+  kind: 'oneToOne' | 'group'
+  name: string | null
+  ownerId: string | null
+  participants: Participant[]
+  lastSeq: number
+  createdAt: string
+  activeAt: string
+}
+
 /** What each event carries in `d`. */
 export type Events = {
   'message.created': Message
@@ -30,6 +44,10 @@ export type Events = {
   'session.created': { id: string }
   'session.revoked': { id: string }
   'user.updated': User
+  'conversation.created': Conversation
+  'conversation.updated': { id: string; name: string | null; ownerId: string | null; participantIds: string[] }
+  'conversation.removed': { id: string }
+  'delivery.updated': { channelId: string; userId: string; deliveredSeq: number; readSeq: number }
   'access.changed': { channels: (Channel & { lastSeq: number })[]; removed: string[] }
 }
 
@@ -45,7 +63,8 @@ export type Ready = {
   server: Server
   roles: Role[]
   channels: (Channel & { lastSeq: number })[]
-  dms: unknown[]
+  /** The newest; the streams of all are followed. */
+  dms: Conversation[]
   presences: unknown[]
   voiceStates: unknown[]
   streams: Record<string, number>
