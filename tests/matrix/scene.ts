@@ -161,15 +161,16 @@ async function furnish(caller: Caller, people: People, newcomers: Newcomers) {
 
 /** Bots, and what other people have: it is theirs, whoever else asks for it. */
 async function populate({ call, name }: Caller, { owner, roles }: People, newcomers: Newcomers) {
-  const as = { token: owner.token }
+  // Read at each call: it is renewed.
+  const as = () => ({ token: owner.token })
   /** A member of no consequence, which costs no hash. */
-  const newBot = () => call('POST', '/v1/bots', { ...as, body: { username: name('bot') } })
+  const newBot = () => call('POST', '/v1/bots', { ...as(), body: { username: name('bot') } })
   const newToken = (body: Json) =>
-    call<{ id: string; token: string }>('POST', '/v1/auth/tokens', { ...as, body: { password: PASSWORD, ...body } })
+    call<{ id: string; token: string }>('POST', '/v1/auth/tokens', { ...as(), body: { password: PASSWORD, ...body } })
   const high = await newBot()
-  await call('PUT', `/v1/members/${high.id}/roles/${roles.chief.id}`, as)
+  await call('PUT', `/v1/members/${high.id}/roles/${roles.chief.id}`, as())
   const banned = await newBot()
-  await call('POST', '/v1/bans', { ...as, body: { userId: banned.id } })
+  await call('POST', '/v1/bans', { ...as(), body: { userId: banned.id } })
   const { person: keyholder, device, passkeyId } = await newcomers.withPasskey()
   const identities = await call<{ items: { id: string }[] }>('GET', '/v1/auth/identities', { token: keyholder.token })
   return {
