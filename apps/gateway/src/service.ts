@@ -13,6 +13,7 @@ import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import type { Server } from 'bun'
 import type { Registry } from 'prom-client'
 import { Access } from './access/access.ts'
+import { Conversations } from './access/conversations.ts'
 import { watchDrift } from './access/drift.ts'
 import type { GatewayConfig } from './config.ts'
 import { createAdmission } from './http/admission.ts'
@@ -45,7 +46,18 @@ export type GatewayDeps = {
   ports: {
     auth: Pick<AuthPort, 'ownUser' | 'health'>
     system: Pick<SystemPort, 'streamHeads' | 'streamEvents' | 'health'>
-    messaging: Pick<MessagingPort, 'streamHeads' | 'streamEvents' | 'sendMessages' | 'health'>
+    messaging: Pick<
+      MessagingPort,
+      | 'streamHeads'
+      | 'streamEvents'
+      | 'sendMessages'
+      | 'conversationsOf'
+      | 'conversation'
+      | 'acknowledgeDeliveries'
+      | 'markRead'
+      | 'readStates'
+      | 'health'
+    >
     realtime: Pick<RealtimePort, 'health'>
   }
   /** The merged OpenAPI document: what is public and what is not is read from it. */
@@ -122,6 +134,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     app: own,
 
     async start() {
+      await sockets.conversations.start()
       sockets.access.start()
       sockets.hub.start()
       const { access, connections } = sockets
@@ -147,6 +160,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await closeServer(server, config.drainMs)
       for (const end of endings.splice(0)) end()
       sockets.access.stop()
+      await sockets.conversations.stop()
       await sockets.hub.stop()
     },
   }
@@ -162,10 +176,19 @@ function createSockets(
   const connections = new Connections()
   const source = streamSource(ports)
   const access = new Access({ guard, connections, clock, log, hub: () => hub })
+  const conversations = new Conversations({
+    messaging: ports.messaging,
+    bus,
+    hub: () => hub,
+    access,
+    connections,
+    clock,
+    log,
+  })
 
   const topicOf = (stream: string): string | undefined => {
     const channelId = streamChannel(stream)
-    if (channelId !== undefined) return access.view.topicOf(channelId)
+    if (channelId !== undefined) return access.view.topicOf(channelId) ?? conversations.topicOf(channelId)
     return stream === SERVER_STREAM ? SERVER_TOPIC : userTopic(stream.slice('user:'.length))
   }
 
@@ -188,8 +211,14 @@ function createSockets(
     log,
     metrics,
     gate: access.gate,
-    deliver: publish,
-    reset: (stream, seq) => publish(stream, resetFrame(stream, seq)),
+    deliver(stream, frame) {
+      conversations.beforeDelivery(stream, frame)
+      publish(stream, frame)
+    },
+    reset(stream, seq) {
+      publish(stream, resetFrame(stream, seq))
+      conversations.afterReset(stream)
+    },
     needed(stream) {
       const topic = topicOf(stream)
       return topic !== undefined && connections.followers(topic) + connections.followers(`${topic}z`) > 0
@@ -202,6 +231,7 @@ function createSockets(
     auth: ports.auth,
     messaging: ports.messaging,
     access,
+    conversations,
     hub,
     source,
     connections,
@@ -209,7 +239,7 @@ function createSockets(
     metrics,
     log,
   })
-  return { connections, access, hub, operations }
+  return { connections, access, conversations, hub, operations }
 }
 
 /** Waits for the requests under way, for `drainMs` at most. */

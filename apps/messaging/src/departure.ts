@@ -1,13 +1,27 @@
 import type { Bus } from '@conntext/bus'
 import { subjects } from '@conntext/contracts'
-import { type Communications, deletedAuthors, media, messages } from '@conntext/db-communications'
+import {
+  type Communications,
+  conversationParticipants,
+  deletedAuthors,
+  media,
+  messageReactions,
+  messages,
+  readStates,
+} from '@conntext/db-communications'
 import type { Logger } from '@conntext/kernel'
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
+import { leaveConversations } from './conversations/departure.ts'
+import type { ConversationDeps } from './conversations/service.ts'
 import { withdrawImagesOf } from './media/pictures.ts'
 import { type DeletionDeps, deleteAllMessages, deleteLooseUploads } from './messages/deletion.ts'
+import { type ReactionDeps, removeAllReactions } from './reactions/service.ts'
 import { dropUploadsOf } from './uploads/queries.ts'
 
-export type DepartureDeps = DeletionDeps & { bus: Bus; log: Logger }
+// What somebody may be writing into at the moment at which their account goes.
+const WRITTEN = [messages, media, conversationParticipants, messageReactions, readStates]
+
+export type DepartureDeps = DeletionDeps & ReactionDeps & ConversationDeps & { bus: Bus; log: Logger }
 
 /**
  * What follows here from the deletion of an account. First nothing more is taken from it: whatever was on its way is
@@ -20,7 +34,12 @@ export async function forgetUser(
   const { db } = deps
   await db.insert(deletedAuthors).values({ userId }).onConflictDoNothing()
   await settleWrites(deps, userId)
-  if (wish === 'delete') await deleteAllMessages(deps, userId)
+  if (wish === 'delete') {
+    await deleteAllMessages(deps, userId)
+    await removeAllReactions(deps, userId)
+  }
+  await db.delete(readStates).where(eq(readStates.userId, userId))
+  await leaveConversations(deps, userId)
   await withdrawImagesOf(db, userId)
   await deleteLooseUploads(deps, userId)
   await dropUploadsOf(db, userId)
@@ -35,11 +54,11 @@ export async function settleWrites({ db, bus, log }: DepartureDeps, userId: stri
   await bus
     .publish(subjects.authority, JSON.stringify({ userId }))
     .catch((error: unknown) => log.warn({ err: error }, 'a change could not be published'))
-  for (const table of [messages, media]) await awaitWriters(db, table)
+  for (const table of WRITTEN) await awaitWriters(db, table)
 }
 
 /** Waits for all transactions that are writing into the table; those that begin meanwhile wait for this. */
-const awaitWriters = (db: Communications, table: typeof messages | typeof media): Promise<void> =>
+const awaitWriters = (db: Communications, table: (typeof WRITTEN)[number]): Promise<void> =>
   db.transaction(async (tx) => {
     // Better to come back later than to hold everybody up behind a writer that hangs.
     await tx.execute(sql`set local lock_timeout = '3s'`)

@@ -1,5 +1,13 @@
 import type { Bus } from '@conntext/bus'
-import { type Message, type MessagingPort, messagingPort, type NewMessage, type Problem } from '@conntext/contracts'
+import {
+  MAX_MEMBERSHIPS,
+  type Message,
+  type MessagingPort,
+  messagingPort,
+  type NewMessage,
+  type Problem,
+  READY_CONVERSATIONS,
+} from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
 import {
   accessErrors,
@@ -19,14 +27,19 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import { acknowledgeDeliveries } from './conversations/delivery.ts'
+import { listConversations, listMemberships, readConversation } from './conversations/queries.ts'
+import type { ConversationDeps } from './conversations/service.ts'
 import { forgetUser, settleWrites } from './departure.ts'
 import { publishImage, withdrawImage } from './media/pictures.ts'
 import { deleteRecentMessages } from './messages/deletion.ts'
 import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
+import { findMarks } from './reads/queries.ts'
+import { markRead } from './reads/service.ts'
 import { tables, type WriteStreams } from './streams/writer.ts'
 
-export type PortDeps = {
+export type PortDeps = ConversationDeps & {
   db: Communications
   objects: ObjectStore
   bus: Bus
@@ -47,6 +60,12 @@ export function createPort(deps: PortDeps, credential: string) {
     streamHeads: async ({ streams }) => ({ heads: await streamHeads(db, tables, streams) }),
     streamEvents: (query) => streamEvents(db, tables, query),
     sendMessages: ({ caller, sends }) => sendInOrder(deps, { ...caller, reason: null }, sends),
+    async markRead({ caller, channelId, seq }) {
+      const visible = await deps.guard.allows(caller, 'channel.view', channelId)
+      if (!visible) throw channelNotFound()
+      return markRead(deps, { userId: caller.userId, channelId, seq })
+    },
+    readStates: async ({ userId }) => ({ states: await findMarks(db, userId) }),
     appendEvents: async ({ events }) => {
       const streams = events.map((event) => event.stream)
       await write(streams, async (tx) => ({ answer: undefined, events: await appendEvents(tx, tables, events) }))
@@ -74,6 +93,17 @@ export function createPort(deps: PortDeps, credential: string) {
     },
     async withdrawImage(given) {
       await withdrawImage(db, given)
+      return {}
+    },
+    async conversationsOf({ userId, after }) {
+      const rows = await listMemberships(db, { userId, after, limit: MAX_MEMBERSHIPS + 1 })
+      const memberships = rows.slice(0, MAX_MEMBERSHIPS)
+      const newest = after === undefined ? await listConversations(db, { userId, limit: READY_CONVERSATIONS }) : []
+      return { memberships, newest, next: rows.length > MAX_MEMBERSHIPS ? memberships.at(-1)!.id : null }
+    },
+    conversation: async ({ channelId }) => (await readConversation(db, channelId)) ?? null,
+    async acknowledgeDeliveries({ userId, deliveries }) {
+      await acknowledgeDeliveries(deps, userId, deliveries)
       return {}
     },
     health: healthOf(deps),

@@ -1,11 +1,14 @@
 import type { Bus } from '@conntext/bus'
-import type { AuditEvent, SystemPort } from '@conntext/contracts'
+import type { AuditEvent, AuthPort, ConversationNews, StreamAppend, SystemPort } from '@conntext/contracts'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { baseApp, type Guard, noteAccess, RefusalLog, type Service } from '@conntext/http'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
+import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
+import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
+import { conversationRoutes } from './conversations/routes.ts'
 import {
   collectObjects,
   OBJECT_DELETION,
@@ -17,8 +20,15 @@ import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
 import type { Quotas } from './media/usage.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { Sender } from './messages/send.ts'
+import { pinRoutes } from './pins/routes.ts'
 import { createPort } from './port.ts'
 import { Pruning } from './pruning.ts'
+import { reactionRoutes } from './reactions/routes.ts'
+import { readRoutes } from './reads/routes.ts'
+import { latestOnly, STREAM_EVENT } from './reads/service.ts'
+import { SearchIndexer } from './search/indexer.ts'
+import { Lanes } from './search/lanes.ts'
+import { searchRoutes } from './search/routes.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
@@ -27,6 +37,8 @@ import { uploadRoutes } from './uploads/routes.ts'
 
 // A running upload keeps its file's time fresh with every chunk.
 const ABANDONED_MS = 3_600_000
+// Fewer at once than connections, so that a search never keeps a message from being sent.
+const SEARCHES = { running: 3, waiting: 64 }
 
 export type MessagingDeps = {
   /** Opened as `conntext_messaging`. */
@@ -36,7 +48,8 @@ export type MessagingDeps = {
   log: Logger
   clock?: Clock
   guard: Guard
-  system: Pick<SystemPort, 'ingestAudit'>
+  auth: Pick<AuthPort, 'findUsers'>
+  system: Pick<SystemPort, 'ingestAudit' | 'appendEvents'>
   /** How much may be stored; as much as there is room for unless told. */
   quotas?: Quotas
   /** What other services show to use the port. */
@@ -45,7 +58,10 @@ export type MessagingDeps = {
 
 /** Messages and media. */
 export function createMessagingService(given: MessagingDeps): Service {
-  const deps = { clock: systemClock, quotas: { person: undefined, server: undefined }, ...given }
+  const defaults = { clock: systemClock, quotas: { person: undefined, server: undefined }, ...given }
+  const directory = new Directory(defaults)
+  const guard = given.guard.withConversations((id, userId) => directory.isParticipant(id, userId))
+  const deps = { ...defaults, guard, directory }
   const { db, objects, bus, log, system } = deps
   const relay = new OutboxRelay({
     db,
@@ -56,6 +72,9 @@ export function createMessagingService(given: MessagingDeps): Service {
     topics: {
       audit: async (batch) => {
         await system.ingestAudit({ events: batch.map((entry) => entry.payload as AuditEvent) })
+      },
+      [STREAM_EVENT]: async (batch) => {
+        await system.appendEvents({ events: latestOnly(batch.map((entry) => entry.payload as StreamAppend)) })
       },
       [OBJECT_RELEASE]: async (batch) => {
         await collectObjects(
@@ -75,6 +94,13 @@ export function createMessagingService(given: MessagingDeps): Service {
       [OBJECT_DELETION]: async (batch) => {
         for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
       },
+      [CONVERSATION_NEWS]: async (batch) => {
+        for (const { payload } of batch) await directory.publish(payload as ConversationNews)
+      },
+      [CONVERSATION_PURGE]: async (batch) => {
+        for (const { payload } of batch) await purgeConversation(db, payload as ConversationPurge)
+        nudge()
+      },
     },
   })
   const nudge = () => relay.nudge()
@@ -91,27 +117,37 @@ export function createMessagingService(given: MessagingDeps): Service {
   const pruning = new Pruning(deps)
   const sender = new Sender({ ...deps, write, refused })
   const shared = { ...deps, leases: new Leases(deps), write, sender, refused, nudge }
-  const routeDeps = { ...shared, access: { guard: deps.guard, refused } }
+  const indexer = new SearchIndexer(deps)
+  const routeDeps = { ...shared, lanes: new Lanes(SEARCHES), access: { guard, refused } }
 
   return {
     name: 'messaging',
     app: baseApp({ log, rawBodies: RAW_BODIES })
       .use(messageRoutes(routeDeps))
+      .use(reactionRoutes(routeDeps))
+      .use(pinRoutes(routeDeps))
+      .use(readRoutes(routeDeps))
+      .use(searchRoutes(routeDeps))
       .use(mediaRoutes(routeDeps))
-      .use(uploadRoutes(routeDeps)),
+      .use(uploadRoutes(routeDeps))
+      .use(uploadRoutes(routeDeps))
+      .use(conversationRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects
         .sweepTemporary(ABANDONED_MS)
         .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
+      await directory.start()
       relay.start()
       refusals.start()
       pruning.start()
+      indexer.start()
     },
     async stop() {
       await sender.close()
-      await Promise.all([publication.settled(), refusals.stop(), pruning.stop()])
+      await Promise.all([publication.settled(), refusals.stop(), pruning.stop(), indexer.stop()])
       await relay.stop({ flush: true })
+      await directory.stop()
     },
   }
 }

@@ -118,7 +118,7 @@ describe('one message', () => {
     const [sent] = await fill(stack, channel.id, alice, 1)
     const edited = await stack.json<Message>('PATCH', path(channel.id, sent!.id), alice, { content: ' better ' })
     expect(edited.status).toBe(200)
-    expect(edited.body).toEqual({ ...sent!, content: ' better ', editedAt: expect.any(String) })
+    expect(edited.body).toEqual({ ...sent!, content: ' better ', editedAt: expect.any(String), revision: 1 })
     expect(events.at(-1)).toMatchObject({ t: 'message.edited', seq: 2, d: edited.body, at: edited.body.editedAt })
     const same = await stack.json<Message>('PATCH', path(channel.id, sent!.id), alice, { content: ' better ' })
     expect(same.body).toEqual(edited.body)

@@ -27,13 +27,19 @@ describe('sending a message', () => {
       id: expect.any(String),
       channelId: channel.id,
       authorId: alice.userId,
+      type: 'default',
       content: 'hello',
       nonce: 'n1',
       seq: 1,
       replyTo: null,
+      replyPreview: null,
+      mentions: { userIds: [], roleIds: [], everyone: false },
       media: [],
+      reactions: [],
+      pinnedAt: null,
       createdAt: expect.any(String),
       editedAt: null,
+      revision: 0,
     })
     const [event] = await frames(stack, channel.id)
     expect(event).toEqual({

@@ -10,6 +10,7 @@ import {
   messagingPort,
   type NewMessage,
   type Problem,
+  type StreamAppend,
 } from '@conntext/contracts'
 import { callPort, Guard } from '@conntext/http'
 import { type Clock, createLogger, type Logger, silentLogger, systemClock } from '@conntext/kernel'
@@ -34,9 +35,9 @@ export const onBehalf = ({ userId, sessionId }: Member) => ({
 
 export type Answer<T> = { status: number; headers: Headers; body: T & Partial<Problem> }
 
-type Options = { bus?: Bus; clock?: Clock; log?: Logger } & Partial<
-  Pick<MessagingDeps, 'quotas' | 'objects' | 'system'>
->
+type Options = { bus?: Bus; clock?: Clock; log?: Logger } & Partial<Pick<MessagingDeps, 'quotas' | 'objects'>> & {
+    system?: Partial<MessagingDeps['system']>
+  }
 
 /** The service over a real database and a real object store; auth is the test's, and system keeps what it is told. */
 export async function startMessaging(options: Options = {}) {
@@ -50,13 +51,29 @@ export async function startMessaging(options: Options = {}) {
   const guard = new Guard({ auth: authority.port, bus, log, clock })
   await guard.start()
   const audited: AuditEvent[] = []
-  const system = options.system ?? {
+  const told: StreamAppend[] = []
+  const system = {
     ingestAudit: async ({ events }: { events: AuditEvent[] }) => {
       audited.push(...events)
       return {}
     },
+    appendEvents: async ({ events }: { events: StreamAppend[] }) => {
+      told.push(...events)
+      return {}
+    },
+    ...options.system,
   }
-  const deps = { db: database.messaging, objects, bus, log, clock, guard, system, credential: CREDENTIAL }
+  const deps = {
+    db: database.messaging,
+    objects,
+    bus,
+    log,
+    clock,
+    guard,
+    auth: authority.port,
+    system,
+    credential: CREDENTIAL,
+  }
   const service = createMessagingService({ ...deps, ...(options.quotas && { quotas: options.quotas }) })
   await service.start()
   const sql = postgres(database.adminUrl, { max: 2 })
@@ -81,6 +98,8 @@ export async function startMessaging(options: Options = {}) {
     directory,
     sql,
     audited,
+    /** What system was to append to its streams. */
+    told,
     request,
     json,
     port: callPort(messagingPort, { transport: service.port.handle, credential: CREDENTIAL }),

@@ -76,6 +76,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     bus,
     log: log('messaging'),
     guard,
+    auth,
     system,
     credential,
   })

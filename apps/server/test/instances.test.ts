@@ -30,6 +30,13 @@ async function startInstances() {
     }),
     streamEvents: async () => ({ events: [], truncated: false }),
   }
+  const noConversations = {
+    conversationsOf: async () => ({ memberships: [], newest: [], next: null }),
+    conversation: async () => null,
+    acknowledgeDeliveries: still,
+    markRead: async ({ channelId }: { channelId: string }) => ({ channelId, lastReadSeq: 0 }),
+    readStates: async () => ({ states: [] }),
+  }
   const auth = createAuthService({
     db: databases.auth,
     bus,
@@ -64,7 +71,7 @@ async function startInstances() {
         ports: {
           auth: port,
           system: { ...streams, health },
-          messaging: { ...streams, health, sendMessages: async () => [] },
+          messaging: { ...streams, ...noConversations, health, sendMessages: async () => [] },
           realtime: { health },
         },
         openapi: {},

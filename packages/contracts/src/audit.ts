@@ -226,6 +226,28 @@ export const auditCatalogue = {
       target: 'message',
       data: Fields({ channelId: text, authorId: text }),
     },
+    'messages.bulkDeleted': {
+      title: 'Messages were deleted together',
+      target: 'channel',
+      data: Fields({ count: Type.Integer(), messageIds: names }),
+      severity: 'notice',
+    },
+    'message.pinned': { title: 'A message was pinned', target: 'message', data: Fields({ channelId: text }) },
+    'message.unpinned': {
+      title: 'A message is no longer pinned',
+      target: 'message',
+      data: Fields({ channelId: text }),
+    },
+    'reaction.removedByModerator': {
+      title: "Somebody else's reaction was removed",
+      target: 'message',
+      data: Fields({ channelId: text, userId: text }),
+    },
+    'reactions.clearedByModerator': {
+      title: 'All reactions to a message were removed',
+      target: 'message',
+      data: Fields({ channelId: text, count: Type.Integer() }),
+    },
     'messages.deletedByModerator': {
       title: "Somebody's recent messages were deleted with their ban",
       target: 'user',
@@ -236,6 +258,22 @@ export const auditCatalogue = {
       title: 'The messages of a deleted account were deleted, as its owner wished',
       target: 'user',
       data: Fields({ count: Type.Integer() }),
+    },
+    'conversation.created': {
+      title: 'A direct message or a group was begun',
+      target: 'conversation',
+      data: Fields({ kind: text, participantIds: names }),
+    },
+    'conversation.renamed': { title: 'A group was renamed', target: 'conversation', data: None },
+    'conversation.participantAdded': {
+      title: 'Somebody was added to a group',
+      target: 'conversation',
+      data: Fields({ userId: text }),
+    },
+    'conversation.participantRemoved': {
+      title: 'Somebody left a group, or was removed from it',
+      target: 'conversation',
+      data: Fields({ userId: text }),
     },
     'media.uploaded': {
       title: 'A file was uploaded',

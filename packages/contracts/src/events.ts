@@ -1,5 +1,7 @@
+import type { Conversation, ConversationChange, DeliveryState } from './api/conversations.ts'
 import type { Role, User } from './api/identity.ts'
 import type { Message } from './api/messaging.ts'
+import type { ReadState } from './api/reads.ts'
 import type { Channel, ServerInfo } from './api/server.ts'
 
 /** What each event carries in `d`. Names are `<noun>.<past participle>`. */
@@ -7,6 +9,15 @@ export type EventData = {
   'message.created': Message
   'message.edited': Message
   'message.deleted': { id: string; channelId: string; seq: number }
+  'message.pinned': { id: string; channelId: string; pinnedAt: string }
+  'message.unpinned': { id: string; channelId: string }
+  /** `count`: how many have reacted with this emoji, now. */
+  'reaction.added': { messageId: string; channelId: string; userId: string; emoji: string; count: number }
+  'reaction.removed': { messageId: string; channelId: string; userId: string; emoji: string; count: number }
+  /** All reactions of the message are gone. */
+  'reaction.cleared': { messageId: string; channelId: string }
+  /** On stream `user`: how far one has read, on whichever device. */
+  'read.updated': ReadState
   'channel.created': Channel
   'channel.updated': Channel
   'channel.deleted': { id: string }
@@ -20,6 +31,14 @@ export type EventData = {
   'session.created': { id: string }
   'session.revoked': { id: string }
   'user.updated': User
+  /** Ephemeral, on stream `user`: one takes part in it from now on; `ready` restates the newest. */
+  'conversation.created': Conversation
+  /** In the conversation's own stream. */
+  'conversation.updated': ConversationChange
+  /** Ephemeral, on stream `user`: one takes part in it no more. */
+  'conversation.removed': { id: string }
+  /** Ephemeral, on the conversation's stream. */
+  'delivery.updated': DeliveryState
   /** Ephemeral, on stream `user`: what the connection's own access gained or lost; `ready` always restates it. */
   'access.changed': { channels: (Channel & { lastSeq: number })[]; removed: string[] }
 }
@@ -45,6 +64,19 @@ export function eventFrame(stream: StreamName, type: string, seq: number, at: st
   return `${JSON.stringify(head).slice(0, -1)},"d":${data}}`
 }
 
+/** A frame that has no number and is kept nowhere. `data` is JSON text. */
+export const ephemeralFrame = (stream: StreamName, type: EventType, at: string, data: string): string =>
+  `{"op":"event","t":"${type}","stream":"${publicStream(stream)}","at":"${at}","d":${data}}`
+
+const CONVERSATION_UPDATED = '{"op":"event","t":"conversation.updated",'
+
+/** What a frame, as `eventFrame` makes it, says of a conversation's participants; undefined for any other frame. */
+export function conversationChange(frame: string): (ConversationChange & { version: number }) | undefined {
+  if (!frame.startsWith(CONVERSATION_UPDATED)) return undefined
+  const { seq, d } = JSON.parse(frame) as { seq: number; d: ConversationChange }
+  return { ...d, version: seq }
+}
+
 const DELETION = '{"op":"event","t":"message.deleted",'
 
 /** Whether a frame, as `eventFrame` makes it, says that what earlier events of its stream carried is gone. */
@@ -54,11 +86,16 @@ export const isDeletion = (frame: string): boolean => frame.startsWith(DELETION)
 export const subjects = {
   /** One event of one stream: see `encodeNews`. */
   stream: (stream: StreamName) => `stream.${stream}`,
+  /** Who takes part in a conversation, or its name, has changed: `ConversationNews`. */
+  conversations: 'conversation.changed',
   /** What people may do has changed: `AuthorityChange`. */
   authority: 'authority.changed',
   /** A session has ended: `SessionRevocation`. */
   sessionRevoked: 'session.revoked',
 } as const
+
+/** The number, on the bus, of what has none: an ephemeral event. */
+export const EPHEMERAL = -1
 
 /** One event on the bus: its number, then its frame, so that a gateway passes the frame on without parsing it. */
 export const encodeNews = (seq: number, frame: string): string => `${seq} ${frame}`
@@ -70,3 +107,6 @@ export function decodeNews(payload: string): { seq: number; frame: string } {
 /** Without `userId`: roles, channels, overrides, settings. With it: one member's roles or standing. */
 export type AuthorityChange = { userId?: string }
 export type SessionRevocation = { sessionId: string; userId: string }
+
+/** The conversation as it is after its stream's event `version`: who isn't in it has no part in it any more. */
+export type ConversationNews = { version: number; conversation: Conversation }

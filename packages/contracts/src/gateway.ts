@@ -1,8 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Fields, Id, type Problem } from './api/common.ts'
 import type { OwnUser } from './api/identity.ts'
-import type { Channel, Role, ServerInfo } from './api/index.ts'
+import type { Channel, Conversation, Role, ServerInfo } from './api/index.ts'
 import { NewMessage } from './api/messaging.ts'
+import { ReadMark } from './api/reads.ts'
 
 const id = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 
@@ -16,7 +17,9 @@ export const clientFrames = {
   }),
   heartbeat: Fields({ op: Type.Literal('heartbeat'), id }),
   refresh: Fields({ op: Type.Literal('refresh'), id, token: Type.String({ maxLength: 4096 }) }),
+  delivered: Fields({ op: Type.Literal('delivered'), id, channelId: Id, seq: Type.Integer({ minimum: 1 }) }),
   'message.send': Fields({ op: Type.Literal('message.send'), id, channelId: Id, ...NewMessage.properties }),
+  read: Fields({ op: Type.Literal('read'), id, channelId: Id, ...ReadMark.properties }),
 } as const
 export type ClientFrame = {
   [K in keyof typeof clientFrames]: Static<(typeof clientFrames)[K]>
@@ -33,8 +36,9 @@ export type ReadyFrame = {
   user: OwnUser
   server: ServerInfo
   roles: Role[]
-  channels: (Channel & { lastSeq: number })[]
-  dms: never[]
+  channels: (Channel & { lastSeq: number; lastReadSeq: number })[]
+  /** The newest of one's conversations; the streams of all are followed. */
+  dms: Conversation[]
   presences: never[]
   voiceStates: never[]
   streams: Record<string, number>

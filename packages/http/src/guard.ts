@@ -181,6 +181,12 @@ export class Guard {
     return authority.allowsParticipant(grant, permission, now) && this.#isParticipant(channelId, principal.userId)
   }
 
+  /** Whether they may do it in the conversations that they take part in. */
+  async allowsParticipant(principal: Principal, permission: Permission): Promise<boolean> {
+    const [authority, grant] = await Promise.all([this.authority(), this.grantOf(principal)])
+    return grant !== null && authority.allowsParticipant(grant, permission, this.#options.clock.now().getTime())
+  }
+
   /** Calls back after what people may do has changed; the caches are already empty. */
   onChange(listener: (change: AuthorityChange) => void): () => void {
     this.#memory.onChange.add(listener)

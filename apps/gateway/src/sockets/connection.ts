@@ -8,6 +8,7 @@ import { type Bucket, fullBucket } from '../rate-limit.ts'
 // What is queued beyond this makes a replay wait until the client has taken some of it.
 const REPLAY_QUEUE_BYTES = 262_144
 
+export type ReadFrame = Extract<ClientFrame, { op: 'read' }>
 export type SendFrame = Extract<ClientFrame, { op: 'message.send' }>
 
 export type SocketData = { connection: Connection }
@@ -28,6 +29,8 @@ export class Connection {
   identifying = false
   /** Set with `ready`: from then on the connection is somebody's, and sees this. */
   visibility: Visibility | undefined
+  /** The conversations that its account takes part in, as far as it sees them. */
+  readonly conversations = new Set<string>()
   /** While it is catching up: the last event of each visible stream that it has. Undefined once it follows live. */
   positions: Map<string, number> | undefined
   heartbeatAt = this.openedAt
@@ -36,6 +39,12 @@ export class Connection {
   /** What waits to be sent. One call to messaging is under way at a time, so that everything keeps its order. */
   readonly sends: SendFrame[] = []
   sending = false
+  /** What has been read and is to be noted. */
+  reads: ReadFrame[] = []
+  marking = false
+  /** What has arrived and is to be told: how far, in which conversation. */
+  readonly deliveries = new Map<string, number>()
+  telling = false
   /** Its session has ended, or its account is no member any more: what it has asked for and waits is not done. */
   expelled = false
   #drained: PromiseWithResolvers<void> | undefined

@@ -14,6 +14,7 @@ function remove<T>(index: Map<string, Set<T>>, key: string, value: T): void {
 }
 
 export const SERVER_TOPIC = 's'
+export const conversationTopic = (id: string): string => `c${id}`
 export const userTopic = (userId: string): string => `u${userId}`
 
 /** All connections, found by account, by session and by what they follow. */
@@ -21,6 +22,7 @@ export class Connections {
   readonly all = new Set<Connection>()
   readonly #byUser = new Map<string, Set<Connection>>()
   readonly #bySession = new Map<string, Set<Connection>>()
+  readonly #byConversation = new Map<string, Set<Connection>>()
   /** How many connections follow a topic, under the name that they subscribe to. */
   readonly #followers = new Map<string, number>()
 
@@ -43,6 +45,10 @@ export class Connections {
     add(this.#bySession, identity.sessionId, connection)
   }
 
+  ofConversation(id: string): Connection[] {
+    return [...(this.#byConversation.get(id) ?? [])]
+  }
+
   followers(topic: string): number {
     return this.#followers.get(topic) ?? 0
   }
@@ -56,6 +62,19 @@ export class Connections {
     this.#count(connection, visibility.topics, 1)
   }
 
+  joinConversation(connection: Connection, id: string): void {
+    if (connection.conversations.has(id)) return
+    connection.conversations.add(id)
+    add(this.#byConversation, id, connection)
+    this.#count(connection, [conversationTopic(id)], 1)
+  }
+
+  leaveConversation(connection: Connection, id: string): void {
+    if (!connection.conversations.delete(id)) return
+    remove(this.#byConversation, id, connection)
+    this.#count(connection, [conversationTopic(id)], -1)
+  }
+
   gone(connection: Connection): void {
     connection.open = false
     this.all.delete(connection)
@@ -63,6 +82,7 @@ export class Connections {
     if (!identity) return
     remove(this.#byUser, identity.userId, connection)
     remove(this.#bySession, identity.sessionId, connection)
+    for (const id of [...connection.conversations]) this.leaveConversation(connection, id)
     if (visibility) {
       this.#count(connection, [SERVER_TOPIC, userTopic(identity.userId), ...visibility.topics], -1)
       connection.visibility = undefined

@@ -1,9 +1,13 @@
 import {
   type AuthPort,
   type ClientFrame,
+  type Conversation,
+  channelStream,
   closeCodes,
   type Grant,
+  type MessagingPort,
   type OwnUser,
+  READY_CONVERSATIONS,
   SERVER_STREAM,
   streamChannel,
   userStream,
@@ -11,6 +15,7 @@ import {
 import { accessErrors, type Guard, type Identity, memberRefusal } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
 import type { Access } from '../access/access.ts'
+import { type Conversations, mayTakePart, nothing, type Participation } from '../access/conversations.ts'
 import type { View, Visibility } from '../access/view.ts'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
@@ -26,7 +31,9 @@ export type IdentifyDeps = {
   config: GatewayConfig
   guard: Guard
   auth: Pick<AuthPort, 'ownUser'>
+  messaging: Pick<MessagingPort, 'readStates'>
   access: Access
+  conversations: Conversations
   hub: StreamHub
   source: StreamSource
   connections: Connections
@@ -38,7 +45,15 @@ export type Refusal = { error: AppError; code: number; reason: string }
 
 const refusal = (error: AppError, code: number, reason: string): Refusal => ({ error, code, reason })
 
-type Outlook = { view: View; visibility: Visibility; grant: Grant; resets: Set<string> }
+type Outlook = {
+  view: View
+  visibility: Visibility
+  participation: Participation
+  grant: Grant
+  resets: Set<string>
+  /** Up to where each channel has been read. */
+  lastRead: Map<string, number>
+}
 
 /**
  * From a token to a living connection: `ready`, then what was missed, then what comes, without a gap or a repeat
@@ -98,36 +113,52 @@ function cursorsOf(frame: IdentifyFrame, { userId }: Identity): Map<string, numb
 }
 
 /**
- * Brings together what must hold at one instant: roles, snapshot, streams followed. Whatever changes while the rest is
- * being fetched begins it anew; when all of it holds, `then` runs before anything else can.
+ * Brings together what must hold at one instant: roles, snapshot, conversations, streams followed. Whatever changes
+ * while the rest is being fetched begins it anew; when all of it holds, `then` runs before anything else can.
  */
 async function settle(
-  { guard, access, hub, source }: IdentifyDeps,
+  deps: IdentifyDeps,
   connection: Connection,
   identity: Identity,
   cursors: Map<string, number>,
   then: (outlook: Outlook) => void,
 ): Promise<'done' | 'gone' | AppError> {
-  const own = [SERVER_STREAM, userStream(identity.userId)]
-  for (;;) {
-    await access.settled()
-    // Looked at in every round: once the gateway stops, nothing here waits any more.
-    if (!connection.open) return 'gone'
-    const version = connection.grantVersion
-    const grant = await guard.grantOf(identity)
-    if (access.gate.closed) continue
-    const view = access.view
-    const refused = memberRefusal(view.authority, grant)
-    if (refused || !grant) return refused ?? accessErrors.notAMember()
-    const visibility = view.visibility(grant)
-    const streams = [...own, ...visibility.streams]
-    await hub.open(streams)
-    const resets = await impossibleCursors(hub, source, new Set(streams), cursors)
-    if (!connection.open) return 'gone'
-    const holds = !access.gate.closed && access.view === view && connection.grantVersion === version
-    if (!holds || !streams.every((stream) => hub.get(stream))) continue
-    then({ view, visibility, grant, resets })
-    return 'done'
+  const { guard, messaging, access, conversations, hub, source } = deps
+  const personal = userStream(identity.userId)
+  const own = [SERVER_STREAM, personal]
+  const watched = await conversations.watch(identity.userId)
+  try {
+    for (;;) {
+      await access.settled()
+      // Looked at in every round: once the gateway stops, nothing here waits any more.
+      if (!connection.open) return 'gone'
+      const version = connection.grantVersion
+      const grant = await guard.grantOf(identity)
+      if (access.gate.closed) continue
+      const view = access.view
+      const refused = memberRefusal(view.authority, grant)
+      if (refused || !grant) return refused ?? accessErrors.notAMember()
+      const visibility = view.visibility(grant)
+      watched.update()
+      const participation = mayTakePart(access, grant) ? watched.participation : nothing()
+      const streams = [...own, ...visibility.streams, ...[...participation.versions.keys()].map(channelStream)]
+      await hub.open(streams)
+      const told = hub.get(personal)?.head
+      const [resets, { states }] = await Promise.all([
+        impossibleCursors(hub, source, new Set(streams), cursors),
+        messaging.readStates({ userId: identity.userId }),
+      ])
+      if (!connection.open) return 'gone'
+      // What is read meanwhile comes in one's own stream, which `ready` begins where it stands then.
+      const current = hub.get(personal)?.head === told
+      const holds = current && !access.gate.closed && access.view === view && connection.grantVersion === version
+      if (watched.update() || !holds || !streams.every((stream) => hub.get(stream))) continue
+      const lastRead = new Map(states.map(({ channelId, lastReadSeq }) => [channelId, lastReadSeq]))
+      then({ view, visibility, participation, grant, resets, lastRead })
+      return 'done'
+    }
+  } finally {
+    watched.end()
   }
 }
 
@@ -155,11 +186,12 @@ type Beginning = { user: OwnUser; cursors: Map<string, number>; outlook: Outlook
 /** Sends `ready` and notes from where each stream goes on. Nothing here waits. */
 function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outlook, resumed }: Beginning): void {
   const { hub, connections, replay, config } = deps
-  const { view, visibility, grant, resets } = outlook
+  const { view, visibility, participation, grant, resets, lastRead } = outlook
   const own = userStream(user.id)
   const positions = new Map<string, number>()
   const toReset: string[] = []
-  for (const stream of [SERVER_STREAM, own, ...visibility.streams]) {
+  const talks = [...participation.versions.keys()]
+  for (const stream of [SERVER_STREAM, own, ...visibility.streams, ...talks.map(channelStream)]) {
     const head = hub.get(stream)!.head
     const cursor = cursors.get(stream)
     const missed = cursor === undefined ? 0 : head - cursor
@@ -170,15 +202,20 @@ function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outl
   }
   connection.grant = grant
   connections.see(connection, visibility)
+  for (const id of talks) connections.joinConversation(connection, id)
   connection.positions = positions
-  connection.send(readyFrame({ view, visibility, user, resumed, headOf: headReader(hub, positions) }))
+  const headOf = headReader(hub, positions)
+  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, headOf }))
   for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
 }
 
 /** A cursor is no way around the permission to read what was said before. */
 function mayReplay({ authority }: View, grant: Grant, stream: string): boolean {
   const channelId = streamChannel(stream)
-  return channelId === undefined || authority.allows(grant, 'message.history', channelId)
+  if (channelId === undefined) return true
+  return authority.hasChannel(channelId)
+    ? authority.allows(grant, 'message.history', channelId)
+    : authority.allowsParticipant(grant, 'message.history')
 }
 
 /** A client that has more than this gateway yet is not told less than it has. */
@@ -188,25 +225,33 @@ const headReader = (hub: StreamHub, positions: Map<string, number>) => (stream: 
 type ReadyParts = {
   view: View
   visibility: Visibility
+  participation: Participation
   user: OwnUser
   resumed: boolean
+  lastRead: Map<string, number>
   headOf(stream: string): number
 }
 
 /** `ReadyFrame` as text, from parts that were made once for everybody. */
-function readyFrame({ view, visibility, user, resumed, headOf }: ReadyParts): string {
+function readyFrame(parts: ReadyParts): string {
+  const { view, visibility, participation, user, resumed, lastRead, headOf } = parts
   const channels: string[] = []
   const streams = [`"server":${headOf(SERVER_STREAM)}`, `"user":${headOf(userStream(user.id))}`]
   let index = 0
   for (const id of visibility.channels) {
     const stream = visibility.streams[index++]!
     const head = headOf(stream)
-    channels.push(view.channelJson(id, head))
+    channels.push(`${view.channelJson(id, head).slice(0, -1)},"lastReadSeq":${lastRead.get(id) ?? 0}}`)
     streams.push(`"${stream}":${head}`)
   }
+  for (const id of participation.versions.keys()) streams.push(`"${channelStream(id)}":${headOf(channelStream(id))}`)
+  const dms = participation.newest
+    .filter((one) => participation.versions.has(one.id))
+    .slice(0, READY_CONVERSATIONS)
+    .map((one): Conversation => ({ ...one, lastSeq: headOf(channelStream(one.id)) }))
   return (
     `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
-    `"channels":[${channels.join()}],"dms":[],"presences":[],"voiceStates":[],` +
+    `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},"presences":[],"voiceStates":[],` +
     `"streams":{${streams.join()}},"resumed":${resumed}}`
   )
 }

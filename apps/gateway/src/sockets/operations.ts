@@ -1,23 +1,32 @@
-import { type ClientFrame, closeCodes, MAX_SENDS, type MessagingPort, type Problem } from '@conntext/contracts'
-import { accessErrors, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
+import {
+  type ClientFrame,
+  closeCodes,
+  MAX_DELIVERIES,
+  MAX_SENDS,
+  type MessagingPort,
+  type Problem,
+} from '@conntext/contracts'
+import { accessErrors, channelNotFound, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
 import { type AppError, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { RateLimiter, takeToken } from '../rate-limit.ts'
-import type { Connection, SendFrame } from './connection.ts'
+import type { Connection, ReadFrame, SendFrame } from './connection.ts'
 import { parseFrame } from './frames.ts'
 import { type IdentifyDeps, type IdentifyFrame, identify, type Refusal } from './identify.ts'
 
 // More sends of one connection than this never wait at once, however slow messaging is.
 const MAX_QUEUED_SENDS = 1_000
+const MAX_QUEUED_READS = 500
 
+type DeliveredFrame = Extract<ClientFrame, { op: 'delivered' }>
 type RefreshFrame = Extract<ClientFrame, { op: 'refresh' }>
 
 export type OperationsDeps = IdentifyDeps & {
   config: GatewayConfig
   guard: Guard
-  messaging: Pick<MessagingPort, 'sendMessages'>
+  messaging: Pick<MessagingPort, 'sendMessages' | 'acknowledgeDeliveries' | 'markRead'>
   metrics: Metrics
   log: Logger
   now?: () => number
@@ -25,6 +34,14 @@ export type OperationsDeps = IdentifyDeps & {
 
 const okReply = (id: number | undefined, data: string) =>
   id === undefined ? undefined : `{"op":"reply","id":${id},"ok":true,"d":${data}}`
+
+/** Whoever is behind a connection, for messaging; undefined for who may not be here any more. */
+function callerOf({ identity, opening, expelled }: Connection, requestId: string) {
+  if (expelled || !identity) return undefined
+  const { userId, sessionId, kind, scopes } = identity
+  const { address, userAgent } = opening
+  return { userId, sessionId, kind, scopes: scopes && [...scopes], address, userAgent, requestId }
+}
 
 /** What happens when a client has sent something. Never fails. */
 export class Operations {
@@ -61,6 +78,8 @@ export class Operations {
     } else if (frame.op === 'identify') void this.#identify(connection, frame)
     else if (!this.#mayAct(connection, frame.id)) return
     else if (frame.op === 'refresh') void this.#refresh(connection, frame)
+    else if (frame.op === 'delivered') this.#deliver(connection, frame)
+    else if (frame.op === 'read') this.#read(connection, frame)
     else this.#send(connection, frame)
   }
 
@@ -131,14 +150,12 @@ export class Operations {
   }
 
   async #shipSome(connection: Connection, frames: SendFrame[]): Promise<void> {
-    const { identity, opening } = connection
-    if (connection.expelled || !identity) return
     const requestId = newId()
-    const { userId, sessionId, kind, scopes } = identity
-    const { address, userAgent } = opening
+    const caller = callerOf(connection, requestId)
+    if (!caller) return
     try {
       const outcomes = await this.deps.messaging.sendMessages({
-        caller: { userId, sessionId, kind, scopes: scopes && [...scopes], address, userAgent, requestId },
+        caller,
         sends: frames.map(({ op: _, id: __, channelId, ...message }) => ({ channelId, message })),
       })
       frames.forEach(({ id }, index) => {
@@ -146,6 +163,64 @@ export class Operations {
         if ('message' in outcome) this.#succeed(connection, id, JSON.stringify(outcome.message))
         else if (id !== undefined) this.#refer(connection, id, outcome.problem)
       })
+    } catch (error) {
+      const known = this.#known(error, requestId)
+      for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
+    }
+  }
+
+  /** Replied when it is heard: what gets lost on its way is told by what comes after it. */
+  #deliver(connection: Connection, { id, channelId, seq }: DeliveredFrame): void {
+    if (!connection.conversations.has(channelId)) {
+      if (id !== undefined) this.#fail(connection, id, channelNotFound())
+      return
+    }
+    const { deliveries } = connection
+    deliveries.set(channelId, Math.max(seq, deliveries.get(channelId) ?? 0))
+    this.#succeed(connection, id, '{}')
+    if (!connection.telling) void this.#tell(connection)
+  }
+
+  /** What arrives while a call is under way goes together with the next. */
+  async #tell(connection: Connection): Promise<void> {
+    connection.telling = true
+    const { deliveries, identity } = connection
+    while (deliveries.size > 0 && identity && !connection.expelled) {
+      const some = [...deliveries].slice(0, MAX_DELIVERIES).map(([channelId, seq]) => ({ channelId, seq }))
+      for (const { channelId } of some) deliveries.delete(channelId)
+      await this.deps.messaging
+        .acknowledgeDeliveries({ userId: identity.userId, deliveries: some })
+        .catch((error: unknown) => this.deps.log.warn({ err: error }, 'deliveries could not be noted'))
+    }
+    connection.telling = false
+  }
+
+  #read(connection: Connection, frame: ReadFrame): void {
+    if (connection.reads.length < MAX_QUEUED_READS) connection.reads.push(frame)
+    else if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ retryAfter: 1 }))
+    if (!connection.marking) void this.#mark(connection)
+  }
+
+  /** One call at a time; what arrives meanwhile of the same channel is said once, the farthest. */
+  async #mark(connection: Connection): Promise<void> {
+    connection.marking = true
+    while (connection.reads.length > 0) {
+      const { channelId } = connection.reads[0]!
+      const frames = connection.reads.filter((frame) => frame.channelId === channelId)
+      connection.reads = connection.reads.filter((frame) => frame.channelId !== channelId)
+      await this.#markOne(connection, channelId, frames)
+    }
+    connection.marking = false
+  }
+
+  async #markOne(connection: Connection, channelId: string, frames: ReadFrame[]): Promise<void> {
+    const requestId = newId()
+    const caller = callerOf(connection, requestId)
+    if (!caller) return
+    try {
+      const seq = Math.max(...frames.map((frame) => frame.seq))
+      const state = await this.deps.messaging.markRead({ caller, channelId, seq })
+      for (const { id } of frames) this.#succeed(connection, id, JSON.stringify(state))
     } catch (error) {
       const known = this.#known(error, requestId)
       for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)

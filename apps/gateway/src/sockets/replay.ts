@@ -4,7 +4,7 @@ import type { Metrics } from '../metrics.ts'
 import type { StreamHub } from '../streams/hub.ts'
 import type { StreamSource } from '../streams/source.ts'
 import type { Connection } from './connection.ts'
-import { SERVER_TOPIC, userTopic } from './connections.ts'
+import { conversationTopic, SERVER_TOPIC, userTopic } from './connections.ts'
 
 // How long a connection that knows more than this gateway is waited with, and how often it is looked at.
 const AHEAD_MS = 5_000
@@ -64,10 +64,11 @@ export class Replay {
   }
 
   #follow(connection: Connection): void {
-    const { socket, identity, visibility } = connection
+    const { socket, identity, visibility, conversations } = connection
     connection.positions = undefined
     if (!identity || !visibility) return
-    const topics = [SERVER_TOPIC, userTopic(identity.userId), ...visibility.topics]
+    const own = [SERVER_TOPIC, userTopic(identity.userId)]
+    const topics = [...own, ...visibility.topics, ...[...conversations].map(conversationTopic)]
     for (const name of topics) socket.subscribe(connection.topic(name))
   }
 

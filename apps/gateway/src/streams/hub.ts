@@ -1,5 +1,5 @@
 import type { Bus, Unsubscribe } from '@conntext/bus'
-import { decodeNews, streamChannel, subjects } from '@conntext/contracts'
+import { decodeNews, EPHEMERAL, streamChannel, subjects } from '@conntext/contracts'
 import type { Logger } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
@@ -8,6 +8,8 @@ import type { StreamSource } from './source.ts'
 
 // A channel that has just been made is followed from its first event; one with more behind it is not new any more.
 const NEW_STREAM_EVENTS = 100
+// Ephemeral events that wait for the gate; more are dropped.
+const MAX_PASSING = 1_000
 
 export type HubOptions = {
   config: GatewayConfig['streams']
@@ -28,6 +30,7 @@ type Held = { sequencer: Sequencer; ready: Promise<void>; live: boolean; neededA
 /** The streams that this gateway follows: opened when somebody needs them, compared with their owners, let go again. */
 export class StreamHub {
   readonly #held = new Map<string, Held>()
+  readonly #passing: { stream: string; frame: string }[] = []
   #timer: Timer | undefined
   #reconciling: Promise<void> | undefined
   #endOnGap: Unsubscribe | undefined
@@ -82,6 +85,14 @@ export class StreamHub {
   /** Delivers what waited for the gate. */
   flush(): void {
     for (const { sequencer } of this.#held.values()) sequencer.flush()
+    for (const { stream, frame } of this.#passing.splice(0)) this.#pass(stream, frame)
+  }
+
+  /** Ephemeral, hence in no order with the rest; but to nobody while it is not known who may see it. */
+  #pass(stream: string, frame: string): void {
+    const { gate, deliver } = this.options
+    if (streamChannel(stream) === undefined || !gate.closed) deliver(stream, frame)
+    else if (this.#passing.length < MAX_PASSING) this.#passing.push({ stream, frame })
   }
 
   /** Compares every stream with its owner's head, so that an event whose publication was lost is found. */
@@ -127,7 +138,8 @@ export class StreamHub {
         const { sequencer } = opened[index]!
         opened[index]!.unsubscribe = await bus.subscribe(subjects.stream(stream), (payload) => {
           const { seq, frame } = decodeNews(payload)
-          if (Number.isSafeInteger(seq)) sequencer.receive(seq, frame)
+          if (seq === EPHEMERAL) this.#pass(stream, frame)
+          else if (Number.isSafeInteger(seq)) sequencer.receive(seq, frame)
         })
       }),
     )

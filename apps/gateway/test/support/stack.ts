@@ -34,6 +34,19 @@ const emptyStreams: Pick<SystemPort, 'streamHeads' | 'streamEvents'> = {
   streamEvents: async () => ({ events: [], truncated: false }),
 }
 
+/** Nobody here has ever written to anybody. */
+const noConversations: Pick<MessagingPort, 'conversationsOf' | 'conversation' | 'acknowledgeDeliveries'> = {
+  conversationsOf: async () => ({ memberships: [], newest: [], next: null }),
+  conversation: async () => null,
+  acknowledgeDeliveries: async () => ({}),
+}
+
+/** Nobody here has ever read anything. */
+const nothingRead: Pick<MessagingPort, 'markRead' | 'readStates'> = {
+  markRead: async ({ channelId }) => ({ channelId, lastReadSeq: 0 }),
+  readStates: async () => ({ states: [] }),
+}
+
 /** A gateway on a port of its own, in front of small services, with real tokens and real sockets. */
 export async function startStack(options: StackOptions = {}) {
   const bus = options.beside?.bus ?? createMemoryBus(silentLogger)
@@ -52,6 +65,8 @@ export async function startStack(options: StackOptions = {}) {
     system: { ...(logs?.system ?? emptyStreams), health: healthOf('system') },
     messaging: {
       ...(logs?.messaging ?? emptyStreams),
+      ...noConversations,
+      ...nothingRead,
       sendMessages:
         options.sendMessages ??
         (logs

@@ -82,10 +82,16 @@ export const sender =
         authorId: caller.userId,
         content: message.content,
         nonce: message.nonce ?? null,
+        type: 'default' as const,
         replyTo: null,
+        replyPreview: null,
+        mentions: { userIds: [], roleIds: [], everyone: false },
         media: [],
+        reactions: [],
+        pinnedAt: null,
         createdAt: NOW,
         editedAt: null,
+        revision: 0,
       }
       const seq = await logs.append(channelStream(channelId), [stored], bus)
       outcomes.push({ message: { ...stored, seq } })

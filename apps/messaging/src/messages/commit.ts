@@ -1,14 +1,17 @@
-import { type Authority, channelStream, type Grant, type Message } from '@conntext/contracts'
+import { type Authority, channelStream, type Grant, type Mentions, type Message } from '@conntext/contracts'
 import { isDatabaseAway } from '@conntext/database'
 import { accessErrors, channelNotFound, type Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
+import { findParticipantIds, touchConversations } from '../conversations/queries.ts'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
 import type { Outcome } from './batcher.ts'
+import { createMessages } from './creation.ts'
 import { messageErrors } from './errors.ts'
-import { findMedia } from './queries.ts'
-import { findByNonces, findChannels, holdMedia, insertMessages } from './send-queries.ts'
-import { createdEvent, type MessageRow, toMessage } from './shape.ts'
+import { present } from './present.ts'
+import { findReplied, type Replied } from './replies.ts'
+import { findByNonces, holdMedia } from './send-queries.ts'
+import { type MessageRow, newMessage } from './shape.ts'
 import { SlowMode } from './slow-mode.ts'
 
 /** A message on its way: checked, but for what only the database knows. */
@@ -19,6 +22,7 @@ export type Outgoing = {
   nonce: string | null
   replyTo: string | null
   mediaIds: string[]
+  mentions: Mentions
   /** How long its author waits between two messages; 0 for not at all. */
   slowModeSeconds: number
 }
@@ -29,7 +33,9 @@ type Found = {
   authority: Authority
   standings: Map<string, Grant['standing'] | undefined>
   sent: Map<string, Outcome<Message>>
-  channels: Map<string, string>
+  replied: Map<string, Replied>
+  /** Who takes part, for what is a conversation. */
+  participants: Map<string, ReadonlySet<string>>
   media: Map<string, MediaRow>
   slowMode: SlowMode
 }
@@ -58,11 +64,17 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
       // Looked at under the streams' locks: whoever held them before may have emptied a deleted channel, or deleted what
       // somebody who is banned had written.
       const [authority, standings] = await Promise.all([deps.guard.authority(), standingsOf(deps.guard, batch)])
-      const found = { authority, standings, ...(await lookUp(tx, batch, now)) }
+      const conversationIds = batch.map((one) => one.channelId).filter((id) => !authority.hasChannel(id))
+      const participants = await findParticipantIds(tx, [...new Set(conversationIds)])
+      const found = { authority, standings, participants, ...(await lookUp(tx, batch, now)) }
       const at = now.toISOString()
       const { outcomes, accepted } = decide(batch, found, heads, at)
-      const events = accepted.map((message) => createdEvent(message, JSON.stringify(message)))
-      await Promise.all([insertMessages(tx, accepted, events, at), found.slowMode.record(tx)])
+      const active = accepted.map((message) => message.channelId).filter((id) => participants.has(id))
+      const [events] = await Promise.all([
+        createMessages(tx, accepted, at),
+        found.slowMode.record(tx),
+        touchConversations(tx, [...new Set(active)], at),
+      ])
       return { answer: outcomes, events }
     },
   )
@@ -74,29 +86,31 @@ async function standingsOf(guard: Guard, batch: Outgoing[]): Promise<Found['stan
   return new Map(authors.map((id, index) => [id, grants[index]?.standing]))
 }
 
-async function lookUp(tx: Transaction, batch: Outgoing[], now: Date): Promise<Omit<Found, 'authority' | 'standings'>> {
+async function lookUp(
+  tx: Transaction,
+  batch: Outgoing[],
+  now: Date,
+): Promise<Omit<Found, 'authority' | 'standings' | 'participants'>> {
   const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
-  const [rows, channels, media, slowMode] = await Promise.all([
+  const [rows, replied, media, slowMode] = await Promise.all([
     findByNonces(
       tx,
       batch.flatMap((one) => (one.nonce === null ? [] : { ...one, nonce: one.nonce })),
     ),
-    findChannels(tx, unique(batch.map((one) => one.replyTo))),
+    findReplied(tx, unique(batch.map((one) => one.replyTo))),
     holdMedia(tx, unique(batch.flatMap((one) => one.mediaIds))),
     SlowMode.of(tx, batch, now),
   ])
-  return { sent: await earlier(tx, rows), channels, media, slowMode }
+  return { sent: await earlier(tx, rows), replied, media, slowMode }
 }
 
 /** What a repeat is answered: what the first send did, as it is now. */
 async function earlier(tx: Transaction, rows: MessageRow[]): Promise<Map<string, Outcome<Message>>> {
-  const attached = await findMedia(
-    tx,
-    rows.map((row) => row.id),
-  )
-  const outcome = (row: MessageRow): Outcome<Message> =>
-    row.deletedAt ? { error: messageErrors.deleted() } : { value: toMessage(row, attached.get(row.id) ?? []) }
-  return new Map(rows.map((row) => [nonceKey(row.authorId, row.channelId, row.nonce!), outcome(row)]))
+  if (rows.length === 0) return new Map()
+  const sent = await present(tx, rows)
+  const outcome = (row: MessageRow, index: number): Outcome<Message> =>
+    row.deletedAt ? { error: messageErrors.deleted() } : { value: sent[index]! }
+  return new Map(rows.map((row, index) => [nonceKey(row.authorId, row.channelId, row.nonce!), outcome(row, index)]))
 }
 
 // Ids are of one length, so the parts can't run into each other.
@@ -114,19 +128,10 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
     const seq = (heads.get(stream) ?? 0) + 1
     heads.set(stream, seq)
     const media = one.mediaIds.map((id) => toMedia(found.media.get(id)!))
-    const { channelId, authorId, content, nonce, replyTo } = one
-    const value = {
-      id: newId(),
-      channelId,
-      authorId,
-      content,
-      nonce,
-      seq,
-      replyTo,
-      media,
-      createdAt: at,
-      editedAt: null,
-    }
+    const replyPreview = found.replied.get(one.replyTo ?? '')?.preview ?? null
+    const { channelId, authorId, content, nonce, replyTo, mentions } = one
+    const told = { channelId, authorId, content, nonce, replyTo, replyPreview, mentions, media }
+    const value = newMessage({ ...told, id: newId(), seq, createdAt: at })
     accepted.push(value)
     if (key !== undefined) found.sent.set(key, { value })
     return { value }
@@ -134,14 +139,18 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
   return { outcomes, accepted }
 }
 
-function refusal(one: Outgoing, { authority, standings, channels, media, slowMode }: Found) {
+function refusal(one: Outgoing, { authority, standings, replied, participants, media, slowMode }: Found) {
   if (standings.get(one.authorId) === 'left') return accessErrors.notAMember()
   if (standings.get(one.authorId) !== 'active') return accessErrors.unauthenticated()
-  if (!authority.hasChannel(one.channelId)) return channelNotFound()
-  if (one.replyTo !== null && channels.get(one.replyTo) !== one.channelId) return messageErrors.replyNotFound()
+  const mayKnow = authority.hasChannel(one.channelId) || participants.get(one.channelId)?.has(one.authorId)
+  if (!mayKnow) return channelNotFound()
+  if (one.replyTo !== null && !isThere(replied.get(one.replyTo), one.channelId)) return messageErrors.replyNotFound()
   const missing = one.mediaIds.some((id) => media.get(id)?.ownerId !== one.authorId)
   if (missing) return messageErrors.mediaNotFound()
   // Last, for what is refused otherwise costs nobody their turn.
   const wait = slowMode.take(one)
   return wait > 0 ? messageErrors.slowMode({ retryAfter: wait }) : undefined
 }
+
+const isThere = (replied: Replied | undefined, channelId: string): boolean =>
+  replied?.channelId === channelId && !replied.preview.deleted

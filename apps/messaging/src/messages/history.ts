@@ -2,17 +2,24 @@ import { type HistoryQuery, type MessagePage, pageLimit } from '@conntext/contra
 import type { Communications } from '@conntext/db-communications'
 import { isId } from '@conntext/kernel'
 import { messageErrors } from './errors.ts'
-import { findMedia, findPosition, listMessages } from './queries.ts'
-import { toMessage } from './shape.ts'
+import { findMoment } from './moment.ts'
+import { present } from './present.ts'
+import { findPosition, listMessages } from './queries.ts'
 
 /** A page is cut at a place: `before` messages on this side of it, `from` messages at it and beyond. */
 type Cut = { split: number; before: number; from: number }
 
 /**
- * A page of a channel's messages, ascending. `around` centres it: half before, the rest from the place on.
+ * A page of a channel's messages, ascending, with the viewer's own reactions. `around` and `at` centre it: half before,
+ * the rest from the place on.
  * @throws message.ambiguousPosition (422), message.notFound (404)
  */
-export async function readHistory(db: Communications, channelId: string, query: HistoryQuery): Promise<MessagePage> {
+export async function readHistory(
+  db: Communications,
+  viewerId: string,
+  channelId: string,
+  query: HistoryQuery,
+): Promise<MessagePage> {
   const { split, before, from } = await cut(db, channelId, query)
   // One more than wanted on each side tells whether there are more.
   const [earlier, later] = await Promise.all([
@@ -20,12 +27,8 @@ export async function readHistory(db: Communications, channelId: string, query: 
     listMessages(db, { channelId, split, side: 'from', limit: from + 1 }),
   ])
   const rows = [...earlier.slice(0, before).reverse(), ...later.slice(0, from)]
-  const media = await findMedia(
-    db,
-    rows.map((row) => row.id),
-  )
   return {
-    items: rows.map((row) => toMessage(row, media.get(row.id) ?? [])),
+    items: await present(db, rows, viewerId),
     hasMoreBefore: earlier.length > before,
     hasMoreAfter: later.length > from,
   }
@@ -33,11 +36,11 @@ export async function readHistory(db: Communications, channelId: string, query: 
 
 async function cut(db: Communications, channelId: string, query: HistoryQuery): Promise<Cut> {
   const limit = pageLimit(query.limit)
-  const given = (['before', 'after', 'around'] as const).filter((way) => query[way] !== undefined)
+  const given = (['before', 'after', 'around', 'at'] as const).filter((way) => query[way] !== undefined)
   const [way] = given
   if (given.length > 1) throw messageErrors.ambiguousPosition()
   if (!way) return { split: Number.MAX_SAFE_INTEGER, before: limit, from: 0 }
-  const place = await resolve(db, channelId, query[way]!)
+  const place = await (way === 'at' ? findMoment : resolve)(db, channelId, query[way]!)
   if (way === 'before') return { split: place, before: limit, from: 0 }
   if (way === 'after') return { split: place + 1, before: 0, from: limit }
   const half = Math.floor(limit / 2)

@@ -1,8 +1,10 @@
 import { channelStream } from '@conntext/contracts'
-import { type Communications, messages, streamEvents } from '@conntext/db-communications'
+import { type Communications, messages, readStates, streamEvents } from '@conntext/db-communications'
 import { dropStream, lockStreams } from '@conntext/streams'
 import { and, asc, eq, inArray } from 'drizzle-orm'
 import { dropUnusedMedia } from '../media/removal.ts'
+import { deleteMentions } from '../mentions/queries.ts'
+import { forgetDocuments, forgetProgress } from '../search/documents.ts'
 import { type Transaction, tables } from '../streams/writer.ts'
 import { detachMedia } from './queries.ts'
 
@@ -26,13 +28,15 @@ export async function purgeChannel(db: Communications, channelId: string): Promi
   await locked(async (tx) => {
     // What was sent meanwhile, by somebody who hadn't heard yet.
     while (await purgeMessages(tx, channelId));
+    await tx.delete(readStates).where(eq(readStates.channelId, channelId))
+    await forgetProgress(tx, channelId)
     await dropStream(tx, tables, stream)
   })
 }
 
 async function purgeMessages(tx: Transaction, channelId: string): Promise<boolean> {
   const rows = await tx
-    .select({ id: messages.id })
+    .select({ id: messages.id, seq: messages.seq })
     .from(messages)
     .where(eq(messages.channelId, channelId))
     .orderBy(asc(messages.seq))
@@ -40,6 +44,13 @@ async function purgeMessages(tx: Transaction, channelId: string): Promise<boolea
   const ids = rows.map((row) => row.id)
   if (ids.length === 0) return false
   const detached = await detachMedia(tx, ids)
+  await deleteMentions(
+    tx,
+    channelId,
+    rows.map((row) => row.seq),
+  )
+  // Revisions and reactions go with their messages.
+  await forgetDocuments(tx, channelId, ids)
   await tx.delete(messages).where(inArray(messages.id, ids))
   await dropUnusedMedia(tx, [...new Set(detached)])
   return true

@@ -1,6 +1,6 @@
 import type { Media } from '@conntext/contracts'
-import { type CommunicationsExecutor, media, messageMedia, messages, streamEvents } from '@conntext/db-communications'
-import { and, asc, desc, eq, gte, inArray, isNull, lt, sql } from 'drizzle-orm'
+import { type CommunicationsExecutor, media, messageMedia, messages } from '@conntext/db-communications'
+import { and, asc, desc, eq, gte, inArray, isNull, lt } from 'drizzle-orm'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 import type { MessageRow } from './shape.ts'
@@ -66,10 +66,23 @@ export async function listMessages(
     .limit(limit)
 }
 
-export async function updateContent(
+/** Those of these messages that are in the channel and have not been deleted, in their order. */
+export async function findMessages(
+  db: CommunicationsExecutor,
+  channelId: string,
+  ids: string[],
+): Promise<MessageRow[]> {
+  return db
+    .select()
+    .from(messages)
+    .where(and(inArray(messages.id, ids), eq(messages.channelId, channelId), isNull(messages.deletedAt)))
+    .orderBy(asc(messages.seq))
+}
+
+export async function updateMessage(
   tx: Transaction,
   id: string,
-  change: { content: string; editedAt: Date },
+  change: Partial<Pick<MessageRow, 'content' | 'mentions' | 'editedAt' | 'editedSeq' | 'revision' | 'pinnedAt'>>,
 ): Promise<MessageRow> {
   const [row] = await tx.update(messages).set(change).where(eq(messages.id, id)).returning()
   return row!
@@ -82,20 +95,4 @@ export async function detachMedia(tx: Transaction, messageIds: string[]): Promis
     .where(inArray(messageMedia.messageId, messageIds))
     .returning({ id: messageMedia.mediaId })
   return rows.map((row) => row.id)
-}
-
-/**
- * Takes a message's words out of the log as well: whoever catches up later learns that there was a message and that it
- * was deleted. `data` is what the events of its creation and its edits carry instead.
- */
-export async function redactEvents(tx: Transaction, stream: string, message: MessageRow, data: string): Promise<void> {
-  // An edit's events lie between the message and its last edit; clocks of two instances may differ a little.
-  const reach = message.editedAt
-    ? sql`${streamEvents.seq} >= ${message.seq} and ${streamEvents.at} <= ${message.editedAt.toISOString()}::timestamptz + interval '5 minutes'
-        and ${streamEvents.type} in ('message.created', 'message.edited')`
-    : sql`${streamEvents.seq} = ${message.seq}`
-  const start = `,"d":{"id":"${message.id}",`
-  await tx.execute(sql`update ${streamEvents}
-    set frame = left(frame, position(${start} in frame) - 1) || ',"d":' || ${data}::text || '}'
-    where ${streamEvents.stream} = ${stream} and ${reach} and position(${start} in frame) > 0`)
 }

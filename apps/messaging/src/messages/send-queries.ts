@@ -2,8 +2,9 @@ import type { Message } from '@conntext/contracts'
 import { deletedAuthors, media, messageMedia, messages, streamEvents, streams } from '@conntext/db-communications'
 import { accessErrors } from '@conntext/http'
 import type { Appended } from '@conntext/streams'
-import { and, asc, inArray, isNull, sql } from 'drizzle-orm'
+import { asc, inArray, sql } from 'drizzle-orm'
 import type { MediaRow } from '../media/shape.ts'
+import { NOBODY } from '../mentions/resolve.ts'
 import type { Transaction } from '../streams/writer.ts'
 import type { MessageRow } from './shape.ts'
 
@@ -32,16 +33,6 @@ export async function findByNonces(tx: Transaction, keys: NonceKey[]): Promise<M
   return rows
 }
 
-/** The channel of each of these messages that still lives. */
-export async function findChannels(tx: Transaction, ids: string[]): Promise<Map<string, string>> {
-  if (ids.length === 0) return new Map()
-  const rows = await tx
-    .select({ id: messages.id, channelId: messages.channelId })
-    .from(messages)
-    .where(and(inArray(messages.id, ids), isNull(messages.deletedAt)))
-  return new Map(rows.map((row) => [row.id, row.channelId]))
-}
-
 /** The files, held so that nobody can delete them before they are attached. In the order of ids, as everywhere. */
 export async function holdMedia(tx: Transaction, ids: string[]): Promise<Map<string, MediaRow>> {
   if (ids.length === 0) return new Map()
@@ -56,6 +47,7 @@ export async function holdMedia(tx: Transaction, ids: string[]): Promise<Map<str
 export async function insertMessages(tx: Transaction, sent: Message[], events: Appended[], at: string): Promise<void> {
   if (sent.length === 0) return
   const of = (field: keyof Message) => column(sent.map((message) => message[field]))
+  const mentions = column(sent.map(({ mentions }) => (mentions === NOBODY ? null : JSON.stringify(mentions))))
   const ids = of('id')
   const numbers = of('seq')
   const heads = new Map(events.map((event) => [event.stream, event.seq]))
@@ -64,9 +56,12 @@ export async function insertMessages(tx: Transaction, sent: Message[], events: A
   )
   // Sent one after the other without waiting: the connection runs them in this order.
   const [inserted] = await Promise.all([
-    tx.execute(sql`insert into ${messages} (id, seq, channel_id, author_id, nonce, content, reply_to, created_at)
-      select *, ${at}::timestamptz from unnest(${ids}::uuid[], ${numbers}::bigint[], ${of('channelId')}::uuid[],
-        ${of('authorId')}::uuid[], ${of('nonce')}::text[], ${of('content')}::text[], ${of('replyTo')}::uuid[])
+    tx.execute(sql`insert into ${messages}
+        (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions, created_at)
+      select id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions::jsonb, ${at}::timestamptz
+      from unnest(${ids}::uuid[], ${numbers}::bigint[], ${of('channelId')}::uuid[], ${of('authorId')}::uuid[],
+        ${of('type')}::text[], ${of('nonce')}::text[], ${of('content')}::text[], ${of('replyTo')}::uuid[],
+        ${mentions}::text[]) as sent (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions)
       where not exists (select from ${deletedAuthors} where user_id = any(${of('authorId')}::uuid[]))`),
     tx.execute(sql`insert into ${streamEvents} (id, seq, stream, frame, type, at)
       select *, 'message.created', ${at}::timestamptz from unnest(${ids}::uuid[], ${numbers}::bigint[],

@@ -1,5 +1,6 @@
 import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
-import { accessErrors, type Caller, channelNotFound, dependencyErrors, type Refused } from '@conntext/http'
+import { accessErrors, type Caller, dependencyErrors, type Refused } from '@conntext/http'
+import { resolveMentions } from '../mentions/resolve.ts'
 import { Batcher } from './batcher.ts'
 import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
 import { checkContent, checkStorable } from './content.ts'
@@ -42,13 +43,14 @@ export class Sender {
     const authority = await this.deps.guard.authority()
     const { limits } = authority.snapshot.server
     const channel = findChannel(authority, channelId)
-    if (!channel) throw channelNotFound()
-    if (channel.type !== 'text') throw messageErrors.notATextChannel()
+    // What is no channel is a conversation: whoever asks has been admitted to it.
+    if (channel && channel.type !== 'text') throw messageErrors.notATextChannel()
     checkContent(content, limits, mediaIds.length > 0)
     if (nonce !== null) checkStorable(nonce, '/body/nonce')
     if (mediaIds.length > 0) await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
-    const slowModeSeconds = await this.#slowMode(caller, channel)
-    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, slowModeSeconds }
+    const slowModeSeconds = channel ? await this.#slowMode(caller, channel) : 0
+    const mentions = await resolveMentions(this.deps.guard, caller, channelId, content)
+    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds }
   }
 
   /** Stores what was prepared. Messages of one channel are numbered in the order in which they are submitted. */

@@ -1,15 +1,20 @@
-import { channelStream, type Message } from '@conntext/contracts'
-import type { Communications } from '@conntext/db-communications'
+import { channelStream, type Mentions, type Message, type MessageRevision, type Page } from '@conntext/contracts'
+import type { Communications, CommunicationsExecutor } from '@conntext/db-communications'
 import { accessErrors, actorOf, type Caller, type Guard, inScope, type Refused } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import { appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
 import { recordDropped } from '../media/removal.ts'
-import { tables, type WriteStreams } from '../streams/writer.ts'
+import { keepMentions } from '../mentions/queries.ts'
+import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
+import { refreshDocument } from '../search/documents.ts'
+import { type Transaction, tables, type WriteStreams } from '../streams/writer.ts'
 import { checkContent } from './content.ts'
 import { eraseMessages } from './erasure.ts'
 import { messageErrors } from './errors.ts'
-import { findMedia, findMessage, updateContent } from './queries.ts'
+import { presentOne } from './present.ts'
+import { findMessage, updateMessage } from './queries.ts'
+import { keepRevision, listRevisions } from './revisions.ts'
 import { type MessageRow, toMessage } from './shape.ts'
 
 export type MessageDeps = {
@@ -20,17 +25,32 @@ export type MessageDeps = {
   refused: Refused
   nudge: () => void
 }
-type Address = { channelId: string; messageId: string }
+export type Address = { channelId: string; messageId: string }
 
-/** @throws message.notFound (404), also for one that has been deleted */
-export async function getMessage({ db }: Pick<MessageDeps, 'db'>, address: Address): Promise<Message> {
-  const row = await existing(db, address)
-  return withMedia(db, row)
+/** With the caller's own reactions. @throws message.notFound (404), also for one that has been deleted */
+export async function getMessage(
+  { db }: Pick<MessageDeps, 'db'>,
+  { userId }: Pick<Caller, 'userId'>,
+  address: Address,
+): Promise<Message> {
+  return presentOne(db, await existing(db, address), userId)
+}
+
+/** What a message said before it was edited. @throws message.notFound (404), also for one that has been deleted */
+export async function readRevisions(
+  { db }: Pick<MessageDeps, 'db'>,
+  address: Address,
+  query: { limit?: string; cursor?: string },
+): Promise<Page<MessageRevision>> {
+  const { id } = await existing(db, address)
+  return listRevisions(db, id, query)
 }
 
 /**
- * Changes the words of one's own message. The same words change nothing: no event, no `editedAt`.
- * @throws message.notFound (404), message.notAuthor (403), and what is wrong with the words (422)
+ * Changes the words of one's own message, and keeps the former ones. The same words change nothing: no event, no
+ * `editedAt`. Whom it mentions is found anew, but nobody is called who wasn't before.
+ * @throws message.notFound (404), message.notAuthor (403), message.fromTheServer (409), and what is wrong with the words
+ * (422)
  */
 export async function editMessage(
   { write, guard, clock }: MessageDeps,
@@ -39,18 +59,34 @@ export async function editMessage(
   content: string,
 ): Promise<Message> {
   const { limits } = (await guard.authority()).snapshot.server
+  const mentions = await resolveMentions(guard, caller, address.channelId, content)
   const stream = channelStream(address.channelId)
-  return write([stream], async (tx) => {
+  return write([stream], async (tx, heads) => {
     const before = await existing(tx, address)
     if (before.authorId !== caller.userId) throw messageErrors.notAuthor()
-    const { media } = await withMedia(tx, before)
-    checkContent(content, limits, media.length > 0)
-    if (before.content === content) return { answer: toMessage(before, media), events: [] }
-    const editedAt = clock.now()
-    const message = toMessage(await updateContent(tx, before.id, { content, editedAt }), media)
-    const event = { stream, type: 'message.edited', at: editedAt.toISOString(), data: message }
+    if (before.type !== 'default') throw messageErrors.fromTheServer()
+    const former = await presentOne(tx, before)
+    checkContent(content, limits, former.media.length > 0)
+    if (before.content === content) return { answer: former, events: [] }
+    const editedSeq = (heads.get(stream) ?? 0) + 1
+    const edited = await applyEdit(tx, before, { content, mentions, editedSeq, editedAt: clock.now() })
+    const { media, reactions, replyPreview } = former
+    const message = toMessage(edited, { media, reactions, replyPreview, myReactions: [] })
+    const event = { stream, type: 'message.edited', at: message.editedAt!, data: message }
     return { answer: message, events: await appendEvents(tx, tables, [event]) }
   })
+}
+
+type Edit = { content: string; mentions: Mentions; editedSeq: number; editedAt: Date }
+
+/** The one place where a message's words are changed. */
+async function applyEdit(tx: Transaction, before: MessageRow, { mentions, ...edit }: Edit): Promise<MessageRow> {
+  await keepRevision(tx, before)
+  await keepMentions(tx, before, mentions)
+  const stored = mentions === NOBODY ? null : mentions
+  const edited = await updateMessage(tx, before.id, { ...edit, mentions: stored, revision: before.revision + 1 })
+  await refreshDocument(tx, edited)
+  return edited
 }
 
 /**
@@ -63,7 +99,8 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
   const manages = await guard.allows(caller, 'message.manage', address.channelId)
   await write([channelStream(address.channelId)], async (tx) => {
     const row = await existing(tx, address)
-    const own = row.authorId === caller.userId
+    // What the server says is nobody's own.
+    const own = row.authorId === caller.userId && row.type === 'default'
     if (!manages && !(own && inScope(caller, 'message.send'))) throw refuseDeletion(deps, caller, own)
     const { events, dropped } = await eraseMessages(tx, row.channelId, [row], clock.now())
     await recordDropped(tx, actorOf(caller), dropped)
@@ -83,13 +120,9 @@ function refuseDeletion({ refused }: MessageDeps, caller: Caller, own: boolean):
   return accessErrors.forbidden(`This needs the permission ${permission}.`)
 }
 
-async function existing(db: Parameters<typeof findMessage>[0], address: Address): Promise<MessageRow> {
+/** @throws message.notFound (404), also for one that has been deleted */
+export async function existing(db: CommunicationsExecutor, address: Address): Promise<MessageRow> {
   const row = await findMessage(db, address.channelId, address.messageId)
   if (!row) throw messageErrors.notFound()
   return row
-}
-
-async function withMedia(db: Parameters<typeof findMedia>[0], row: MessageRow): Promise<Message> {
-  const media = await findMedia(db, [row.id])
-  return toMessage(row, media.get(row.id) ?? [])
 }

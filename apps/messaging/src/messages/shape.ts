@@ -1,25 +1,82 @@
-import { channelStream, type EventType, eventFrame, type Media, type Message } from '@conntext/contracts'
+import {
+  channelStream,
+  type EventType,
+  eventFrame,
+  type Media,
+  type Mentions,
+  type Message,
+  type MessageType,
+  type ReactionCount,
+  type ReplyPreview,
+} from '@conntext/contracts'
 import type { messages } from '@conntext/db-communications'
 import type { Appended } from '@conntext/streams'
+import { NOBODY } from '../mentions/resolve.ts'
 
 export type MessageRow = typeof messages.$inferSelect
 
-export const toMessage = (row: MessageRow, media: Media[]): Message => ({
+/** What belongs to a message, and stands in other tables. */
+export type Belongings = {
+  media: Media[]
+  reactions: ReactionCount[]
+  replyPreview: ReplyPreview | null
+  /** Of whoever reads it; none where that is not one person. */
+  myReactions: string[]
+}
+
+export const toMessage = (row: MessageRow, { media, reactions, replyPreview, myReactions }: Belongings): Message => ({
   id: row.id,
   channelId: row.channelId,
   authorId: row.authorId,
+  type: row.type as MessageType,
   content: row.content,
   nonce: row.nonce,
   seq: row.seq,
   replyTo: row.replyTo,
+  replyPreview,
+  mentions: (row.mentions as Mentions | null) ?? NOBODY,
   media,
+  reactions,
+  ...(myReactions.length > 0 ? { myReactions } : {}),
+  pinnedAt: row.pinnedAt?.toISOString() ?? null,
   createdAt: row.createdAt.toISOString(),
   editedAt: row.editedAt?.toISOString() ?? null,
+  revision: row.revision,
 })
 
-/** The event of a message's creation: it has the message's number, and its id. `data` is the message as JSON text. */
-export const createdEvent = (message: Message, data: string): Appended => {
+/** What is left of a message that is deleted, for the log. */
+export const withoutWords = (row: MessageRow): Message => ({
+  ...toMessage(row, { media: [], reactions: [], replyPreview: null, myReactions: [] }),
+  content: '',
+  mentions: NOBODY,
+})
+
+type Fresh = Pick<Message, 'id' | 'channelId' | 'authorId' | 'seq' | 'createdAt'> & Partial<Message>
+
+/** A message that is just being made. */
+export const newMessage = (given: Fresh): Message => ({
+  id: given.id,
+  channelId: given.channelId,
+  authorId: given.authorId,
+  type: given.type ?? 'default',
+  content: given.content ?? '',
+  nonce: given.nonce ?? null,
+  seq: given.seq,
+  replyTo: given.replyTo ?? null,
+  replyPreview: given.replyPreview ?? null,
+  mentions: given.mentions ?? NOBODY,
+  media: given.media ?? [],
+  reactions: [],
+  pinnedAt: null,
+  createdAt: given.createdAt,
+  editedAt: null,
+  revision: 0,
+})
+
+/** The event of a message's creation: it has the message's number, and its id. */
+export const createdEvent = (message: Message): Appended => {
   const stream = channelStream(message.channelId)
   const type: EventType = 'message.created'
-  return { stream, seq: message.seq, frame: eventFrame(stream, type, message.seq, message.createdAt, data) }
+  const frame = eventFrame(stream, type, message.seq, message.createdAt, JSON.stringify(message))
+  return { stream, seq: message.seq, frame }
 }

@@ -1,18 +1,57 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './common.ts'
 import { Media } from './media.ts'
+
+/**
+ * What somebody wrote, or what the server says of what somebody did: `pinned`, whose author pinned the message that it
+ * replies to.
+ */
+export const MessageType = Enumeration(['default', 'pinned'], { title: 'MessageType' })
+export type MessageType = Static<typeof MessageType>
+
+/** Whom a message calls: those who were there, and whom its author may call. */
+export const Mentions = Shape('Mentions', {
+  userIds: Type.Array(Id),
+  roleIds: Type.Array(Id),
+  everyone: Type.Boolean({ description: 'By @everyone or @here' }),
+})
+export type Mentions = Static<typeof Mentions>
+
+export const ReactionCount = Shape('ReactionCount', { emoji: Type.String(), count: Type.Integer({ minimum: 1 }) })
+export type ReactionCount = Static<typeof ReactionCount>
+
+export const MAX_EXCERPT = 200
+
+export const ReplyPreview = Shape('ReplyPreview', {
+  id: Id,
+  authorId: Id,
+  excerpt: Type.String({ description: `The first ${MAX_EXCERPT} characters of it; empty once it is deleted` }),
+  deleted: Type.Boolean(),
+})
+export type ReplyPreview = Static<typeof ReplyPreview>
 
 export const Message = Shape('Message', {
   id: Id,
   channelId: Id,
   authorId: Id,
+  type: MessageType,
   content: Type.String(),
   nonce: Nullable(Type.String()),
   seq: Type.Integer({ minimum: 1, description: "The channel stream's number of the message's creation" }),
   replyTo: Nullable(Id),
+  replyPreview: Nullable(ReplyPreview),
+  mentions: Mentions,
   media: Type.Array(Media),
+  reactions: Type.Array(ReactionCount, { description: 'In the order in which each emoji was first used' }),
+  myReactions: Type.Optional(
+    Type.Array(Type.String(), {
+      description: "The caller's own, where there are any; only in what is read, never in events",
+    }),
+  ),
+  pinnedAt: Nullable(Timestamp),
   createdAt: Timestamp,
   editedAt: Nullable(Timestamp),
+  revision: Type.Integer({ minimum: 0, description: 'How often it was edited' }),
 })
 export type Message = Static<typeof Message>
 
@@ -46,14 +85,49 @@ const Position = Type.String({
   description: "A message's seq or id",
 })
 
-/** At most one of the three; none means the newest. */
+/** At most one of the four; none means the newest. */
 export const HistoryQuery = Fields({
   limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]?|100)$' })),
   before: Type.Optional(Position),
   after: Type.Optional(Position),
   around: Type.Optional(Position),
+  at: Type.Optional(
+    Type.String({ format: 'date-time', description: 'As `around`: the first message of that moment or later' }),
+  ),
 })
 export type HistoryQuery = Static<typeof HistoryQuery>
 
 export const ChannelParams = Fields({ channelId: Id })
 export const MessageParams = Fields({ channelId: Id, messageId: Id })
+/** What an edited message said before. */
+export const MessageRevision = Shape('MessageRevision', {
+  revision: Type.Integer({ minimum: 0, description: '0 is what was sent' }),
+  content: Type.String(),
+  writtenAt: Timestamp,
+})
+export type MessageRevision = Static<typeof MessageRevision>
+export const MessageRevisionPage = Page('MessageRevisionPage', MessageRevision)
+
+export const MAX_BULK_DELETION = 100
+
+export const BulkDeletion = Shape('BulkDeletion', {
+  messageIds: Type.Array(Id, { minItems: 1, maxItems: MAX_BULK_DELETION, uniqueItems: true }),
+})
+export type BulkDeletion = Static<typeof BulkDeletion>
+
+export const BulkDeleted = Shape('BulkDeleted', {
+  deleted: Type.Integer({ minimum: 0, description: 'How many of them were there' }),
+})
+export type BulkDeleted = Static<typeof BulkDeleted>
+
+const Emoji = Type.String({ minLength: 1, maxLength: 64, description: 'One Unicode emoji, percent-encoded' })
+
+export const ReactionParams = Fields({ channelId: Id, messageId: Id, emoji: Emoji })
+export const ReactorParams = Fields({ channelId: Id, messageId: Id, emoji: Emoji, userId: Id })
+
+export const Reactor = Shape('Reactor', { userId: Id })
+export type Reactor = Static<typeof Reactor>
+export const ReactorPage = Page('ReactorPage', Reactor)
+
+/** The newest pin first. */
+export const PinPage = Page('PinPage', Message)

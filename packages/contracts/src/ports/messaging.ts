@@ -1,8 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import { AuditActor } from '../api/audit.ts'
 import { Enumeration, Fields, Id, Nullable, Problem, Timestamp } from '../api/common.ts'
+import { Conversation, READY_CONVERSATIONS } from '../api/conversations.ts'
 import { PermissionName } from '../api/identity.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
+import { ReadMark, ReadState } from '../api/reads.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { definePort, type PortOf } from './port.ts'
 import { StreamAppend, streamOperations } from './streams.ts'
@@ -20,6 +22,8 @@ export const OnBehalf = Fields({
 })
 
 export const MAX_SENDS = 100
+export const MAX_MEMBERSHIPS = 1_000
+export const MAX_DELIVERIES = 500
 
 /**
  * Where a picture is shown: `server`, or `user:<id>`. One that is shown in several places is given up in each by itself.
@@ -43,6 +47,13 @@ export const messagingPort = definePort({
       }),
       response: Type.Array(Type.Union([Fields({ message: Message }), Fields({ problem: Problem })])),
     },
+    /** The same as `PUT /v1/channels/{id}/read`, for `read` over the WebSocket. */
+    markRead: {
+      request: Fields({ caller: OnBehalf, channelId: Id, seq: ReadMark.properties.seq }),
+      response: ReadState,
+    },
+    /** How far somebody has read, for each channel in which they have read anything. */
+    readStates: { request: Fields({ userId: Id }), response: Fields({ states: Type.Array(ReadState) }) },
     /** News of a channel that not everyone may see, for the channel's own stream. */
     appendEvents: {
       request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
@@ -76,6 +87,35 @@ export const messagingPort = definePort({
     },
     /** The picture is shown there no more. May be repeated, and asked of what was never published. */
     withdrawImage: { request: Fields({ mediaId: Id, holder: PictureHolder }), response: Fields({}) },
+    /**
+     * The conversations that somebody takes part in, by id, after `after`; the first page also tells the newest of them
+     * in full. `next`, where there are more.
+     */
+    conversationsOf: {
+      request: Fields({ userId: Id, after: Type.Optional(Id) }),
+      response: Fields({
+        memberships: Type.Array(Fields({ id: Id, version: Type.Integer({ minimum: 0 }) }), {
+          maxItems: MAX_MEMBERSHIPS,
+        }),
+        newest: Type.Array(Conversation, { maxItems: READY_CONVERSATIONS }),
+        next: Nullable(Id),
+      }),
+    },
+    /** One conversation, for who serves it; null where there is none. */
+    conversation: {
+      request: Fields({ channelId: Id }),
+      response: Nullable(Fields({ version: Type.Integer({ minimum: 0 }), conversation: Conversation })),
+    },
+    /** What has reached a device of somebody's. Leaves alone what isn't theirs, or is known already. */
+    acknowledgeDeliveries: {
+      request: Fields({
+        userId: Id,
+        deliveries: Type.Array(Fields({ channelId: Id, seq: Type.Integer({ minimum: 1 }) }), {
+          maxItems: MAX_DELIVERIES,
+        }),
+      }),
+      response: Fields({}),
+    },
     health: { request: Fields({}), response: ServiceHealth },
   },
 })

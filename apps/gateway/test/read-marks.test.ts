@@ -1,0 +1,91 @@
+import { afterAll, expect, test } from 'bun:test'
+import { type MessagingPort, userStream } from '@conntext/contracts'
+import { channelNotFound } from '@conntext/http'
+import { eventually } from '@conntext/testing'
+import { type StackOptions, startStack } from './support/stack.ts'
+import { testLogs } from './support/streams.ts'
+
+const logs = await testLogs()
+afterAll(() => logs[Symbol.asyncDispose]())
+
+type ReadPort = Pick<MessagingPort, 'markRead' | 'readStates'>
+
+const startReading = (reads: Partial<ReadPort>, options: StackOptions = {}) =>
+  startStack({
+    ...options,
+    ports: (ports) => ({ ...ports, messaging: { ...ports.messaging, ...reads } }),
+  })
+
+test('ready says up to where each channel has been read', async () => {
+  const readChannels: string[] = []
+  await using stack = await startReading({
+    readStates: async () => ({ states: readChannels.map((channelId) => ({ channelId, lastReadSeq: 7 })) }),
+  })
+  const [read, unread] = [await stack.authority.channel(), await stack.authority.channel()]
+  readChannels.push(read.id, crypto.randomUUID())
+  const { ready } = await stack.enter((await stack.authority.member()).token)
+  expect(ready.channels.map(({ id, lastReadSeq }: { id: string; lastReadSeq: number }) => [id, lastReadSeq])).toEqual([
+    [read.id, 7],
+    [unread.id, 0],
+  ])
+})
+
+test('what another device reads while ready is being made is in ready', async () => {
+  const asked: string[] = []
+  await using stack = await startReading(
+    {
+      async readStates({ userId }) {
+        asked.push(userId)
+        const states = [{ channelId: channel.id, lastReadSeq: asked.length }]
+        // Read elsewhere, just after this was looked up: the news is out before the answer is.
+        if (asked.length === 1)
+          await logs.append(userStream(userId), [{ channelId: channel.id, lastReadSeq: 2 }], stack.bus)
+        return { states }
+      },
+    },
+    { logs },
+  )
+  const channel = await stack.authority.channel()
+  const { ready } = await stack.enter((await stack.authority.member()).token)
+  expect(ready.channels[0].lastReadSeq).toBe(2)
+  expect(ready.streams.user).toBe(1)
+})
+
+test('read is passed on for who is connected, and answered; what comes meanwhile is said once', async () => {
+  const asked: Parameters<MessagingPort['markRead']>[0][] = []
+  const first = Promise.withResolvers<void>()
+  await using stack = await startReading({
+    async markRead(request) {
+      asked.push(request)
+      if (asked.length === 1) await first.promise
+      return { channelId: request.channelId, lastReadSeq: request.seq }
+    },
+  })
+  const channel = await stack.authority.channel()
+  const member = await stack.authority.member()
+  const { client } = await stack.enter(member.token)
+  const read = (seq: number) => client.ask({ op: 'read', channelId: channel.id, seq })
+  const answers = [read(1)]
+  await eventually(() => asked.length === 1)
+  answers.push(read(3), read(5), read(4))
+  await client.ask({ op: 'heartbeat' })
+  first.resolve()
+  const states = (await Promise.all(answers)).map((reply) => reply.d.lastReadSeq)
+  expect(states).toEqual([1, 5, 5, 5])
+  expect(asked.map(({ seq }) => seq)).toEqual([1, 5])
+  expect(asked[0]).toMatchObject({ caller: { userId: member.userId, sessionId: member.sessionId, scopes: null } })
+})
+
+test('a channel that one may not see, malformed marks and who has not identified are refused', async () => {
+  await using stack = await startReading({ markRead: () => Promise.reject(channelNotFound()) })
+  const channelId = crypto.randomUUID()
+  const { client } = await stack.enter((await stack.authority.member()).token)
+  const code = async (fields: object) => (await client.ask({ op: 'read', ...fields })).error.code
+  expect(await code({ channelId, seq: 1 })).toBe('channel.notFound')
+  for (const fields of [{ channelId }, { channelId, seq: -1 }, { channelId, seq: 1.5 }, { channelId: 'x', seq: 1 }]) {
+    expect(await code(fields)).toBe('gateway.invalidFrame')
+  }
+  const stranger = stack.connect()
+  await stranger.op('hello')
+  expect((await stranger.ask({ op: 'read', channelId, seq: 1 })).error.code).toBe('gateway.notIdentified')
+})
