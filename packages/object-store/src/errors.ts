@@ -58,3 +58,15 @@ export class ObjectStoreFull extends ObjectStoreError {
 export class ObjectStoreUnavailable extends ObjectStoreError {
   readonly code = 'object_store_unavailable'
 }
+
+/** The store answers, and doesn't want us: the operator has to change `reason`. Says nothing of the credentials. */
+export class ObjectStoreRefused extends ObjectStoreError {
+  readonly code = 'object_store_refused'
+  constructor(
+    readonly reason: 'credentials' | 'bucket' | 'region',
+    /** The store's own error code, such as `SignatureDoesNotMatch`. */
+    readonly answer: string,
+  ) {
+    super(`The object store refuses the ${reason} (${answer})`)
+  }
+}

@@ -16,7 +16,7 @@ export interface StoredObject {
   size: number
   /** SHA-256 of the content, 64 lower-case hex digits. */
   sha256: string
-  /** Opaque; changes with each `put` of the key. */
+  /** Opaque; another one for other content. */
   etag: string
 }
 

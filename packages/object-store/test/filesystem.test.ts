@@ -68,7 +68,7 @@ describe('on disk', () => {
     await using place = await makeStore()
     const script = fileURLToPath(new URL('support/measure-memory.ts', import.meta.url))
     if (direction === 'get') await place.store.put('big', streamOf(400 * 2 ** 20))
-    const { stdout } = Bun.spawnSync([process.execPath, '--no-install', script, place.root, direction])
+    const { stdout } = Bun.spawnSync([process.execPath, '--no-install', script, place.root, direction, '400'])
     expect(Number(stdout.toString())).toBeLessThan(200)
     expect((await place.store.head('big')).size).toBe(400 * 2 ** 20)
   })

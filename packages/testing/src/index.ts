@@ -1,6 +1,8 @@
 export * from './authority.ts'
 export * from './databases.ts'
+export { objectStorage } from './object-storage.ts'
 export * from './poll.ts'
+export type { S3Server } from './radosgw/start.ts'
 export * from './server-process.ts'
 export * from './smtp.ts'
 export * from './stores.ts'

@@ -6,6 +6,7 @@ import { migrateCommunications, provisionCommunications } from '@conntext/db-com
 import { migrateServerDetails, provisionServerDetails } from '@conntext/db-server-details'
 import { startClickHouse, startPostgres } from '@conntext/embedded'
 import { randomToken } from '@conntext/kernel'
+import { shareRadosgw } from './object-storage.ts'
 
 /** Where the stores of a test run are; what tests clone and share. */
 export type SharedStores = {
@@ -21,11 +22,14 @@ export const TEST_PASSWORD = 'test'
 
 /**
  * Starts one real Postgres and one real ClickHouse engine for a whole test run, in a directory that is thrown away,
- * with the migrated databases that each test clones.
+ * with the migrated databases that each test clones. With `s3`, an S3 server too, where the machine has one.
  */
-export async function startSharedStores(): Promise<SharedStores> {
+export async function startSharedStores({ s3 = false } = {}): Promise<SharedStores> {
   const directory = await mkdtemp(join(tmpdir(), 'conntext-test-'))
   removeAfterwards(directory)
+  const s3File = join(directory, 's3.json')
+  // Not waited for: whoever needs it does.
+  const radosgw = s3 ? shareRadosgw(s3File) : undefined
   const password = randomToken()
   const postgres = await startPostgres({
     directory: join(directory, 'postgres'),
@@ -41,9 +45,10 @@ export async function startSharedStores(): Promise<SharedStores> {
       CONNTEXT_TEST_CLICKHOUSE: clickhouse.url,
       CONNTEXT_TEST_CLICKHOUSE_USER: 'conntext',
       CONNTEXT_TEST_CLICKHOUSE_PASSWORD: password,
+      ...(radosgw && { CONNTEXT_TEST_S3: s3File }),
     },
     async stop() {
-      await Promise.all([postgres.stop(), clickhouse.stop()])
+      await Promise.all([postgres.stop(), clickhouse.stop(), radosgw?.then((server) => server?.stop())])
       await rm(directory, { recursive: true, force: true })
     },
   }

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, stat, unlink } from 'node:fs/promises'
+import { chunksOf } from '../body.ts'
 import { ObjectNotFound, ObjectTooLarge, WrongOffset } from '../errors.ts'
 import { assertKey } from '../keys.ts'
 import type { AppendOptions, PendingUpload, StoredObject, UploadAddress } from '../object-store.ts'
 import { errorCode, objectPath, pruneDirectories, storageError, syncDirectory, toInfo } from './paths.ts'
 import { openForReading, streamFile } from './read.ts'
 import { walkKeys } from './walk.ts'
-import { chunksOf, moveIntoPlace, withDirectories, writeAll } from './write.ts'
+import { moveIntoPlace, withDirectories, writeAll } from './write.ts'
 
 const HANDLE = /^[0-9a-f-]{36}$/
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { chunksOf } from '../body.ts'
 import { ObjectTooLarge } from '../errors.ts'
 import type { PutOptions } from '../object-store.ts'
 import { errorCode, makeDirectories, storageError, syncDirectory } from './paths.ts'
@@ -51,30 +52,6 @@ export async function writeAll(file: FileHandle, chunk: Uint8Array, position?: n
     const at = position === undefined ? null : position + offset
     const { bytesWritten } = await file.write(chunk, offset, chunk.byteLength - offset, at)
     offset += bytesWritten
-  }
-}
-
-/** The body's chunks; ends with the signal's reason when it aborts, even while the source is silent. */
-export async function* chunksOf(body: ReadableStream<Uint8Array> | Uint8Array, signal: AbortSignal | undefined) {
-  if (body instanceof Uint8Array) {
-    yield body
-    return
-  }
-  const reader = body.getReader()
-  // Cancelling ends a read that waits. (A race with a promise of the abort would keep every chunk until the end.)
-  const onAbort = () => void reader.cancel(signal!.reason).catch(() => {})
-  signal?.addEventListener('abort', onAbort, { once: true })
-  let finished = false
-  try {
-    // It may have aborted while the file was being opened.
-    signal?.throwIfAborted()
-    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value
-    signal?.throwIfAborted()
-    finished = true
-  } finally {
-    signal?.removeEventListener('abort', onAbort)
-    // Not awaited: a source that is stuck must not keep us from cleaning up.
-    if (!finished) reader.cancel().catch(() => {})
   }
 }
 

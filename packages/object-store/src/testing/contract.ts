@@ -117,6 +117,39 @@ function writing(place: () => StoreUnderTest): void {
     expect(contents).toContain(await text(store(), key))
   })
 
+  test('lets one of several win that are stored in parts, whole', async () => {
+    const key = newKey()
+    const contents = Array.from({ length: 4 }, (_, i) => new Uint8Array(9_000_000 + i).fill(i))
+    const stored = await Promise.all(contents.map((content) => store().put(key, content)))
+    const won = new Uint8Array(await new Response((await store().get(key)).body).arrayBuffer())
+    expect(stored.map((one) => one.sha256)).toContain(sha256(won))
+    expect(await place().countTemporary()).toBe(0)
+  })
+
+  test('sweeps nothing that is stored, begun, or under way', async () => {
+    const [key, slow] = [newKey(), newKey()]
+    await store().put(key, bytes('x'))
+    const address = { key, handle: await store().beginUpload(key) }
+    const gate = Promise.withResolvers<void>()
+    let pieces = 0
+    const source = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        pieces += 1
+        if (pieces === 10) await gate.promise
+        controller.enqueue(new Uint8Array(1_000_000))
+        if (pieces === 12) controller.close()
+      },
+    })
+    const put = store().put(slow, source)
+    while (pieces < 10) await Bun.sleep(5)
+    expect(await store().sweepTemporary(600_000)).toBe(0)
+    gate.resolve()
+    expect((await put).size).toBe(12_000_000)
+    expect(await store().openUpload(address).offset()).toBe(0)
+    expect(await text(store(), key)).toBe('x')
+    await store().openUpload(address).abort()
+  })
+
   test('deletes, also what is not there, and next to what is being written', async () => {
     const key = newKey()
     await store().put(key, bytes('x'))
@@ -221,7 +254,22 @@ function listing(makeStore: () => Promise<StoreUnderTest>): void {
   test('lists in order, by prefix, page by page', async () => {
     await using place = await makeStore()
     const { store } = place
-    const all = ['a', 'a-b', 'a.b', 'a/b', 'a/b/c', 'a/b0', 'a/c', 'a0', 'ab/c', 'b', 'b/a/a/a', 'b/b'].sort()
+    const numbers = ['0', '007', '0x10', '12', '1e3', 'true']
+    const all = [
+      ...numbers,
+      'a',
+      'a-b',
+      'a.b',
+      'a/b',
+      'a/b/c',
+      'a/b0',
+      'a/c',
+      'a0',
+      'ab/c',
+      'b',
+      'b/a/a/a',
+      'b/b',
+    ].sort()
     for (const key of all.toReversed()) await store.put(key, bytes(key))
     const keysOf = async (options: Parameters<ObjectStore['list']>[0]) =>
       (await store.list(options)).objects.map(({ key }) => key)
@@ -241,7 +289,7 @@ function listing(makeStore: () => Promise<StoreUnderTest>): void {
       expect(found).toEqual(all)
     }
     const [first] = (await store.list({ limit: 1 })).objects
-    expect(first).toEqual(await store.head('a'))
+    expect(first).toEqual(await store.head('0'))
     await expect(store.list({ prefix: '../' + 'A' })).rejects.toThrow(InvalidKey)
   })
 }

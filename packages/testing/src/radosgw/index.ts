@@ -1,0 +1,2 @@
+// What tools/radosgw needs to know about where it belongs.
+export * from './locate.ts'
