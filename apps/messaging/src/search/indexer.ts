@@ -1,0 +1,160 @@
+import { channelStream, streamChannel } from '@conntext/contracts'
+import { isDatabaseAway } from '@conntext/database'
+import { type Communications, messages, searchDocuments, searchProgress, streams } from '@conntext/db-communications'
+import type { Logger } from '@conntext/kernel'
+import { toVector } from '@conntext/search-text'
+import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
+import type { MessageRow } from '../messages/shape.ts'
+import type { Transaction } from '../streams/writer.ts'
+import { documentsOf, takeIndex } from './documents.ts'
+
+const SHORTEST_PAUSE_MS = 1_000
+// Where there are very many streams, looking for work takes a while: it is not done all the time.
+const PAUSE_PER_LOOK = 20
+const AT_ONCE = 200
+
+export type IndexerDeps = { db: Communications; log: Logger }
+
+/**
+ * Brings messages into the search index behind their commit, so that sending costs nothing more. How far it has got
+ * stands with the documents, in the same transaction: whoever searches looks through the rest themselves, and what is
+ * interrupted goes on where it was. Messages from before there was an index are nothing else. Of several instances one
+ * at a time works on a channel.
+ */
+export class SearchIndexer {
+  #timer: Timer | undefined
+  #running: Promise<void> = Promise.resolve()
+  #stopped = true
+  #pauseMs = SHORTEST_PAUSE_MS
+
+  constructor(private readonly deps: IndexerDeps) {}
+
+  start(): void {
+    this.#stopped = false
+    this.#schedule(0)
+  }
+
+  /** Resolves when what is under way is done. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    await this.#running
+  }
+
+  #schedule(afterMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#running = this.#pass()
+        .catch((error: unknown) => this.deps.log.warn({ err: error }, 'messages could not be indexed; it goes on soon'))
+        .finally(() => {
+          if (!this.#stopped) this.#schedule(this.#pauseMs)
+        })
+    }, afterMs)
+  }
+
+  /** Until nothing is left, a batch of each channel in turn: none waits for a large one. */
+  async #pass(): Promise<void> {
+    const began = performance.now()
+    let left = await listLagging(this.deps.db)
+    this.#pauseMs = Math.max(SHORTEST_PAUSE_MS, PAUSE_PER_LOOK * (performance.now() - began))
+    while (left.length > 0) {
+      const more: string[] = []
+      for (const channelId of left) {
+        if (this.#stopped) return
+        if (await indexSome(this.deps, channelId)) more.push(channelId)
+      }
+      left = more
+    }
+  }
+}
+
+/** The channels in which something is not in the index yet. */
+async function listLagging(db: Communications): Promise<string[]> {
+  const rows = await db
+    .select({ name: streams.name })
+    .from(streams)
+    .leftJoin(searchProgress, sql`${streams.name} = 'channel:' || ${searchProgress.channelId}`)
+    .where(sql`${streams.name} like 'channel:%' and ${streams.lastSeq} > coalesce(${searchProgress.indexedSeq}, 0)`)
+  return rows.flatMap((row) => streamChannel(row.name) ?? [])
+}
+
+/**
+ * Indexes the next messages of a channel; answers whether there are more. Where one of them can't be indexed, all others
+ * are nevertheless.
+ */
+async function indexSome(deps: IndexerDeps, channelId: string): Promise<boolean> {
+  try {
+    return await indexBatch(deps.db, channelId, { limit: AT_ONCE, isWordless: false })
+  } catch (error) {
+    if (isDatabaseAway(error)) throw error
+    deps.log.warn({ err: error, channelId }, 'a batch of messages could not be indexed; indexing them singly')
+  }
+  for (let i = 0; i < AT_ONCE; i += 1) if (!(await indexOne(deps, channelId))) return false
+  return true
+}
+
+async function indexOne({ db, log }: IndexerDeps, channelId: string): Promise<boolean> {
+  try {
+    return await indexBatch(db, channelId, { limit: 1, isWordless: false })
+  } catch (error) {
+    if (isDatabaseAway(error)) throw error
+    log.error({ err: error, channelId }, 'a message could not be indexed: it will not be found by its words')
+    return indexBatch(db, channelId, { limit: 1, isWordless: true })
+  }
+}
+
+type Batch = { limit: number; isWordless: boolean }
+
+function indexBatch(db: Communications, channelId: string, { limit, isWordless }: Batch): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    // Another instance is at it, or somebody edits: it is found to be lagging again.
+    if (!(await takeIndex(tx, channelId))) return false
+    // A crash loses documents and progress together.
+    await tx.execute(sql`set local synchronous_commit = off`)
+    const [head] = await tx
+      .select()
+      .from(streams)
+      .where(eq(streams.name, channelStream(channelId)))
+    if (!head) return false
+    const rows = await listNext(tx, channelId, head.lastSeq, limit)
+    const isLast = rows.length < limit
+    await insertDocuments(tx, rows.filter(isIndexed), isWordless)
+    const indexedSeq = isLast ? head.lastSeq : rows.at(-1)!.seq
+    await tx
+      .insert(searchProgress)
+      .values({ channelId, indexedSeq })
+      .onConflictDoUpdate({ target: searchProgress.channelId, set: { indexedSeq } })
+    return !isLast
+  })
+}
+
+// The row of one that was deleted stays, without its words.
+const isIndexed = (row: MessageRow): boolean => row.deletedAt === null && row.type === 'default'
+
+async function listNext(tx: Transaction, channelId: string, head: number, limit: number): Promise<MessageRow[]> {
+  const [progress] = await tx.select().from(searchProgress).where(eq(searchProgress.channelId, channelId))
+  return tx
+    .select()
+    .from(messages)
+    .where(
+      and(
+        eq(messages.channelId, channelId),
+        gt(messages.seq, progress?.indexedSeq ?? 0),
+        // What commits after the head was read waits for the next batch.
+        lte(messages.seq, head),
+      ),
+    )
+    .orderBy(asc(messages.seq))
+    .limit(limit)
+}
+
+async function insertDocuments(tx: Transaction, rows: MessageRow[], isWordless: boolean): Promise<void> {
+  if (rows.length === 0) return
+  const documents = isWordless ? [] : await documentsOf(tx, rows)
+  const column = (values: unknown[]) => sql.param(values)
+  await tx.execute(sql`insert into ${searchDocuments} (message_id, channel_id, created_at, words)
+    select id, channel_id, created_at::timestamptz, words::tsvector
+    from unnest(${column(rows.map((row) => row.id))}::uuid[], ${column(rows.map((row) => row.channelId))}::uuid[],
+      ${column(rows.map((row) => row.createdAt.toISOString()))}::text[],
+      ${column(rows.map((_, i) => (documents[i] ? toVector(documents[i]) : '')))}::text[]) as given (id, channel_id, created_at, words)
+    on conflict do nothing`)
+}
