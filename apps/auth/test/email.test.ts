@@ -62,6 +62,24 @@ test('a verified address is to be verified anew once it has changed, there and b
   }
 })
 
+test('whoever has proved to read the former address is told there that it is not the account’s any more', async () => {
+  await using auth = await startAuth()
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  const change = (email: string | null) =>
+    auth.request('PATCH', '/v1/users/@me', { token: ann.accessToken, body: { email, password: PASSWORD } })
+  const proved = 'proved@example.org'
+  await change(proved)
+  await verify(auth, tokenIn((await auth.mailTo(proved))!.text))
+  await change('eve@example.org')
+  const told = (await auth.mailTo(proved, 2))!
+  expect(told).toMatchObject({ subject: 'Your email address was changed' })
+  expect(told.text).toContain('account ann ')
+  expect(told.text).not.toContain('eve')
+  await auth.delivered()
+  // She never proved to read the first one.
+  expect(auth.mails.filter(({ to }) => to === EMAIL)).toHaveLength(1)
+})
+
 test('neither an account nor an address is mailed without end', async () => {
   const clock = testClock()
   await using auth = await startAuth({ clock })

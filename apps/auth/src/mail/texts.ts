@@ -52,6 +52,15 @@ If it was not you, set a new password at once: ask for it where you log in.
 `,
 })
 
+export const emailChangedMail = ({ username, email }: Recipient): NewMail => ({
+  to: email,
+  subject: 'Your email address was changed',
+  text: `The account ${username} goes by this address no more.
+
+If it was not you, somebody can set a new password for it: tell whoever runs the server, who can give it back to you.
+`,
+})
+
 export const recoveryCodeUsedMail = ({ username, email }: Recipient, left: number): NewMail => ({
   to: email,
   subject: 'A recovery code was used',

@@ -15,12 +15,14 @@ import { type Changes, streamEvent } from '../changes.ts'
 import type { Confirmation } from '../confirmation/confirmation.ts'
 import { emailErrors } from '../email/errors.ts'
 import type { EmailVerificationService } from '../email/verification.ts'
+import type { OutgoingMail } from '../mail/outgoing.ts'
+import { emailChangedMail } from '../mail/texts.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
 import type { Transaction } from '../transaction.ts'
 import { userErrors } from './errors.ts'
 import { pictureHolder } from './pictures.ts'
 import { type ProfileChange, profileChange, profileOf } from './profile.ts'
-import { findOwnUser, findUser, lockOwnUser, updateUser } from './queries.ts'
+import { findOwnUser, findUser, lockOwnUser, type OwnUserRow, updateUser } from './queries.ts'
 import { emailKey, toOwnUser, toUser } from './users.ts'
 
 const audit = auditFor('auth')
@@ -34,6 +36,7 @@ type Dependencies = {
   throttle: Throttle
   verification: Pick<EmailVerificationService, 'requestVerification'>
   messaging: Pick<MessagingPort, 'publishImage'>
+  mail: OutgoingMail
 }
 
 export function createUsers(deps: Dependencies) {
@@ -51,7 +54,7 @@ export function createUsers(deps: Dependencies) {
       const changed = changedFields(profileOf(row), wanted)
       if (!changed) return toOwnUser(row, now)
       const fields = Object.keys(changed.changes) as (keyof ProfileChange)[]
-      await apply(tx, deps, { caller, before: row.avatarId, wanted, fields })
+      await apply(tx, deps, { caller, before: row, wanted, fields })
       const after = (await findOwnUser(tx, caller.userId))!
       await changes.owe(tx, {
         audit: [audit('user.updated', actorOf(caller), caller.userId, { fields: told(fields) })],
@@ -119,15 +122,14 @@ const prober = ({ address }: Caller) => addressSubject('emailProbe', address)
 
 type Applied = {
   caller: Caller
-  /** The picture so far. */
-  before: string | null
+  before: OwnUserRow
   wanted: ProfileChange
   fields: (keyof ProfileChange)[]
 }
 
 async function apply(
   tx: Transaction,
-  { messaging, changes, verification }: Dependencies,
+  { messaging, changes, mail, verification }: Dependencies,
   applied: Applied,
 ): Promise<void> {
   const { caller, before, wanted, fields } = applied
@@ -135,11 +137,15 @@ async function apply(
   const { email, avatarId } = wanted
   if (fields.includes('avatarId')) {
     if (avatarId) await messaging.publishImage({ mediaId: avatarId, userId, holder: pictureHolder(userId) })
-    if (before !== null) await changes.owe(tx, { pictures: [{ userId, mediaId: before }] })
+    if (before.avatarId !== null) await changes.owe(tx, { pictures: [{ userId, mediaId: before.avatarId }] })
   }
   const address = email === undefined || !fields.includes('email') ? {} : { ...keyed(email), emailVerifiedAt: null }
   await updateUser(tx, userId, { ...wanted, ...address })
-  if (email && fields.includes('email')) await verification.requestVerification(tx, userId, email)
+  if (!fields.includes('email')) return
+  if (email) await verification.requestVerification(tx, userId, email)
+  // Whoever reads an account's mail can come into it. Where nobody proved to read it, it is nobody's to be told there.
+  const { username, email: former, emailVerifiedAt } = before
+  if (former !== null && emailVerifiedAt !== null) await mail.owe(tx, emailChangedMail({ username, email: former }))
 }
 
 const keyed = (email: string | null) => ({ emailKey: email === null ? null : emailKey(email) })
