@@ -24,6 +24,9 @@ export function isUnstorableText(error: unknown): boolean {
   return code === '22021' || code === '22P05' || (code === '22P02' && message.includes('type json'))
 }
 
+/** Whether a statement took longer than it may. */
+export const isStatementTimeout = (error: unknown): boolean => postgresError(error).code === '57014'
+
 // Class 08: connection exceptions; 53: out of resources; 57P0x: shutting down; the rest are the driver's and the OS's.
 const AWAY =
   /^(08\w{3}|53\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH))$/
