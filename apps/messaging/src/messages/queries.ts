@@ -46,7 +46,7 @@ export async function findPosition(
 }
 
 /** Up to `limit` messages before a place, nearest first; or from it on, nearest first. */
-export async function listMessages(
+export function listMessages(
   db: CommunicationsExecutor,
   query: { channelId: string; split: number; side: 'before' | 'from'; limit: number },
 ): Promise<MessageRow[]> {
