@@ -1,9 +1,11 @@
 // The whole test run: static checks, then the tests of every workspace against stores that are started once.
 // With arguments, only the tests of the workspaces named: bun tools/test.ts packages/kernel
+import { PackagesUnavailable } from './lib/debian-packages.ts'
 import { killLeftovers } from './lib/leftovers.ts'
 import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
 import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
 import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
+import { getRadosgw } from './radosgw/get.ts'
 
 /** What `@conntext/testing/shared` answers: stores that all tests share, and how to reach them. */
 interface SharedStores {
@@ -45,21 +47,32 @@ async function provideWorker(): Promise<void> {
   }
 }
 
-async function startSharedStores(): Promise<SharedStores> {
+/** The object store is tested with an S3 server of somebody else's, or, where none can be had, without. */
+async function provideRadosgw(): Promise<void> {
+  say('radosgw')
+  try {
+    console.log(await getRadosgw((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof PackagesUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`tests against an S3 server were skipped: ${error.message}`)
+  }
+}
+
+async function startSharedStores(options: { s3: boolean }): Promise<SharedStores> {
   say('starting the stores that tests share')
   try {
     // A variable, since the type checker of this workspace need not know the module.
     const module: string = '@conntext/testing/shared'
-    const testing: { startSharedStores(): Promise<SharedStores> } = await import(module)
-    return await testing.startSharedStores()
+    const testing: { startSharedStores(options: { s3: boolean }): Promise<SharedStores> } = await import(module)
+    return await testing.startSharedStores(options)
   } catch (error) {
     totals.failures.push(`the stores that tests share did not start: ${messageOf(error)}`)
     return { env: {}, stop: async () => {} }
   }
 }
 
-async function testWorkspaces(names: string[]): Promise<void> {
-  const shared = await startSharedStores()
+async function testWorkspaces(names: string[], options: { s3: boolean }): Promise<void> {
+  const shared = await startSharedStores(options)
   try {
     if (run.signal.aborted) return
     say('tests')
@@ -99,9 +112,12 @@ const limit = setTimeout(() => stopAt(`not done after ${limitMinutes} minutes`),
 
 try {
   if (names.length === 0) await checkStatically()
-  const needsWorker = names.length === 0 || names.some((name) => name.includes('realtime'))
-  if (needsWorker && !run.signal.aborted) await provideWorker()
-  if (!run.signal.aborted) await testWorkspaces(names)
+  const needs = (...words: string[]) =>
+    names.length === 0 || names.some((name) => words.some((word) => name.includes(word)))
+  if (needs('realtime') && !run.signal.aborted) await provideWorker()
+  const s3 = needs('object-store', 'messaging', 'tests')
+  if (s3 && !run.signal.aborted) await provideRadosgw()
+  if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
 }
