@@ -1,4 +1,4 @@
-import { PASSWORD, type Scene } from '../scene.ts'
+import { PASSWORD, type Person, type Scene } from '../scene.ts'
 import type { Case } from './case.ts'
 
 /** Things of other people, asked for by somebody who may do as much with their own. */
@@ -18,6 +18,14 @@ export const othersThings: Record<string, (scene: Scene) => Case[]> = {
   unlinkIdentity: ({ member, others }) => [
     other("another's identity", 404, member.token, { id: others.identityId }, { password: PASSWORD }),
   ],
+  // Lists hold what is one's own, and what one may see.
+  listSessions: ({ member, vera }) => lists(member, vera.sessionId),
+  listApiTokens: ({ member, apiToken }) => lists(member, apiToken.id),
+  listPasskeys: ({ member, others }) => lists(member, others.passkeyId),
+  listIdentities: ({ member, others }) => lists(member, others.identityId),
+  listInvites: ({ member, invite }) => lists(member, invite.id),
+  listChannels: ({ member, channels }) => lists(member, channels.hidden.id),
+  exportOwnUser: ({ member, vera }) => lists(member, vera.sessionId),
   // What was begun in one account is completed in no other.
   addPasskey: ({ member }) => [elses("another's ceremony", 410, member.token)],
   linkIdentity: ({ member }) => [elses("another's code", 401, member.token)],
@@ -102,3 +110,13 @@ function other(name: string, expect: number, token: string, path: Record<string,
 function elses(name: string, expect: number, token: string): Case {
   return { name, expect, fresh: true, change: () => ({ token }) }
 }
+
+/** What somebody is shown, without a thing of others. */
+const lists = ({ token }: Person, id: string): Case[] => [
+  {
+    name: `without ${id}, which is another's`,
+    expect: 'success',
+    change: () => ({ token }),
+    also: ({ text }) => (text.includes(id) ? [`shows ${id}`] : []),
+  },
+]
