@@ -26,7 +26,7 @@ test('a fresh connection begins at the heads that ready names', async () => {
     user: expect.objectContaining({ id: member.userId }),
     server: stack.authority.snapshot.server,
     roles: stack.authority.snapshot.roles,
-    channels: [{ ...channel, lastSeq: 3 }],
+    channels: [{ ...channel, lastSeq: 3, lastReadSeq: 0 }],
     dms: [],
     presences: [],
     voiceStates: [],

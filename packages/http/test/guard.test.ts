@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { type Bus, createMemoryBus } from '@conntext/bus'
-import { type AuthPort, subjects } from '@conntext/contracts'
+import { type AuthPort, type Permission, subjects } from '@conntext/contracts'
 import { newId, silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority } from '@conntext/testing'
 import { Guard } from '../src/index.ts'
@@ -297,4 +297,45 @@ test('a guard that could not start listens to nothing, and can be started again'
   expect(heard).toEqual([{}])
   expect(await guard.identify((await authority.member()).token)).toBeDefined()
   await guard.stop()
+})
+
+describe('conversations', () => {
+  test('a guard that knows them asks for what is no channel, within standing, timeout and scopes; others know nothing', async () => {
+    const bus = createMemoryBus(silentLogger)
+    const authority = await testAuthority(bus)
+    const guard = new Guard({ auth: authority.port, bus, log: silentLogger })
+    await guard.start()
+    const [anna, owner] = [await authority.member(), await authority.member({ owner: true })]
+    const channel = await authority.channel()
+    const conversation = newId()
+    const asked: string[] = []
+    const knowing = guard.withConversations(async (id, userId) => {
+      asked.push(id)
+      return id === conversation && userId === anna.userId
+    })
+    const may = (who: { userId: string }, permission: Permission, id = conversation) =>
+      knowing.allows(who, permission, id)
+    expect(await may(anna, 'message.pin')).toBe(true)
+    expect(await may(anna, 'message.manage')).toBe(false)
+    expect(await may(owner, 'channel.view')).toBe(false)
+    expect(await may(anna, 'channel.view', newId())).toBe(false)
+    expect(await guard.allows(anna, 'channel.view', conversation)).toBe(false)
+    const scoped = { ...anna, scopes: ['channel.view'] as const }
+    expect([await may(scoped, 'channel.view'), await may(scoped, 'message.send')]).toEqual([true, false])
+    asked.length = 0
+    expect([await may(anna, 'message.pin', channel.id), await knowing.allows(anna, 'media.attach')]).toEqual([
+      false,
+      true,
+    ])
+    expect(asked).toEqual([])
+    await authority.setGrant(anna.userId, { timedOutUntil: '2999-01-01T00:00:00.000Z' })
+    expect([await may(anna, 'message.history'), await may(anna, 'message.send')]).toEqual([true, false])
+    await authority.setGrant(anna.userId, { standing: 'banned' })
+    expect(await may(anna, 'channel.view')).toBe(false)
+    await authority.setGrant(anna.userId, { standing: 'active', timedOutUntil: null })
+    authority.snapshot.server.requireMfa = true
+    await authority.changed()
+    expect(await may(anna, 'channel.view')).toBe(false)
+    await guard.stop()
+  })
 })
