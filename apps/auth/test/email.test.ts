@@ -1,6 +1,9 @@
 import { expect, test } from 'bun:test'
 import type { Authenticated, OwnUser, Problem } from '@conntext/contracts'
+import { users, validationTokens } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
+import { eq, sql } from 'drizzle-orm'
 import { PASSWORD, startAuth, testClock } from './stack.ts'
 
 const EMAIL = 'ann@example.org'
@@ -110,4 +113,29 @@ test('who has no address has nothing to verify; what is not valid is a 422, with
     expect((await auth.request('POST', '/v1/auth/email/verify', { body })).status).toBe(422)
   }
   expect(await verify(auth, 'made-up')).toMatchObject(invalid)
+})
+
+test('a code that comes while the account is being changed waits for its turn, and nobody waits for each other', async () => {
+  await using auth = await startAuth()
+  const { body: ann } = await auth.register({ username: 'ann', email: EMAIL })
+  const userId = ann.user.id
+  const code = tokenIn((await auth.mailTo(EMAIL))!.text)
+  const db = auth.database.auth
+  const whileLocked = (send: () => Promise<{ status: number }>) =>
+    db.transaction(async (tx) => {
+      await tx.select().from(users).where(eq(users.id, userId)).for('no key update')
+      const answer = send()
+      const waiting = sql`
+        select 1 from pg_locks join pg_stat_activity using (pid) where datname = current_database() and not granted`
+      await eventually(async () => (await auth.database.system.execute(waiting)).length > 0)
+      await tx.delete(validationTokens).where(eq(validationTokens.userId, userId))
+      return { answer }
+    })
+  const verifying = await whileLocked(() => verify(auth, code))
+  expect(await verifying.answer).toMatchObject(invalid)
+  await auth.request('POST', '/v1/auth/password/request-reset', { body: { login: 'ann' } })
+  const token = /reset-password#token=(\S+)/.exec((await auth.mailTo(EMAIL, 2))!.text)![1]!
+  const body = { token, newPassword: 'another good long password' }
+  const resetting = await whileLocked(() => auth.request('POST', '/v1/auth/password/reset', { body }))
+  expect(await resetting.answer).toMatchObject({ status: 400, body: { code: 'password.resetTokenInvalid' } })
 })

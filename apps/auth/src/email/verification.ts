@@ -74,8 +74,10 @@ export function createEmailVerification({ db, changes, validation, mail, throttl
     /** @throws email.tokenInvalid (400), the same for wrong, used and ended ones and those for another address */
     async verify(token: string, visitor: Visitor): Promise<void> {
       await db.transaction(async (tx) => {
+        // The account before its tokens, as whoever changes it: in the other order two would wait for each other.
+        const known = await validation.find<Data>(tx, 'emailVerification', token)
+        const row = known?.userId ? await lockOwnUser(tx, known.userId) : undefined
         const found = await validation.take<Data>(tx, 'emailVerification', token)
-        const row = found?.userId ? await lockOwnUser(tx, found.userId) : undefined
         if (!found || row?.email !== found.data.email) throw emailErrors.tokenInvalid()
         await updateUser(tx, row.id, { emailVerifiedAt: clock.now() })
         const actor = { ...actorOf(visitor), kind: 'user', id: row.id } as const

@@ -11,7 +11,7 @@ import type { OutgoingMail } from '../mail/outgoing.ts'
 import { passwordResetMail } from '../mail/texts.ts'
 import { endSessions } from '../sessions/ending.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
-import { lockOwnUser } from '../users/queries.ts'
+import { lockOwnUser, lockUser } from '../users/queries.ts'
 import type { ValidationTokens } from '../validation/tokens.ts'
 import { passwordErrors } from './errors.ts'
 import { hashPassword } from './passwords.ts'
@@ -53,6 +53,7 @@ export function createPasswordResets(deps: Dependencies) {
     const account = await findMailAccount(db, login)
     if (!account || !(await mayBeMailed(account.id))) return
     await db.transaction(async (tx) => {
+      await lockUser(tx, account.id)
       await validation.endAll(tx, account.id, 'passwordReset')
       const data: ResetData = { email: account.email }
       const token = await validation.issue(tx, {
@@ -116,11 +117,14 @@ export function createPasswordResets(deps: Dependencies) {
      */
     async reset({ token, newPassword }: PasswordReset, visitor: Visitor): Promise<void> {
       // A token that is made up must not cost a core's time.
-      if (!(await validation.find(db, 'passwordReset', token))) throw passwordErrors.resetTokenInvalid()
+      const known = await validation.find<ResetData>(db, 'passwordReset', token)
+      if (!known?.userId) throw passwordErrors.resetTokenInvalid()
+      const { userId } = known
       const passwordHash = await slots.run(() => hashPassword(newPassword))
       const revoked = await db.transaction(async (tx) => {
+        // The account before its tokens, as whoever changes it: in the other order two would wait for each other.
+        const owner = await lockOwnUser(tx, userId)
         const found = await validation.take<ResetData>(tx, 'passwordReset', token)
-        const owner = found?.userId ? await lockOwnUser(tx, found.userId) : undefined
         if (!found || owner?.email !== found.data.email) throw passwordErrors.resetTokenInvalid()
         await replacePassword(tx, deps, { owner, passwordHash })
         await throttle.forget(tx, accountSubjects(owner))
