@@ -31,5 +31,3 @@ export const createTokenEnding =
     })
     return ended.map((token) => ({ sessionId: token.id, userId: token.userId }))
   }
-
-export type EndTokens = ReturnType<typeof createTokenEnding>
