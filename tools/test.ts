@@ -115,7 +115,7 @@ try {
   const needs = (...words: string[]) =>
     names.length === 0 || names.some((name) => words.some((word) => name.includes(word)))
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
-  const s3 = needs('object-store', 'messaging', 'tests')
+  const s3 = needs('object-store', 'messaging', 'server')
   if (s3 && !run.signal.aborted) await provideRadosgw()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {

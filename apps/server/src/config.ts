@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import { type GatewayConfig, gatewaySettings, readGatewayConfig } from '@conntext/gateway'
 import { ConfigError, type Environment, type LogLevel, parseConfig } from '@conntext/kernel'
-import { Type } from '@sinclair/typebox'
+import type { S3Options } from '@conntext/object-store'
+import { type Static, Type } from '@sinclair/typebox'
 
 const ORIGIN = '^https?://[^/?#\\s]+/?$'
 const DOMAIN = '^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$'
@@ -44,6 +45,17 @@ const Settings = Type.Object({
   CONNTEXT_CLICKHOUSE_URL: Type.Optional(Type.String({ pattern: '^https?://', expects: 'an http:// or https:// URL' })),
   CONNTEXT_CLICKHOUSE_USER: Type.String({ default: 'default' }),
   CONNTEXT_CLICKHOUSE_PASSWORD: Type.String({ default: '' }),
+  CONNTEXT_S3_ENDPOINT: Type.Optional(
+    Type.String({ pattern: ORIGIN, expects: 'an http:// or https:// URL without a path' }),
+  ),
+  CONNTEXT_S3_BUCKET: Type.String({
+    default: 'conntext',
+    pattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$',
+    expects: '3 to 63 of a-z, 0-9, dots and hyphens',
+  }),
+  CONNTEXT_S3_REGION: Type.String({ default: 'us-east-1', pattern: '^[A-Za-z0-9-]+$', expects: 'such as us-east-1' }),
+  CONNTEXT_S3_ACCESS_KEY: Type.Optional(Type.String()),
+  CONNTEXT_S3_SECRET_KEY: Type.Optional(Type.String()),
   CONNTEXT_VOICE_WORKERS: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
 })
 
@@ -62,6 +74,8 @@ export type ServerConfig = {
   smtp: { url: string; from: string } | undefined
   /** An engine to use instead of the embedded one. */
   clickhouse: { url: string; username: string; password: string } | undefined
+  /** Where files are kept, instead of the data directory. */
+  s3: S3Options | undefined
   voiceWorkers: number | undefined
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
@@ -92,6 +106,7 @@ export function loadConfig(environment: Environment): ServerConfig {
           password: env.CONNTEXT_CLICKHOUSE_PASSWORD,
         }
       : undefined,
+    s3: readS3(env),
     voiceWorkers: env.CONNTEXT_VOICE_WORKERS,
     unknown: Object.keys(all).filter(isUnknown),
   }
@@ -110,6 +125,22 @@ function readSmtp({
   const message = 'is required where CONNTEXT_SMTP_URL is set'
   if (from === undefined) throw new ConfigError([{ setting: 'CONNTEXT_MAIL_FROM', message }])
   return { url, from }
+}
+
+function readS3(env: Static<typeof Settings>): S3Options | undefined {
+  const { CONNTEXT_S3_ENDPOINT: endpoint, CONNTEXT_S3_ACCESS_KEY, CONNTEXT_S3_SECRET_KEY } = env
+  if (endpoint === undefined) return undefined
+  const faults = Object.entries({ CONNTEXT_S3_ACCESS_KEY, CONNTEXT_S3_SECRET_KEY })
+    .filter(([, value]) => value === undefined)
+    .map(([setting]) => ({ setting, message: 'is required where CONNTEXT_S3_ENDPOINT is set' }))
+  if (CONNTEXT_S3_ACCESS_KEY === undefined || CONNTEXT_S3_SECRET_KEY === undefined) throw new ConfigError(faults)
+  return {
+    endpoint,
+    bucket: env.CONNTEXT_S3_BUCKET,
+    region: env.CONNTEXT_S3_REGION,
+    accessKey: CONNTEXT_S3_ACCESS_KEY,
+    secretKey: CONNTEXT_S3_SECRET_KEY,
+  }
 }
 
 // Those of the launcher and of the test runs.

@@ -21,7 +21,13 @@ import {
   supervise,
 } from '@conntext/embedded'
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
-import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
+import {
+  type ObjectStore,
+  ObjectStoreRefused,
+  ObjectStoreUnavailable,
+  openFilesystemStore,
+  openS3Store,
+} from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
 
 const AUDIT_DATABASE = 'audit'
@@ -45,9 +51,10 @@ export async function openStores(options: Options): Promise<Stores> {
   // Side by side: an engine that hangs must not take the other's time to stop in order.
   const close = async () => void (await Promise.all([closeAll(forPostgres), closeAll(forClickHouse)]))
   try {
+    // First, since it takes no engine to tell that it can't be used.
+    const objects = await openObjects(options)
     const opening = [openPostgres(options, forPostgres), openClickHouse(options, forClickHouse)] as const
     const [databases, audit] = await Promise.all(opening)
-    const objects = await openFilesystemStore(options.data.subdirectory('media'))
     return { ...databases, audit, objects, close }
   } catch (error) {
     await close()
@@ -131,4 +138,31 @@ async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: Clo
   const engine = await supervise(start, { name: 'clickhouse', log: (line) => log.error({ line }, 'clickhouse') })
   closers.push(() => engine.stop())
   return { url: engine.current().url, username: 'conntext', password }
+}
+
+/** In a bucket where one is set, else in the data directory. */
+async function openObjects({ config, data }: Options): Promise<ObjectStore> {
+  if (!config.s3) return openFilesystemStore(data.subdirectory('media'))
+  return openS3Store(config.s3).catch((error: unknown) => {
+    throw bucketFault(error) ?? error
+  })
+}
+
+/** What keeps the bucket from being opened, in terms of the settings; the values aren't told. */
+function bucketFault(error: unknown): ConfigError | undefined {
+  if (error instanceof ObjectStoreRefused) {
+    const faults = {
+      credentials: [
+        'CONNTEXT_S3_ACCESS_KEY',
+        'the object store refuses it, or its CONNTEXT_S3_SECRET_KEY, for the bucket',
+      ],
+      bucket: ['CONNTEXT_S3_BUCKET', 'names a bucket that the object store refuses'],
+      region: ['CONNTEXT_S3_REGION', 'is not the one of the object store, or of the bucket'],
+    } as const
+    const [setting, message] = faults[error.reason]
+    return new ConfigError([{ setting, message: `${message} (${error.answer})` }])
+  }
+  if (!(error instanceof ObjectStoreUnavailable)) return undefined
+  const message = `names an object store that can't be used (${error.message})`
+  return new ConfigError([{ setting: 'CONNTEXT_S3_ENDPOINT', message }])
 }

@@ -71,3 +71,21 @@ test('results of OpenID Connect logins go to this server alone, unless other ori
   for (const wrong of ['*', 'a.example', 'https://a.example/path', 'https://a.example,'])
     expect(() => loadConfig({ CONNTEXT_OIDC_RETURN_ORIGINS: wrong })).toThrow(/CONNTEXT_OIDC_RETURN_ORIGINS/)
 })
+
+test('files go to a bucket where an S3 server is set, with its credentials', () => {
+  expect(loadConfig({}).s3).toBeUndefined()
+  expect(loadConfig({ CONNTEXT_S3_BUCKET: 'files' }).s3).toBeUndefined()
+  const CONNTEXT_S3_ENDPOINT = 'https://s3.example.org'
+  const keys = { CONNTEXT_S3_ACCESS_KEY: 'access', CONNTEXT_S3_SECRET_KEY: 'the-secret' }
+  expect(loadConfig({ CONNTEXT_S3_ENDPOINT, ...keys }).s3).toEqual({
+    endpoint: CONNTEXT_S3_ENDPOINT,
+    bucket: 'conntext',
+    region: 'us-east-1',
+    accessKey: 'access',
+    secretKey: 'the-secret',
+  })
+  expect(() => loadConfig({ CONNTEXT_S3_ENDPOINT })).toThrow(/CONNTEXT_S3_ACCESS_KEY[\s\S]*CONNTEXT_S3_SECRET_KEY/)
+  const wrong = { CONNTEXT_S3_ENDPOINT: 'https://u:the-secret@h/path', CONNTEXT_S3_BUCKET: 'No', ...keys }
+  expect(() => loadConfig(wrong)).toThrow(/CONNTEXT_S3_ENDPOINT[\s\S]*CONNTEXT_S3_BUCKET/)
+  expect(() => loadConfig(wrong)).not.toThrow(/the-secret/)
+})
