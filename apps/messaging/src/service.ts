@@ -9,6 +9,7 @@ import { messagingAudit, recordAudit } from './audit.ts'
 import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
 import { conversationRoutes } from './conversations/routes.ts'
+import { tellingAway } from './media/objects.ts'
 import {
   collectObjects,
   OBJECT_DELETION,
@@ -61,7 +62,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   const defaults = { clock: systemClock, quotas: { person: undefined, server: undefined }, ...given }
   const directory = new Directory(defaults)
   const guard = given.guard.withConversations((id, userId) => directory.isParticipant(id, userId))
-  const deps = { ...defaults, guard, directory }
+  const deps = { ...defaults, guard, directory, objects: tellingAway(given.objects) }
   const { db, objects, bus, log, system } = deps
   const relay = new OutboxRelay({
     db,
