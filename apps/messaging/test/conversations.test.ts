@@ -432,6 +432,10 @@ describe('groups', () => {
     }
     const { id } = await group(anna!, ben!)
     expect(heard).toEqual([])
+    // This instance knows all the same: whoever is removed now is out when that is answered.
+    expect((await stack.history(id, ben!)).status).toBe(200)
+    expect((await stack.json('DELETE', participant(id, ben!.userId), anna)).status).toBe(204)
+    expect((await stack.history(id, ben!)).status).toBe(404)
     stack.bus.publish = publish
     await eventually(() => heard.some((one) => one.conversation.id === id))
   })
