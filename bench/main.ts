@@ -6,8 +6,9 @@ import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
+import { search } from './search.ts'
 
-const benches: Record<string, Bench> = { messages, fanout, gateway, auth, footprint }
+const benches: Record<string, Bench> = { messages, search, fanout, gateway, auth, footprint }
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')

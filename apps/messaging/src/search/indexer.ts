@@ -11,7 +11,7 @@ import { documentsOf, takeIndex } from './documents.ts'
 const SHORTEST_PAUSE_MS = 1_000
 // Where there are very many streams, looking for work takes a while: it is not done all the time.
 const PAUSE_PER_LOOK = 20
-const AT_ONCE = 200
+const AT_ONCE = 500
 
 export type IndexerDeps = { db: Communications; log: Logger }
 

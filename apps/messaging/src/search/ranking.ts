@@ -31,8 +31,7 @@ export async function findByTime(
   { terms, cursor, limit, order }: Wanted & Pick<Reach, 'order'>,
 ): Promise<Hits> {
   const reach = { order, after: cursor?.after }
-  const tail = await searchTail(tx, terms, reach)
-  const found = await findFitting(tx, terms, reach, limit)
+  const [tail, found] = await Promise.all([searchTail(tx, terms, reach), findFitting(tx, terms, reach, limit)])
   const hits = [...tail.hits.map(placeOf), ...found].sort(order === 'newest' ? newestFirst : oldestFirst)
   return {
     hits: hits.slice(0, limit).map(({ id, createdAt }) => ({ id, createdAt, score: null })),
@@ -44,8 +43,7 @@ export async function findByTime(
 /** Of what fits the newest thousand, the best first, of equal ones the newest. */
 export async function findByRelevance(tx: CommunicationsExecutor, { terms, cursor, limit }: Wanted): Promise<Hits> {
   const reach: Reach = { order: 'newest', from: cursor?.newest ?? undefined }
-  const tail = await searchTail(tx, terms, reach)
-  const found = await findFitting(tx, terms, reach, MOST_RANKED)
+  const [tail, found] = await Promise.all([searchTail(tx, terms, reach), findFitting(tx, terms, reach, MOST_RANKED)])
   const candidates = [...tail.hits.map(placeOf), ...found].sort(newestFirst).slice(0, MOST_RANKED)
   const scores = await rank(tx, found, tail.hits, toRankQuery(terms.conditions) ?? '')
   const ranked = candidates.map(({ id, createdAt }) => ({ id, createdAt, score: scores.get(id) ?? 0 })).sort(bestFirst)

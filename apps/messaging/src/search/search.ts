@@ -64,13 +64,10 @@ function read(text: string): Query {
 /** In one snapshot, so that what is being indexed is found once, and its words are those that fitted. */
 async function inSnapshot<T>(db: Communications, work: (tx: CommunicationsExecutor) => Promise<T>): Promise<T> {
   try {
-    return await db.transaction(
-      async (tx) => {
-        await prepareSearch(tx)
-        return work(tx)
-      },
-      { isolationLevel: 'repeatable read', accessMode: 'read only' },
-    )
+    return await db.transaction(async (tx) => {
+      await prepareSearch(tx)
+      return work(tx)
+    })
   } catch (error) {
     if (isStatementTimeout(error)) throw searchErrors.tooSlow({ retryAfter: 10, cause: error })
     throw error
