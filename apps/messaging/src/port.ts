@@ -31,6 +31,7 @@ import { acknowledgeDeliveries } from './conversations/delivery.ts'
 import { listConversations, listMemberships, readConversation } from './conversations/queries.ts'
 import type { ConversationDeps } from './conversations/service.ts'
 import { forgetUser, settleWrites } from './departure.ts'
+import type { PictureQueue } from './images/queue.ts'
 import { publishImage, withdrawImage } from './media/pictures.ts'
 import { deleteRecentMessages } from './messages/deletion.ts'
 import { purgeChannel } from './messages/purge.ts'
@@ -50,6 +51,7 @@ export type PortDeps = ConversationDeps & {
   write: WriteStreams
   refused: Refused
   relay: OutboxRelay
+  pictures: PictureQueue
   nudge: () => void
 }
 
@@ -88,6 +90,7 @@ export function createPort(deps: PortDeps, credential: string) {
       return {}
     },
     async publishImage(given) {
+      await deps.pictures.settled(given.userId, [given.mediaId])
       await publishImage(db, given)
       return {}
     },
@@ -142,7 +145,7 @@ async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: st
   throw accessErrors.forbidden('This needs the permission message.send.')
 }
 
-function healthOf({ db, objects, relay, clock }: PortDeps) {
+function healthOf({ db, objects, relay, pictures, clock }: PortDeps) {
   const receivers = 'the system service and the object store'
   const store: Probe = {
     name: 'object store',
@@ -154,6 +157,16 @@ function healthOf({ db, objects, relay, clock }: PortDeps) {
       return undefined
     },
   }
+  const thumbnails: Probe = {
+    name: 'thumbnails',
+    // Pictures are shown all the same, without what they tell.
+    critical: false,
+    remedy: 'sharp has no build for this machine: thumbnails are made once the server runs on one that it has.',
+    async run() {
+      if (!pictures.canDecode) throw new Error('pictures can not be decoded on this machine')
+      return undefined
+    },
+  }
   const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'messaging_outbox', receivers })
-  return createHealth('messaging', [postgresProbe(db, 'Communication'), store, outbox], clock)
+  return createHealth('messaging', [postgresProbe(db, 'Communication'), store, thumbnails, outbox], clock)
 }

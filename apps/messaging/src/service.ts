@@ -9,15 +9,10 @@ import { messagingAudit, recordAudit } from './audit.ts'
 import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
 import { conversationRoutes } from './conversations/routes.ts'
+import { PictureQueue } from './images/queue.ts'
 import { tellingAway } from './media/objects.ts'
-import {
-  collectObjects,
-  OBJECT_DELETION,
-  OBJECT_RELEASE,
-  type ObjectDeletion,
-  type ObjectRelease,
-} from './media/removal.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
+import { mediaTopics } from './media/topics.ts'
 import type { Quotas } from './media/usage.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { Sender } from './messages/send.ts'
@@ -33,7 +28,6 @@ import { searchRoutes } from './search/routes.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
-import { UPLOAD_ABORT, type UploadAbort } from './uploads/queries.ts'
 import { uploadRoutes } from './uploads/routes.ts'
 
 // A running upload keeps its file's time fresh with every chunk.
@@ -77,24 +71,7 @@ export function createMessagingService(given: MessagingDeps): Service {
       [STREAM_EVENT]: async (batch) => {
         await system.appendEvents({ events: latestOnly(batch.map((entry) => entry.payload as StreamAppend)) })
       },
-      [OBJECT_RELEASE]: async (batch) => {
-        await collectObjects(
-          db,
-          batch.map(({ payload }) => (payload as ObjectRelease).objectId),
-        )
-        nudge()
-      },
-      [UPLOAD_ABORT]: async (batch) => {
-        for (const { payload } of batch) {
-          const address = payload as UploadAbort
-          await objects.openUpload(address).abort()
-          // All of it may have been there, and become no file.
-          await objects.delete(address.key)
-        }
-      },
-      [OBJECT_DELETION]: async (batch) => {
-        for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
-      },
+      ...mediaTopics({ db, objects, nudge: () => nudge() }),
       [CONVERSATION_NEWS]: async (batch) => {
         for (const { payload } of batch) await directory.publish(payload as ConversationNews)
       },
@@ -104,7 +81,10 @@ export function createMessagingService(given: MessagingDeps): Service {
       },
     },
   })
-  const nudge = () => relay.nudge()
+  const nudge = () => {
+    relay.nudge()
+    pictures.nudge()
+  }
   const publication = new Publication(bus, log)
   const write = createStreamWriter(db, publication)
   const refusals = new RefusalLog({
@@ -116,8 +96,9 @@ export function createMessagingService(given: MessagingDeps): Service {
   })
   const refused = noteAccess(refusals, messagingAudit)
   const pruning = new Pruning(deps)
-  const sender = new Sender({ ...deps, write, refused })
-  const shared = { ...deps, leases: new Leases(deps), write, sender, refused, nudge }
+  const pictures = new PictureQueue({ ...deps, nudge: () => relay.nudge() })
+  const sender = new Sender({ ...deps, write, refused, pictures })
+  const shared = { ...deps, pictures, leases: new Leases(deps), write, sender, refused, nudge }
   const indexer = new SearchIndexer(deps)
   const routeDeps = { ...shared, lanes: new Lanes(SEARCHES), access: { guard, refused } }
 
@@ -143,10 +124,11 @@ export function createMessagingService(given: MessagingDeps): Service {
       refusals.start()
       pruning.start()
       indexer.start()
+      pictures.start()
     },
     async stop() {
       await sender.close()
-      await Promise.all([publication.settled(), refusals.stop(), pruning.stop(), indexer.stop()])
+      await Promise.all([publication.settled(), refusals.stop(), pruning.stop(), indexer.stop(), pictures.stop()])
       await relay.stop({ flush: true })
       await directory.stop()
     },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { newId } from '@conntext/kernel'
+import { picture } from './picture-files.ts'
 import { type Member, type Stack, startMessaging } from './stack.ts'
 
 const PNG = Buffer.from(
@@ -65,9 +66,9 @@ describe('a picture that is shown', () => {
       return refusal(stack.port.publishImage({ mediaId: media.id, userId: by.userId }))
     }
     expect(await publish(PNG)).toBe('done')
-    expect(await publish(padded('GIF89a', 100))).toBe('done')
-    expect(await publish(padded(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), 100))).toBe('done')
-    expect(await publish(padded('RIFF\0\0\0\0WEBPVP8 ', 100))).toBe('done')
+    for (const format of ['gif', 'jpeg', 'webp'] as const) {
+      expect(await publish(await picture().toFormat(format).toBuffer())).toBe('done')
+    }
     expect(await publish(PNG, bob)).toBe('404 media.notFound')
     expect(await refusal(stack.port.publishImage({ mediaId: newId(), userId: ann.userId }))).toBe('404 media.notFound')
     const notAnImage = '422 media.notAnImage'
@@ -75,8 +76,12 @@ describe('a picture that is shown', () => {
     expect(await publish('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>')).toBe(notAnImage)
     expect(await publish('words')).toBe(notAnImage)
     expect(await publish(padded('%PDF-1.7\n', 100))).toBe(notAnImage)
-    expect(await publish(padded(PNG, 5 * 1024 * 1024))).toBe('422 media.imageTooLarge')
-    expect(await publish(padded(PNG, 5 * 1024 * 1024 - PNG.length))).toBe('done')
+    expect(await publish(await picture().tiff().toBuffer())).toBe(notAnImage)
+    expect(await publish(padded('GIF89a', 100))).toBe(notAnImage)
+    const large = { width: 1400, height: 1300 }
+    expect(await publish(await picture(large).png({ compressionLevel: 0 }).toBuffer())).toBe('422 media.imageTooLarge')
+    // What counts is what is shown: nothing after a picture's end.
+    expect(await publish(padded(PNG, 5 * 1024 * 1024))).toBe('done')
   })
 
   test('published and deleted at once ends as one of the two', async () => {

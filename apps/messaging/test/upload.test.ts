@@ -62,10 +62,18 @@ describe('uploading a file', () => {
       contentType: 'image/png',
       size: PNG.length,
       sha256: createHash('sha256').update(PNG).digest('hex'),
+      state: 'processing',
+      width: null,
+      height: null,
+      thumbnail: false,
       createdAt: expect.any(String),
     })
     expect(headers.get('location')).toBe(`/v1/media/${body.id}`)
-    expect((await stack.json('GET', headers.get('location')!, alice)).body).toEqual(body)
+    const ready = await eventually(async () => {
+      const { body: media } = await stack.json<Media>('GET', headers.get('location')!, alice)
+      return media.state === 'ready' && media
+    })
+    expect(ready).toEqual({ ...body, state: 'ready', width: 1, height: 1, thumbnail: true })
     const event = await eventually(() => stack.audited.find((one) => one.action === 'media.uploaded'))
     expect(event).toMatchObject({
       target: { kind: 'media', id: body.id },

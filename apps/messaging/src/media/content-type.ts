@@ -3,6 +3,11 @@ import { fileTypeFromBuffer } from 'file-type'
 /** How many of a file's first bytes tell its type. */
 export const HEAD_BYTES = 4100
 
+// What a TIFF is can stand at its end: beyond what is looked at here.
+const TIFF_HEADS = [
+  [0x49, 0x49, 0x2a, 0],
+  [0x4d, 0x4d, 0, 0x2a],
+]
 const BINARY = 'application/octet-stream'
 
 /** A file's type from its first bytes; its name and what the client says play no part. */
@@ -10,6 +15,7 @@ export async function detectContentType(head: Uint8Array): Promise<string> {
   // A file that is cut off or malformed on purpose may trip a detector: then its type isn't known.
   const detected = await fileTypeFromBuffer(head).catch(() => undefined)
   if (detected) return detected.mime
+  if (TIFF_HEADS.some((start) => start.every((byte, index) => head[index] === byte))) return 'image/tiff'
   return isText(head) ? 'text/plain' : BINARY
 }
 
@@ -30,7 +36,7 @@ const PICTURES = /^image\/(jpeg|png|apng|webp|gif|tiff|avif|hei[cf](-sequence)?)
 /** Whether a file is a picture, by its type: it is looked into before others see it. */
 export const isPicture = (contentType: string): boolean => PICTURES.test(contentType)
 
-const INLINE = /^(image\/(png|jpeg|gif|webp)|audio\/.+|video\/.+|text\/plain)$/
+const INLINE = /^(image\/(png|apng|jpeg|gif|webp|avif)|audio\/.+|video\/.+|text\/plain)$/
 
 /**
  * How a browser is to take the file (RFC 6266): shown only where the type can't carry a script. The plain `filename`

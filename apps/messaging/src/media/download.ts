@@ -1,5 +1,6 @@
 import { type Caller, problemResponse } from '@conntext/http'
 import { ObjectNotFound, type ObjectStore } from '@conntext/object-store'
+import type { PictureQueue } from '../images/queue.ts'
 import { evaluate } from './conditions.ts'
 import { contentDisposition, servedType } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
@@ -7,65 +8,91 @@ import { findObject } from './queries.ts'
 import { type MediaDeps, visibleMedia } from './service.ts'
 import type { MediaRow } from './shape.ts'
 
-export type DownloadDeps = MediaDeps & { objects: ObjectStore }
+export type DownloadDeps = MediaDeps & { objects: ObjectStore; pictures: Pick<PictureQueue, 'settled'> }
+export type Download = { id: string; headers: Headers; variant: 'thumb' | undefined }
+
+/** What is sent of a file: the file, or its thumbnail. */
+type Variant = { key: string; size: number; etag: string; contentType: string; filename: string; lastModified: Date }
 
 /**
- * A file's bytes, or the part of them that is asked for, streamed as the client takes them.
- * @throws media.notFound (404)
+ * A file's bytes, or its thumbnail's, or the part of them that is asked for, streamed as the client takes them. A picture
+ * is shown to others only without what it tells.
+ * @throws media.notFound, media.noThumbnail (404), media.processing (409)
  */
 export async function downloadMedia(
   deps: DownloadDeps,
   caller: Caller,
-  { id, headers }: { id: string; headers: Headers },
+  { id, headers, variant: asked }: Download,
 ): Promise<Response> {
-  const row = await visibleMedia(deps, caller, id)
-  const representation = { etag: `"${row.sha256}"`, lastModified: wholeSeconds(row.createdAt), size: row.size }
-  const decision = evaluate(headers, representation)
-  const answer = commonHeaders(row, representation)
-  const key = await keyOf(deps, row)
+  const variant = await variantOf(deps, await presentable(deps, caller, id), asked)
+  const decision = evaluate(headers, variant)
+  const answer = commonHeaders(variant)
   switch (decision.status) {
     case 304:
       return new Response(null, { status: 304, headers: answer })
     case 412:
       return problemResponse(mediaErrors.changed(), caller.requestId)
     case 416:
-      return unsatisfiable(row, caller)
+      return unsatisfiable(variant, caller)
     case 206: {
       const { start, end } = decision.range
-      answer.set('content-range', `bytes ${start}-${end}/${row.size}`)
+      answer.set('content-range', `bytes ${start}-${end}/${variant.size}`)
       answer.set('content-length', String(end - start + 1))
-      return new Response(await open(deps.objects, key, decision.range), { status: 206, headers: answer })
+      return new Response(await open(deps.objects, variant.key, decision.range), { status: 206, headers: answer })
     }
     case 200:
-      answer.set('content-length', String(row.size))
+      answer.set('content-length', String(variant.size))
       // With a Range that does not count here (If-Range), Bun would apply it to a file all the same.
-      return new Response(await open(deps.objects, key, undefined, headers.has('range')), { headers: answer })
+      return new Response(await open(deps.objects, variant.key, undefined, headers.has('range')), { headers: answer })
   }
 }
 
 /** Validators and caching, which a 304 restates too, and what keeps a browser from running the file. */
-const commonHeaders = (row: MediaRow, { etag, lastModified }: { etag: string; lastModified: Date }) =>
+const commonHeaders = ({ etag, lastModified, contentType, filename }: Variant) =>
   new Headers({
     etag,
     'last-modified': lastModified.toUTCString(),
     'cache-control': 'private',
     'accept-ranges': 'bytes',
-    'content-type': servedType(row.contentType),
-    'content-disposition': contentDisposition(row.contentType, row.filename),
+    'content-type': servedType(contentType),
+    'content-disposition': contentDisposition(contentType, filename),
     'x-content-type-options': 'nosniff',
     'content-security-policy': "sandbox; default-src 'none'",
   })
 
-function unsatisfiable(row: MediaRow, caller: Caller): Response {
+function unsatisfiable({ size }: Variant, caller: Caller): Response {
   const response = problemResponse(mediaErrors.rangeNotSatisfiable(), caller.requestId)
-  response.headers.set('content-range', `bytes */${row.size}`)
+  response.headers.set('content-range', `bytes */${size}`)
   return response
 }
 
-async function keyOf({ db }: DownloadDeps, { objectId }: MediaRow): Promise<string> {
-  const object = await findObject(db, objectId)
+/** A file that the caller may see as it is now: their own, or one that has been looked into, which is waited for. */
+async function presentable(deps: DownloadDeps, caller: Caller, id: string): Promise<MediaRow> {
+  const row = await visibleMedia(deps, caller, id)
+  if (row.state !== 'processing' || row.ownerId === caller.userId) return row
+  await deps.pictures.settled(row.ownerId, [id])
+  const settled = await visibleMedia(deps, caller, id)
+  if (settled.state === 'processing') throw mediaErrors.processing({ retryAfter: 1 })
+  return settled
+}
+
+async function variantOf({ db }: DownloadDeps, row: MediaRow, asked: Download['variant']): Promise<Variant> {
+  const object = await findObject(db, row.objectId)
   if (!object) throw mediaErrors.notFound()
-  return object.key
+  const { contentType, filename, size, sha256 } = row
+  const lastModified = wholeSeconds(row.createdAt)
+  const whole = { key: object.key, size, etag: `"${sha256}"`, contentType, filename, lastModified }
+  if (asked === undefined) return whole
+  const { thumbnailKey: key, thumbnailSize } = object
+  if (key === null || thumbnailSize === null) throw mediaErrors.noThumbnail()
+  return {
+    ...whole,
+    key,
+    size: thumbnailSize,
+    etag: `"${sha256}-thumb"`,
+    contentType: 'image/webp',
+    filename: `${filename}.webp`,
+  }
 }
 
 /** As a file where the store has it as one: Bun tells the length of files, but of no stream. */

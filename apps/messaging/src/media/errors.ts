@@ -11,6 +11,8 @@ export const mediaErrors = defineErrors('media', {
   quotaExceeded: { status: 409, title: 'There is no room left for it in what may be stored' },
   incomplete: { status: 400, title: 'The file did not arrive whole' },
   storeFull: { status: 503, title: 'There is no space left for files' },
+  processing: { status: 409, title: 'The picture is still being processed' },
+  noThumbnail: { status: 404, title: 'The file has no thumbnail' },
   changed: { status: 412, title: 'The file is not the one that was meant' },
   rangeNotSatisfiable: { status: 416, title: 'The range lies outside the file' },
 })

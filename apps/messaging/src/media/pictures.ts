@@ -13,7 +13,8 @@ const SERVER = 'server'
 
 /**
  * Lets every member see somebody's own picture.
- * @throws media.notFound (404), also for other people's; media.notAnImage, media.imageTooLarge (422)
+ * @throws media.notFound (404), also for other people's; media.processing (409) while nobody has looked into it;
+ * media.notAnImage, media.imageTooLarge (422)
  */
 export async function publishImage(
   db: Communications,
@@ -21,12 +22,13 @@ export async function publishImage(
 ): Promise<void> {
   await db.transaction(async (tx) => {
     const [row] = await tx
-      .select({ contentType: media.contentType, size: media.size })
+      .select({ contentType: media.contentType, size: media.size, state: media.state })
       .from(media)
       .where(and(eq(media.id, mediaId), eq(media.ownerId, userId)))
       // Whoever wants to delete it waits, and then finds it published.
       .for('key share')
-    if (!row) throw mediaErrors.notFound()
+    if (!row || row.state === 'lost') throw mediaErrors.notFound()
+    if (row.state === 'processing') throw mediaErrors.processing({ retryAfter: 1 })
     if (!PICTURES.has(row.contentType)) throw mediaErrors.notAnImage('PNG, JPEG, WebP and GIF are taken.')
     if (row.size > MOST_BYTES) throw mediaErrors.imageTooLarge(`Pictures of up to ${MOST_BYTES} bytes are taken.`)
     await tx.insert(publishedImages).values({ mediaId, holder }).onConflictDoNothing()

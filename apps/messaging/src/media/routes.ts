@@ -1,4 +1,4 @@
-import { Media, MediaParams, UploadQuery } from '@conntext/contracts'
+import { Media, MediaParams, MediaQuery, UploadQuery } from '@conntext/contracts'
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
@@ -73,16 +73,19 @@ export const mediaRoutes = (deps: DownloadDeps & ResumableDeps & { access: Acces
     )
     .get(
       '/v1/media/:mediaId/content',
-      ({ caller, params, request }) => downloadMedia(deps, caller, { id: params.mediaId, headers: request.headers }),
+      ({ caller, params, query, request }) =>
+        downloadMedia(deps, caller, { id: params.mediaId, headers: request.headers, variant: query.variant }),
       {
         can: 'member',
         params: MediaParams,
+        query: MediaQuery,
         detail: {
           operationId: 'downloadMedia',
-          summary: 'Download a file, or a range of it',
+          summary: 'Download a file, a range of it, or a picture’s thumbnail',
           tags,
           responses: contentResponses,
           ...refusals({
+            409: 'The picture is still being processed: come back in a moment',
             412: 'The file is not the one that was meant by If-Match or If-Unmodified-Since',
             416: 'The range lies outside the file',
           }),

@@ -11,5 +11,9 @@ export const toMedia = (row: MediaRow): Media => ({
   contentType: row.contentType,
   size: row.size,
   sha256: row.sha256,
+  state: row.state,
+  width: row.width,
+  height: row.height,
+  thumbnail: row.thumbnail,
   createdAt: row.createdAt.toISOString(),
 })

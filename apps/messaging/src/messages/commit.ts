@@ -145,12 +145,17 @@ function refusal(one: Outgoing, { authority, standings, replied, participants, m
   const mayKnow = authority.hasChannel(one.channelId) || participants.get(one.channelId)?.has(one.authorId)
   if (!mayKnow) return channelNotFound()
   if (one.replyTo !== null && !isThere(replied.get(one.replyTo), one.channelId)) return messageErrors.replyNotFound()
-  const missing = one.mediaIds.some((id) => media.get(id)?.ownerId !== one.authorId)
+  const missing = one.mediaIds.some((id) => !isUsable(media.get(id), one.authorId))
   if (missing) return messageErrors.mediaNotFound()
+  const waiting = one.mediaIds.some((id) => media.get(id)?.state === 'processing')
+  if (waiting) return messageErrors.mediaProcessing({ retryAfter: 1 })
   // Last, for what is refused otherwise costs nobody their turn.
   const wait = slowMode.take(one)
   return wait > 0 ? messageErrors.slowMode({ retryAfter: wait }) : undefined
 }
+
+const isUsable = (file: MediaRow | undefined, authorId: string): boolean =>
+  file?.ownerId === authorId && file.state !== 'lost'
 
 const isThere = (replied: Replied | undefined, channelId: string): boolean =>
   replied?.channelId === channelId && !replied.preview.deleted

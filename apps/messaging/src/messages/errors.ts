@@ -10,6 +10,7 @@ export const messageErrors = defineErrors('message', {
   tooLong: { status: 422, title: 'The message is too long' },
   unstorable: { status: 422, title: 'The message holds something that is not text' },
   replyNotFound: { status: 422, title: 'No such message to reply to in this channel' },
+  mediaProcessing: { status: 409, title: 'A picture is still being processed' },
   mediaNotFound: { status: 422, title: 'No such file of yours' },
   tooManyMedia: { status: 422, title: 'Too many files in one message' },
   ambiguousPosition: { status: 422, title: 'At most one of before, after, around and at' },

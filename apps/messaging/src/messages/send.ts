@@ -1,5 +1,6 @@
 import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
 import { accessErrors, type Caller, dependencyErrors, type Refused } from '@conntext/http'
+import type { PictureQueue } from '../images/queue.ts'
 import { resolveMentions } from '../mentions/resolve.ts'
 import { Batcher } from './batcher.ts'
 import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
@@ -11,7 +12,7 @@ const MAX_IN_FLIGHT = 2
 const MAX_BATCH = 256
 const MAX_QUEUED = 5000
 
-export type SendDeps = CommitDeps & { refused: Refused }
+export type SendDeps = CommitDeps & { refused: Refused; pictures: Pick<PictureQueue, 'settled'> }
 
 /** Takes messages whose sender is known to be allowed to send in the channel. */
 export class Sender {
@@ -47,7 +48,11 @@ export class Sender {
     if (channel && channel.type !== 'text') throw messageErrors.notATextChannel()
     checkContent(content, limits, mediaIds.length > 0)
     if (nonce !== null) checkStorable(nonce, '/body/nonce')
-    if (mediaIds.length > 0) await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
+    if (mediaIds.length > 0) {
+      await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
+      // What others see with the message is final: pictures without what they tell, with their sizes and thumbnails.
+      await this.deps.pictures.settled(caller.userId, mediaIds)
+    }
     const slowModeSeconds = channel ? await this.#slowMode(caller, channel) : 0
     const mentions = await resolveMentions(this.deps.guard, caller, channelId, content)
     return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Fields, Id, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
 
 export const Media = Shape('Media', {
   id: Id,
@@ -7,12 +7,21 @@ export const Media = Shape('Media', {
   filename: Type.String(),
   contentType: Type.String({ description: 'From the bytes where they tell, not from the name' }),
   size: Type.Integer({ minimum: 0, description: 'Bytes' }),
-  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  sha256: Type.String({
+    pattern: '^[0-9a-f]{64}$',
+    description: 'Of what is served: of a picture, once it is ready, without what it told of its making',
+  }),
+  state: Enumeration(['processing', 'ready', 'lost'], { title: 'MediaState' }),
+  width: Nullable(Type.Integer({ minimum: 0, description: "A picture's, in pixels as it is shown" })),
+  height: Nullable(Type.Integer({ minimum: 0 })),
+  thumbnail: Type.Boolean({ description: 'Whether there is a smaller picture: content?variant=thumb' }),
   createdAt: Timestamp,
 })
 export type Media = Static<typeof Media>
 
 export const MediaParams = Fields({ mediaId: Id })
+
+export const MediaQuery = Fields({ variant: Type.Optional(Enumeration(['thumb'])) })
 
 export const UploadQuery = Fields({
   filename: Type.Optional(
