@@ -213,7 +213,10 @@ describe('privacy', () => {
     const message = (await stack.send(id, anna!, { content: 'between us', mediaIds: [file.id] })).body
     expect((await stack.history(id, ben!)).body.items).toMatchObject([{ content: 'between us' }])
     expect((await stack.json('GET', `/v1/media/${file.id}`, ben)).status).toBe(200)
+    const found = (member: Member) => stack.json<Page<object>>('GET', '/v1/search?q=between', member)
+    expect((await found(ben!)).body.items).toHaveLength(1)
 
+    const emoji = encodeURIComponent('👍')
     const attempts: [string, string, object?][] = [
       ['GET', `/v1/dms/${id}`],
       ['PATCH', `/v1/dms/${id}`, { name: 'Mine' }],
@@ -225,6 +228,17 @@ describe('privacy', () => {
       ['GET', `/v1/channels/${id}/messages/${message.id}`],
       ['PATCH', `/v1/channels/${id}/messages/${message.id}`, { content: 'other words' }],
       ['DELETE', `/v1/channels/${id}/messages/${message.id}`],
+      ['GET', `/v1/channels/${id}/messages/${message.id}/revisions`],
+      ['POST', `/v1/channels/${id}/messages/bulk-delete`, { messageIds: [message.id] }],
+      ['PUT', `/v1/channels/${id}/messages/${message.id}/reactions/${emoji}`],
+      ['GET', `/v1/channels/${id}/messages/${message.id}/reactions/${emoji}`],
+      ['DELETE', `/v1/channels/${id}/messages/${message.id}/reactions/${emoji}`],
+      ['DELETE', `/v1/channels/${id}/messages/${message.id}/reactions/${emoji}/${anna!.userId}`],
+      ['DELETE', `/v1/channels/${id}/messages/${message.id}/reactions`],
+      ['PUT', `/v1/channels/${id}/messages/${message.id}/pin`],
+      ['DELETE', `/v1/channels/${id}/messages/${message.id}/pin`],
+      ['GET', `/v1/channels/${id}/pins`],
+      ['PUT', `/v1/channels/${id}/read`, { seq: 1 }],
     ]
     const answers = async (member: Member, channelId: string) =>
       Promise.all(
@@ -247,8 +261,20 @@ describe('privacy', () => {
       })
       expect(outcome).toMatchObject({ problem: { code: 'channel.notFound' } })
       expect((await list(member)).body.items).toEqual([])
+      expect((await found(member)).body.items).toEqual([])
     }
     expect((await stack.history(id, anna!)).body.items).toHaveLength(1)
+  })
+
+  test('participants react and pin here, whatever their roles say', async () => {
+    const [anna, ben] = await members(2)
+    const { id } = await pair(anna!, ben!)
+    const message = (await stack.send(id, anna!, { content: 'hello' })).body
+    const path = `/v1/channels/${id}/messages/${message.id}`
+    expect((await stack.json('PUT', `${path}/reactions/${encodeURIComponent('👍')}`, ben)).status).toBeLessThan(300)
+    expect((await stack.json('PUT', `${path}/pin`, ben)).status).toBeLessThan(300)
+    const pins = await stack.json<Page<object>>('GET', `/v1/channels/${id}/pins`, anna)
+    expect(pins.body.items).toMatchObject([{ id: message.id, reactions: [{ emoji: '👍', count: 1 }] }])
   })
 
   test('nobody deletes what the other said', async () => {
