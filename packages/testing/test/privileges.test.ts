@@ -62,6 +62,8 @@ const COMMUNICATIONS: Privilege[] = [
   { table: 'slow_mode_sends', writer: 'messaging' },
   { table: 'deleted_authors', writer: 'messaging' },
   { table: 'message_deletions', writer: 'messaging' },
+  { table: 'search_documents', writer: 'messaging' },
+  { table: 'search_progress', writer: 'messaging' },
   { table: 'conversations', writer: 'messaging' },
   { table: 'conversation_participants', writer: 'messaging' },
   { table: 'messaging_outbox', writer: 'messaging', secret: true },
