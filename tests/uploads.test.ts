@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
+import { unwrap, updateServer } from '@conntext/sdk'
 import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
 import { Upload } from 'tus-js-client'
 import { pseudoRandomFile } from './conversation/corpus.ts'
@@ -23,7 +24,7 @@ beforeAll(async () => {
   directory = await mkdtemp(joinPath(tmpdir(), 'conntext-uploads-'))
   server = await startServerProcess()
   owner = await join(server.url, 'olga', { setupCode: SETUP_CODE })
-  await owner.api.client.patch({ url: '/v1/server', body: { limits: { maxFileBytes: 4096 * MIB } } })
+  await unwrap(updateServer({ client: owner.api.client, body: { limits: { maxFileBytes: 4096 * MIB } } }))
 }, 60_000)
 
 afterAll(async () => {

@@ -11,6 +11,7 @@ import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from '.
 import { conversationRoutes } from './conversations/routes.ts'
 import { PictureQueue } from './images/queue.ts'
 import { tellingAway } from './media/objects.ts'
+import { libraryRoutes } from './library/routes.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
 import { mediaTopics } from './media/topics.ts'
 import type { Quotas } from './media/usage.ts'
@@ -112,6 +113,7 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(searchRoutes(routeDeps))
       .use(mediaRoutes(routeDeps))
       .use(uploadRoutes(routeDeps))
+      .use(libraryRoutes(routeDeps))
       .use(uploadRoutes(routeDeps))
       .use(conversationRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),

@@ -11,6 +11,8 @@ const DOMAIN = '^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])
 const PASSKEY_ORIGIN = '(https?://[^\\s,/?#]+|android:apk-key-hash:[A-Za-z0-9_-]+)'
 const MAIL_FROM = '^([^\\r\\n<>@]*<[^\\s<>@]+@[^\\s<>@]+>|[^\\s<>@]+@[^\\s<>@]+)$'
 
+const Quota = Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
+
 /** Every setting of the all-in-one server: the gateway's, and those of the whole. */
 const Settings = Type.Object({
   ...gatewaySettings.properties,
@@ -56,6 +58,8 @@ const Settings = Type.Object({
   CONNTEXT_S3_REGION: Type.String({ default: 'us-east-1', pattern: '^[A-Za-z0-9-]+$', expects: 'such as us-east-1' }),
   CONNTEXT_S3_ACCESS_KEY: Type.Optional(Type.String()),
   CONNTEXT_S3_SECRET_KEY: Type.Optional(Type.String()),
+  CONNTEXT_MEDIA_QUOTA_PERSON: Quota,
+  CONNTEXT_MEDIA_QUOTA_SERVER: Quota,
   CONNTEXT_VOICE_WORKERS: Type.Optional(Type.Integer({ minimum: 0, maximum: 256 })),
 })
 
@@ -76,6 +80,8 @@ export type ServerConfig = {
   clickhouse: { url: string; username: string; password: string } | undefined
   /** Where files are kept, instead of the data directory. */
   s3: S3Options | undefined
+  /** How many bytes of files may be stored for one person, and in all. */
+  quotas: { person: number | undefined; server: number | undefined }
   voiceWorkers: number | undefined
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
@@ -107,6 +113,7 @@ export function loadConfig(environment: Environment): ServerConfig {
         }
       : undefined,
     s3: readS3(env),
+    quotas: { person: env.CONNTEXT_MEDIA_QUOTA_PERSON, server: env.CONNTEXT_MEDIA_QUOTA_SERVER },
     voiceWorkers: env.CONNTEXT_VOICE_WORKERS,
     unknown: Object.keys(all).filter(isUnknown),
   }

@@ -73,6 +73,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
   services.messaging = createMessagingService({
     db: stores.messaging,
     objects: stores.objects,
+    quotas: config.quotas,
     bus,
     log: log('messaging'),
     guard,

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
+import { Cursor, Enumeration, Fields, Id, Limit, Nullable, Page, Shape, Timestamp } from './common.ts'
 
 export const Media = Shape('Media', {
   id: Id,
@@ -40,3 +40,38 @@ export const Upload = Shape('Upload', {
 export type Upload = Static<typeof Upload>
 
 export const UploadParams = Fields({ uploadId: Id })
+
+export const MediaKind = Enumeration(['image', 'video', 'audio', 'other'], { title: 'MediaKind' })
+
+export const LibraryQuery = Fields({
+  channelId: Type.Optional(Id),
+  uploaderId: Type.Optional(Id),
+  kind: Type.Optional(MediaKind),
+  limit: Limit,
+  cursor: Cursor,
+})
+export type LibraryQuery = Static<typeof LibraryQuery>
+
+/** A file where a message carries it; one that several carry is there several times. */
+export const LibraryItem = Shape('LibraryItem', {
+  media: Media,
+  channelId: Id,
+  messageId: Id,
+  attachedAt: Timestamp,
+})
+export type LibraryItem = Static<typeof LibraryItem>
+export const LibraryPage = Page('LibraryPage', LibraryItem)
+
+const Stored = {
+  bytes: Type.Integer({ description: 'Of all files' }),
+  files: Type.Integer(),
+  reservedBytes: Type.Integer({ description: 'Set aside for uploads that have begun' }),
+  quotaBytes: Nullable(Type.Integer({ description: 'Null where there is none' })),
+  leftBytes: Nullable(Type.Integer({ minimum: 0 })),
+}
+
+export const StorageUsage = Shape('StorageUsage', {
+  ...Stored,
+  server: Nullable(Fields(Stored)),
+})
+export type StorageUsage = Static<typeof StorageUsage>
