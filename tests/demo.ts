@@ -1,69 +1,20 @@
-// bun run demo: two people, a conversation in every script of the world, a file, an audit trail, a killed server.
-import { eventually, SETUP_CODE, startServerProcess } from '@conntext/testing'
-import { corpus } from './conversation/corpus.ts'
-import { gather } from './conversation/people.ts'
-import {
-  auditTrail,
-  checkHistory,
-  checkReceived,
-  converse,
-  EXPECTED_TRAIL,
-  editAndDelete,
-  exchangeFile,
-  hold,
-  received,
-  wholeHistory,
-} from './conversation/scenario.ts'
+// bun run demo [conversation] [corpus]: the whole at work, each step checked. Both parts, or those named.
+import { demoConversation } from './demo/conversation.ts'
+import { demoCorpus } from './demo/corpus.ts'
+import { sayer } from './demo/say.ts'
 
-const began = performance.now()
-const say = (line: string) => console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`)
+const parts = { conversation: demoConversation, corpus: demoCorpus }
+type Part = keyof typeof parts
+const isPart = (name: string): name is Part => Object.hasOwn(parts, name)
 
-say('starting a server on new data')
-await using server = await startServerProcess({
-  CONNTEXT_RATE_MESSAGES: '0',
-  CONNTEXT_RATE_FRAMES: '0',
-})
-const { owner, member, channel } = await gather(server.url, SETUP_CODE)
-say(`${owner.name} owns the server and has invited ${member.name}; both are connected`)
-
-const texts = await corpus()
-const started = performance.now()
-const acknowledged = await converse([owner, member], channel.id, texts)
-await eventually(() => [owner, member].every((who) => received(who, channel.id).length >= texts.length), 60_000)
-checkReceived(owner, channel.id, acknowledged)
-checkReceived(member, channel.id, acknowledged)
-const rate = Math.round(texts.length / ((performance.now() - started) / 1000))
-say(`${texts.length} messages in every language of the Declaration of Human Rights, naughty strings and emoji: each`)
-say(`reached the other once, in order, byte for byte (${rate} messages/s, both sides checked)`)
-
-checkHistory(await wholeHistory(member, channel.id), acknowledged)
-say('history, read page by page, is the same')
-
-acknowledged.push(await exchangeFile(member, owner, channel.id, 40_000_000))
-say('a file of 40 MB went up in one request and came back in Ranges with the same SHA-256')
-
-await editAndDelete(member, owner, channel.id)
-for (const [action, atLeast] of Object.entries(EXPECTED_TRAIL)) {
-  await eventually(async () => (await auditTrail(owner, action)).length >= atLeast)
+const asked = process.argv.slice(2)
+const unknown = asked.filter((name) => !isPart(name))
+if (unknown.length > 0) {
+  console.error(`no such part of the demo: ${unknown.join(', ')}. There are ${Object.keys(parts).join(' and ')}.`)
+  process.exit(1)
 }
-say(`the audit trail has all of it: ${Object.keys(EXPECTED_TRAIL).join(', ')}`)
 
-const before = received(owner, channel.id).length
-const numbers = Array.from({ length: 2_000 }, (_, i) => `number ${i}`)
-const sending = converse([owner, member], channel.id, numbers)
-await eventually(() => received(owner, channel.id).length > before + 200)
-await server.kill('SIGKILL')
-say('the server was killed with -9 in the middle of sending')
-await server.restart()
-say('it is back; so are the clients, by themselves')
-acknowledged.push(...(await sending))
-const history = await wholeHistory(owner, channel.id)
-checkHistory(history, acknowledged)
-const counted = history.filter((message) => message.content.startsWith('number '))
-hold(counted.length === numbers.length, `${counted.length} of ${numbers.length} numbers are in history`)
-await eventually(() => [owner, member].every((who) => who.events.at(-1)?.seq === history.at(-1)!.seq), 30_000)
-checkReceived(owner, channel.id, acknowledged)
-checkReceived(member, channel.id, acknowledged)
-say(`all ${acknowledged.length} acknowledged messages are there, once, in order; nobody missed or got one twice`)
-owner.gateway.close()
-member.gateway.close()
+const say = sayer()
+for (const [name, part] of Object.entries(parts)) {
+  if (asked.length === 0 || asked.includes(name)) await part(say)
+}

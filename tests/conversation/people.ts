@@ -21,11 +21,11 @@ export type Person = {
   events: StreamEvent[]
 }
 
-/** Makes an account and connects; `code` is what lets the person in. */
+/** Makes an account and connects; `code` is what lets the person in where not everybody may come. */
 export async function join(
   baseUrl: string,
   name: string,
-  code: { setupCode: string } | { inviteCode: string },
+  code: { setupCode?: string; inviteCode?: string } = {},
 ): Promise<Person> {
   const api = new Api({ baseUrl })
   const account = await unwrap(register({ client: api.client, body: { username: name, password: PASSWORD, ...code } }))
