@@ -26,6 +26,7 @@ describe('how far one has read', () => {
       { stream: `user:${bob.userId}`, type: 'read.updated', data: { channelId: channel.id, lastReadSeq: 2 } },
       { stream: `user:${bob.userId}`, type: 'read.updated', data: { channelId: channel.id, lastReadSeq: 3 } },
     ])
+    expect(await stack.sql`select 1 from messaging_outbox where topic = 'stream'`).toHaveLength(2)
     expect(await stack.port.readStates({ userId: bob.userId })).toEqual({
       states: [{ channelId: channel.id, lastReadSeq: 3 }],
     })

@@ -34,7 +34,7 @@ test('every route says who may use it', async () => {
     const known = permission === 'member' || permission === 'public' || isPermission(permission ?? '')
     expect([method, path, known]).toEqual([method, path, true])
     const concrete = path.replace(/:\w+/g, '01920000-0000-7000-8000-000000000000')
-    const body = ['POST', 'PATCH'].includes(method)
+    const body = ['POST', 'PUT', 'PATCH'].includes(method)
       ? { body: '{}', headers: { 'content-type': 'application/json' } }
       : {}
     const told = permission === 'public' ? 204 : 401

@@ -1,7 +1,7 @@
 import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
 import { accessErrors, type Caller, dependencyErrors, type Refused } from '@conntext/http'
 import type { PictureQueue } from '../images/queue.ts'
-import { resolveMentions } from '../mentions/resolve.ts'
+import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
 import { Batcher } from './batcher.ts'
 import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
 import { checkContent, checkStorable } from './content.ts'
@@ -54,7 +54,7 @@ export class Sender {
       await this.deps.pictures.settled(caller.userId, mediaIds)
     }
     const slowModeSeconds = channel ? await this.#slowMode(caller, channel) : 0
-    const mentions = await resolveMentions(this.deps.guard, caller, channelId, content)
+    const mentions = content.includes('@') ? await resolveMentions(this.deps.guard, caller, channelId, content) : NOBODY
     return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds }
   }
 
