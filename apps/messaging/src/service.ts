@@ -10,9 +10,10 @@ import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { PictureQueue } from './images/queue.ts'
-import { tellingAway } from './media/objects.ts'
 import { libraryRoutes } from './library/routes.ts'
+import { tellingAway } from './media/objects.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
+import { OrphanSweep } from './media/sweep.ts'
 import { mediaTopics } from './media/topics.ts'
 import type { Quotas } from './media/usage.ts'
 import { messageRoutes } from './messages/routes.ts'
@@ -97,6 +98,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   })
   const refused = noteAccess(refusals, messagingAudit)
   const pruning = new Pruning(deps)
+  const sweep = new OrphanSweep(deps)
   const pictures = new PictureQueue({ ...deps, nudge: () => relay.nudge() })
   const sender = new Sender({ ...deps, write, refused, pictures })
   const shared = { ...deps, pictures, leases: new Leases(deps), write, sender, refused, nudge }
@@ -127,10 +129,18 @@ export function createMessagingService(given: MessagingDeps): Service {
       pruning.start()
       indexer.start()
       pictures.start()
+      sweep.start()
     },
     async stop() {
       await sender.close()
-      await Promise.all([publication.settled(), refusals.stop(), pruning.stop(), indexer.stop(), pictures.stop()])
+      await Promise.all([
+        publication.settled(),
+        refusals.stop(),
+        pruning.stop(),
+        indexer.stop(),
+        pictures.stop(),
+        sweep.stop(),
+      ])
       await relay.stop({ flush: true })
       await directory.stop()
     },

@@ -141,7 +141,14 @@ async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: Clo
 }
 
 /** In a bucket where one is set, else in the data directory. */
-async function openObjects({ config, data }: Options): Promise<ObjectStore> {
+/** The bucket that is set, or the data directory. @throws ConfigError where the bucket can't be used */
+export async function openObjects({
+  config,
+  data,
+}: {
+  config: Pick<ServerConfig, 's3'>
+  data: Subdirectories
+}): Promise<ObjectStore> {
   if (!config.s3) return openFilesystemStore(data.subdirectory('media'))
   return openS3Store(config.s3).catch((error: unknown) => {
     throw bucketFault(error) ?? error

@@ -6,6 +6,7 @@ import { AppError, createLogger, StartError } from '@conntext/kernel'
 import { loadConfig } from '../config.ts'
 import { disableMfa, resetPassword } from './accounts.ts'
 import { listKeys, rotateKeys } from './keys.ts'
+import { checkFiles } from './media.ts'
 import { openPlace, type Place } from './place.ts'
 
 const HELP = `conntext COMMAND
@@ -16,6 +17,8 @@ const HELP = `conntext COMMAND
       --master                       and wraps the keys under a new master key
   accounts reset-password USERNAME   prints a single-use token that sets a new password
   accounts disable-mfa USERNAME      removes the authenticator app, passkeys and recovery codes
+  media check [--repair]             compares the database with the files that are stored
+      --repair                       and brings them together
   help                               prints this
 
 The server is the one whose data is in CONNTEXT_DATA (./data), be it running or not.`
@@ -26,7 +29,7 @@ class UsageError extends Error {}
 const say = (line: string) => console.error(`conntext: ${line}`)
 const log = createLogger({ service: 'command', level: 'error', write: (line) => void process.stderr.write(line) })
 
-type Flags = { master: boolean; signing: boolean }
+type Flags = { master: boolean; signing: boolean; repair: boolean }
 type Command = { operands: string[]; flags?: (keyof Flags)[]; run(place: Place, given: Given): Promise<void> }
 type Given = { operands: string[]; flags: Flags }
 
@@ -52,6 +55,11 @@ const commands: Record<string, Command> = {
     operands: ['USERNAME'],
     run: async (place, { operands }) => say(await disableMfa(place, operands[0]!, log)),
   },
+  'media check': {
+    operands: [],
+    flags: ['repair'],
+    run: async (place, { flags }) => console.log((await checkFiles(place, loadConfig(process.env), flags)).join('\n')),
+  },
 }
 
 /** @throws UsageError */
@@ -65,8 +73,14 @@ function parse(args: string[]): { command: Command; given: Given } | 'help' {
   if (operands.length !== command.operands.length) {
     throw new UsageError(`${name} takes ${command.operands.join(' ') || 'no operands'}`)
   }
-  const flags = { master: values.master ?? false, signing: values.signing ?? false }
-  const misplaced = (['master', 'signing'] as const).find((flag) => flags[flag] && !command.flags?.includes(flag))
+  const flags = {
+    master: values.master ?? false,
+    signing: values.signing ?? false,
+    repair: values.repair ?? false,
+  }
+  const misplaced = (['master', 'signing', 'repair'] as const).find(
+    (flag) => flags[flag] && !command.flags?.includes(flag),
+  )
   if (misplaced) throw new UsageError(`${name} takes no --${misplaced}`)
   return { command, given: { operands, flags } }
 }
@@ -76,7 +90,12 @@ function readArguments(args: string[]) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { help: { type: 'boolean', short: 'h' }, master: { type: 'boolean' }, signing: { type: 'boolean' } },
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        master: { type: 'boolean' },
+        signing: { type: 'boolean' },
+        repair: { type: 'boolean' },
+      },
     })
   } catch (error) {
     throw new UsageError((error as Error).message)

@@ -1,4 +1,10 @@
 import {
+  COMMUNICATIONS,
+  type Communications,
+  migrateCommunications,
+  openCommunications,
+} from '@conntext/db-communications'
+import {
   migrateServerDetails,
   openServerDetails,
   SERVER_DETAILS,
@@ -26,6 +32,8 @@ export type Place = {
   /** The Server Details database, as its superuser. */
   db: ServerDetails
   masterKey: MasterKey
+  /** The Communication database, as its superuser. */
+  openCommunications(): Promise<{ db: Communications } & AsyncDisposable>
   close(): Promise<void>
 }
 
@@ -51,6 +59,16 @@ export async function openPlace(path: string): Promise<Place> {
       running: lock === undefined,
       db,
       masterKey: () => masterKeys(data),
+      async openCommunications() {
+        // A running server has brought it up to date itself.
+        if (lock) await migrateCommunications(url(COMMUNICATIONS))
+        const communications = openCommunications({
+          url: url(COMMUNICATIONS),
+          poolSize: 4,
+          applicationName: 'conntext command',
+        })
+        return { db: communications, [Symbol.asyncDispose]: () => communications.close() }
+      },
       async close() {
         await db.close()
         await stop()
