@@ -8,6 +8,21 @@ import { recordingLogger, type Stack } from './stack.ts'
 
 const documents = async (stack: Stack) => (await stack.sql`select message_id from search_documents`).length
 
+/** Keeps whatever is being indexed from committing. */
+async function holdProgress(stack: Stack) {
+  const lock = await stack.sql.reserve()
+  await lock`begin`
+  await lock`lock table search_progress in share mode`
+  return {
+    isWaitedFor: async () =>
+      (await lock`select 1 from pg_locks where relation = 'search_progress'::regclass and not granted`).length > 0,
+    release: () => lock`rollback`,
+    async [Symbol.asyncDispose]() {
+      lock.release()
+    },
+  }
+}
+
 describe('what changes is found as it is', () => {
   test(
     'right after each edit and each deletion, whether it was in the index or not',
@@ -63,6 +78,36 @@ describe('what changes is found as it is', () => {
         ]
       expect(stale).toBe(0)
       expect(await documents(stack)).toBe(570)
+    },
+    SLOW,
+  )
+
+  test(
+    'also when it is changed while it is on its way into the index',
+    async () => {
+      const { stack, channel, ann } = await scene()
+      await using _ = stack
+      await using held = await holdProgress(stack)
+      const rows = await write(stack, channel.id, ann, ['to be edited', 'to be deleted'])
+      await eventually(() => held.isWaitedFor())
+      const path = (i: number) => `/v1/channels/${channel.id}/messages/${rows[i]!.id}`
+      let answered = 0
+      const changes = [
+        stack.json('PATCH', path(0), ann, { content: 'it is edited' }),
+        stack.json('DELETE', path(1), ann),
+      ].map((change) => change.then(() => answered++))
+      // Either is kept waiting, or has gone past the index.
+      await eventually(
+        async () =>
+          answered > 0 ||
+          (await stack.sql`select 1 from pg_locks where locktype = 'advisory' and not granted`).length > 0,
+      )
+      await held.release()
+      await Promise.all(changes)
+      await indexed(stack)
+      expect(await contents(stack, ann, 'to')).toEqual([])
+      expect(await contents(stack, ann, 'edited')).toEqual(['it is edited'])
+      expect(await documents(stack)).toBe(1)
     },
     SLOW,
   )

@@ -30,7 +30,7 @@ describe('pages', () => {
       let fresh = 0
       const hits = await pages(stack, ann, 'word', sort, async () => {
         fresh += 1
-        await sent(stack, channel.id, ann, { content: `word fresh${fresh}` })
+        await sent(stack, channel.id, ann, { content: `word fresh${fresh} ${'and so on '.repeat(200)}` })
       })
       const old = hits.filter((hit) => !hit.message.content.includes('fresh'))
       expect(new Set(old.map((hit) => hit.message.id)).size).toBe(40)

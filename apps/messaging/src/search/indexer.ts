@@ -8,9 +8,7 @@ import type { MessageRow } from '../messages/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 import { documentsOf, takeIndex } from './documents.ts'
 
-const SHORTEST_PAUSE_MS = 1_000
-// Where there are very many streams, looking for work takes a while: it is not done all the time.
-const PAUSE_PER_LOOK = 20
+const PAUSE_MS = 1_000
 const AT_ONCE = 500
 
 export type IndexerDeps = { db: Communications; log: Logger }
@@ -25,7 +23,6 @@ export class SearchIndexer {
   #timer: Timer | undefined
   #running: Promise<void> = Promise.resolve()
   #stopped = true
-  #pauseMs = SHORTEST_PAUSE_MS
 
   constructor(private readonly deps: IndexerDeps) {}
 
@@ -46,23 +43,19 @@ export class SearchIndexer {
       this.#running = this.#pass()
         .catch((error: unknown) => this.deps.log.warn({ err: error }, 'messages could not be indexed; it goes on soon'))
         .finally(() => {
-          if (!this.#stopped) this.#schedule(this.#pauseMs)
+          if (!this.#stopped) this.#schedule(PAUSE_MS)
         })
     }, afterMs)
   }
 
   /** Until nothing is left, a batch of each channel in turn: none waits for a large one. */
   async #pass(): Promise<void> {
-    const began = performance.now()
-    let left = await listLagging(this.deps.db)
-    this.#pauseMs = Math.max(SHORTEST_PAUSE_MS, PAUSE_PER_LOOK * (performance.now() - began))
-    while (left.length > 0) {
-      const more: string[] = []
-      for (const channelId of left) {
+    for (let more = true; more; ) {
+      more = false
+      for (const channelId of await listLagging(this.deps.db)) {
         if (this.#stopped) return
-        if (await indexSome(this.deps, channelId)) more.push(channelId)
+        if (await indexSome(this.deps, channelId)) more = true
       }
-      left = more
     }
   }
 }
