@@ -1,5 +1,6 @@
 import type {
   Channel,
+  Conversation,
   Media,
   Message,
   NewMessage,
@@ -11,20 +12,6 @@ import type {
 } from '../generated/types.gen.ts'
 
 export type { Media }
-
-/** A conversation's participant, and up to which `seq` what was said has arrived with them, and been read. */
-type Participant = { userId: string; joinedAt: string; deliveredSeq: number; readSeq: number }
-/** A direct message or a group: its id stands wherever a channel's does. */
-type Conversation = {
-  id: string
-  kind: 'oneToOne' | 'group'
-  name: string | null
-  ownerId: string | null
-  participants: Participant[]
-  lastSeq: number
-  createdAt: string
-  activeAt: string
-}
 
 /** What each event carries in `d`. */
 export type Events = {

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, CompleteOidcLoginData, CompleteOidcLoginErrors, CompleteOidcLoginResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, CreateApiTokenData, CreateApiTokenErrors, CreateApiTokenResponses, CreateBanData, CreateBanErrors, CreateBanResponses, CreateBotData, CreateBotErrors, CreateBotResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteBotData, DeleteBotErrors, DeleteBotResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteOwnUserData, DeleteOwnUserErrors, DeleteOwnUserResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DisableTotpData, DisableTotpErrors, DisableTotpResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EnrolTotpData, EnrolTotpErrors, EnrolTotpResponses, ExchangeOidcCodeData, ExchangeOidcCodeErrors, ExchangeOidcCodeResponses, ExportOwnUserData, ExportOwnUserErrors, ExportOwnUserResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetBanData, GetBanErrors, GetBanResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetMfaStatusData, GetMfaStatusErrors, GetMfaStatusResponses, GetOverrideData, GetOverrideErrors, GetOverrideResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetRoleData, GetRoleErrors, GetRoleResponses, GetServerData, GetServerErrors, GetServerResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, GiveRoleData, GiveRoleErrors, GiveRoleResponses, JoinAgainData, JoinAgainErrors, JoinAgainResponses, KickMemberData, KickMemberErrors, KickMemberResponses, LeaveServerData, LeaveServerErrors, LeaveServerResponses, LiftBanData, LiftBanErrors, LiftBanResponses, LiftTimeoutData, LiftTimeoutErrors, LiftTimeoutResponses, LinkIdentityData, LinkIdentityErrors, LinkIdentityResponses, ListApiTokensData, ListApiTokensErrors, ListApiTokensResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListBansData, ListBansErrors, ListBansResponses, ListBotsData, ListBotsErrors, ListBotsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListIdentitiesData, ListIdentitiesErrors, ListIdentitiesResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOidcOptionsData, ListOidcOptionsErrors, ListOidcOptionsResponses, ListOidcProvidersData, ListOidcProvidersErrors, ListOidcProvidersResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPasskeysData, ListPasskeysErrors, ListPasskeysResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MetricsData, MetricsErrors, MetricsResponses, OpenapiData, OpenapiErrors, OpenapiResponses, PreviewInviteData, PreviewInviteErrors, PreviewInviteResponses, ReadyData, ReadyErrors, ReadyResponses, RedeemInviteData, RedeemInviteErrors, RedeemInviteResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOidcProviderData, RemoveOidcProviderErrors, RemoveOidcProviderResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RenamePasskeyData, RenamePasskeyErrors, RenamePasskeyResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RequestEmailVerificationData, RequestEmailVerificationErrors, RequestEmailVerificationResponses, RequestPasswordResetData, RequestPasswordResetErrors, RequestPasswordResetResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RevokeApiTokenData, RevokeApiTokenErrors, RevokeApiTokenResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOidcProviderData, SetOidcProviderErrors, SetOidcProviderResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, StartOidcLinkData, StartOidcLinkErrors, StartOidcLinkResponses, StartOidcLoginData, StartOidcLoginErrors, StartPasskeyLoginData, StartPasskeyLoginErrors, StartPasskeyLoginResponses, StartPasskeyRegistrationData, StartPasskeyRegistrationErrors, StartPasskeyRegistrationResponses, TakeRoleData, TakeRoleErrors, TakeRoleResponses, TimeOutMemberData, TimeOutMemberErrors, TimeOutMemberResponses, TransferOwnershipData, TransferOwnershipErrors, TransferOwnershipResponses, UnlinkIdentityData, UnlinkIdentityErrors, UnlinkIdentityResponses, UpdateBotData, UpdateBotErrors, UpdateBotResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses, VerifyEmailData, VerifyEmailErrors, VerifyEmailResponses } from './types.gen';
+import type { AbandonUploadData, AbandonUploadErrors, AbandonUploadResponses, AddParticipantData, AddParticipantErrors, AddParticipantResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, AddReactionData, AddReactionErrors, AddReactionResponses, BulkDeleteMessagesData, BulkDeleteMessagesErrors, BulkDeleteMessagesResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ClearReactionsData, ClearReactionsErrors, ClearReactionsResponses, CloseConversationData, CloseConversationErrors, CloseConversationResponses, CompleteOidcLoginData, CompleteOidcLoginErrors, CompleteOidcLoginResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, ContinueUploadData, ContinueUploadErrors, ContinueUploadResponses, CreateApiTokenData, CreateApiTokenErrors, CreateApiTokenResponses, CreateBanData, CreateBanErrors, CreateBanResponses, CreateBotData, CreateBotErrors, CreateBotResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, DeleteBotData, DeleteBotErrors, DeleteBotResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteOwnUserData, DeleteOwnUserErrors, DeleteOwnUserResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DisableTotpData, DisableTotpErrors, DisableTotpResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EnrolTotpData, EnrolTotpErrors, EnrolTotpResponses, ExchangeOidcCodeData, ExchangeOidcCodeErrors, ExchangeOidcCodeResponses, ExportOwnUserData, ExportOwnUserErrors, ExportOwnUserResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetBanData, GetBanErrors, GetBanResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetConversationData, GetConversationErrors, GetConversationResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetMfaStatusData, GetMfaStatusErrors, GetMfaStatusResponses, GetOverrideData, GetOverrideErrors, GetOverrideResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetRoleData, GetRoleErrors, GetRoleResponses, GetServerData, GetServerErrors, GetServerResponses, GetStorageUsageData, GetStorageUsageErrors, GetStorageUsageResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUnreadData, GetUnreadErrors, GetUnreadResponses, GetUploadData, GetUploadErrors, GetUploadResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, GiveRoleData, GiveRoleErrors, GiveRoleResponses, JoinAgainData, JoinAgainErrors, JoinAgainResponses, KickMemberData, KickMemberErrors, KickMemberResponses, LeaveServerData, LeaveServerErrors, LeaveServerResponses, LiftBanData, LiftBanErrors, LiftBanResponses, LiftTimeoutData, LiftTimeoutErrors, LiftTimeoutResponses, LinkIdentityData, LinkIdentityErrors, LinkIdentityResponses, ListApiTokensData, ListApiTokensErrors, ListApiTokensResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListBansData, ListBansErrors, ListBansResponses, ListBotsData, ListBotsErrors, ListBotsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListConversationsData, ListConversationsErrors, ListConversationsResponses, ListIdentitiesData, ListIdentitiesErrors, ListIdentitiesResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListLibraryData, ListLibraryErrors, ListLibraryResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOidcOptionsData, ListOidcOptionsErrors, ListOidcOptionsResponses, ListOidcProvidersData, ListOidcProvidersErrors, ListOidcProvidersResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPasskeysData, ListPasskeysErrors, ListPasskeysResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListPinsData, ListPinsErrors, ListPinsResponses, ListReactorsData, ListReactorsErrors, ListReactorsResponses, ListRevisionsData, ListRevisionsErrors, ListRevisionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MarkReadData, MarkReadErrors, MarkReadResponses, MetricsData, MetricsErrors, MetricsResponses, OpenapiData, OpenapiErrors, OpenapiResponses, OpenConversationData, OpenConversationErrors, OpenConversationResponses, PinMessageData, PinMessageErrors, PinMessageResponses, PreviewInviteData, PreviewInviteErrors, PreviewInviteResponses, ReadyData, ReadyErrors, ReadyResponses, RedeemInviteData, RedeemInviteErrors, RedeemInviteResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOidcProviderData, RemoveOidcProviderErrors, RemoveOidcProviderResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RemoveOwnReactionData, RemoveOwnReactionErrors, RemoveOwnReactionResponses, RemoveParticipantData, RemoveParticipantErrors, RemoveParticipantResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveReactionData, RemoveReactionErrors, RemoveReactionResponses, RenameConversationData, RenameConversationErrors, RenameConversationResponses, RenamePasskeyData, RenamePasskeyErrors, RenamePasskeyResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RequestEmailVerificationData, RequestEmailVerificationErrors, RequestEmailVerificationResponses, RequestPasswordResetData, RequestPasswordResetErrors, RequestPasswordResetResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RevokeApiTokenData, RevokeApiTokenErrors, RevokeApiTokenResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, SearchMessagesData, SearchMessagesErrors, SearchMessagesResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOidcProviderData, SetOidcProviderErrors, SetOidcProviderResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, StartOidcLinkData, StartOidcLinkErrors, StartOidcLinkResponses, StartOidcLoginData, StartOidcLoginErrors, StartPasskeyLoginData, StartPasskeyLoginErrors, StartPasskeyLoginResponses, StartPasskeyRegistrationData, StartPasskeyRegistrationErrors, StartPasskeyRegistrationResponses, TakeRoleData, TakeRoleErrors, TakeRoleResponses, TimeOutMemberData, TimeOutMemberErrors, TimeOutMemberResponses, TransferOwnershipData, TransferOwnershipErrors, TransferOwnershipResponses, UnlinkIdentityData, UnlinkIdentityErrors, UnlinkIdentityResponses, UnpinMessageData, UnpinMessageErrors, UnpinMessageResponses, UpdateBotData, UpdateBotErrors, UpdateBotResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses, VerifyEmailData, VerifyEmailErrors, VerifyEmailResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -661,6 +661,8 @@ export const getChannel = <ThrowOnError extends boolean = false>(options: Option
 
 /**
  * Change or move a channel
+ *
+ * To put it into another category, or into none, is to change the overrides that it leans on.
  */
 export const updateChannel = <ThrowOnError extends boolean = false>(options: Options<UpdateChannelData, ThrowOnError>): RequestResult<UpdateChannelResponses, UpdateChannelErrors, ThrowOnError> => (options.client ?? client).patch<UpdateChannelResponses, UpdateChannelErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -687,6 +689,19 @@ export const listMessages = <ThrowOnError extends boolean = false>(options: Opti
 export const sendMessage = <ThrowOnError extends boolean = false>(options: Options<SendMessageData, ThrowOnError>): RequestResult<SendMessageResponses, SendMessageErrors, ThrowOnError> => (options.client ?? client).post<SendMessageResponses, SendMessageErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/channels/{channelId}/messages',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete several messages of a channel at once
+ */
+export const bulkDeleteMessages = <ThrowOnError extends boolean = false>(options: Options<BulkDeleteMessagesData, ThrowOnError>): RequestResult<BulkDeleteMessagesResponses, BulkDeleteMessagesErrors, ThrowOnError> => (options.client ?? client).post<BulkDeleteMessagesResponses, BulkDeleteMessagesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/bulk-delete',
     ...options,
     headers: {
         'Content-Type': 'application/json',
@@ -723,6 +738,78 @@ export const editMessage = <ThrowOnError extends boolean = false>(options: Optio
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * Take a pin off
+ */
+export const unpinMessage = <ThrowOnError extends boolean = false>(options: Options<UnpinMessageData, ThrowOnError>): RequestResult<UnpinMessageResponses, UnpinMessageErrors, ThrowOnError> => (options.client ?? client).delete<UnpinMessageResponses, UnpinMessageErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/pin',
+    ...options
+});
+
+/**
+ * Pin a message
+ */
+export const pinMessage = <ThrowOnError extends boolean = false>(options: Options<PinMessageData, ThrowOnError>): RequestResult<PinMessageResponses, PinMessageErrors, ThrowOnError> => (options.client ?? client).put<PinMessageResponses, PinMessageErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/pin',
+    ...options
+});
+
+/**
+ * Take all reactions off a message
+ */
+export const clearReactions = <ThrowOnError extends boolean = false>(options: Options<ClearReactionsData, ThrowOnError>): RequestResult<ClearReactionsResponses, ClearReactionsErrors, ThrowOnError> => (options.client ?? client).delete<ClearReactionsResponses, ClearReactionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions',
+    ...options
+});
+
+/**
+ * Take one’s own reaction back
+ */
+export const removeOwnReaction = <ThrowOnError extends boolean = false>(options: Options<RemoveOwnReactionData, ThrowOnError>): RequestResult<RemoveOwnReactionResponses, RemoveOwnReactionErrors, ThrowOnError> => (options.client ?? client).delete<RemoveOwnReactionResponses, RemoveOwnReactionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}',
+    ...options
+});
+
+/**
+ * Who reacted with an emoji
+ */
+export const listReactors = <ThrowOnError extends boolean = false>(options: Options<ListReactorsData, ThrowOnError>): RequestResult<ListReactorsResponses, ListReactorsErrors, ThrowOnError> => (options.client ?? client).get<ListReactorsResponses, ListReactorsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}',
+    ...options
+});
+
+/**
+ * React to a message
+ */
+export const addReaction = <ThrowOnError extends boolean = false>(options: Options<AddReactionData, ThrowOnError>): RequestResult<AddReactionResponses, AddReactionErrors, ThrowOnError> => (options.client ?? client).put<AddReactionResponses, AddReactionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}',
+    ...options
+});
+
+/**
+ * Take somebody’s reaction away
+ */
+export const removeReaction = <ThrowOnError extends boolean = false>(options: Options<RemoveReactionData, ThrowOnError>): RequestResult<RemoveReactionResponses, RemoveReactionErrors, ThrowOnError> => (options.client ?? client).delete<RemoveReactionResponses, RemoveReactionErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}/{userId}',
+    ...options
+});
+
+/**
+ * What a message said before it was edited, the latest first
+ */
+export const listRevisions = <ThrowOnError extends boolean = false>(options: Options<ListRevisionsData, ThrowOnError>): RequestResult<ListRevisionsResponses, ListRevisionsErrors, ThrowOnError> => (options.client ?? client).get<ListRevisionsResponses, ListRevisionsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/messages/{messageId}/revisions',
+    ...options
 });
 
 /**
@@ -763,6 +850,99 @@ export const setOverride = <ThrowOnError extends boolean = false>(options: Optio
         'Content-Type': 'application/json',
         ...options.headers
     }
+});
+
+/**
+ * The pinned messages of a channel, the newest pin first
+ */
+export const listPins = <ThrowOnError extends boolean = false>(options: Options<ListPinsData, ThrowOnError>): RequestResult<ListPinsResponses, ListPinsErrors, ThrowOnError> => (options.client ?? client).get<ListPinsResponses, ListPinsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/pins',
+    ...options
+});
+
+/**
+ * Say how far one has read a channel: the mark only rises, on all one’s devices
+ */
+export const markRead = <ThrowOnError extends boolean = false>(options: Options<MarkReadData, ThrowOnError>): RequestResult<MarkReadResponses, MarkReadErrors, ThrowOnError> => (options.client ?? client).put<MarkReadResponses, MarkReadErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/read',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List one’s conversations, the newest activity first
+ */
+export const listConversations = <ThrowOnError extends boolean = false>(options?: Options<ListConversationsData, ThrowOnError>): RequestResult<ListConversationsResponses, ListConversationsErrors, ThrowOnError> => (options?.client ?? client).get<ListConversationsResponses, ListConversationsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms',
+    ...options
+});
+
+/**
+ * Open the conversation with one other person, or begin a group
+ */
+export const openConversation = <ThrowOnError extends boolean = false>(options: Options<OpenConversationData, ThrowOnError>): RequestResult<OpenConversationResponses, OpenConversationErrors, ThrowOnError> => (options.client ?? client).post<OpenConversationResponses, OpenConversationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Take a conversation with one other person out of one’s list, until the next message
+ */
+export const closeConversation = <ThrowOnError extends boolean = false>(options: Options<CloseConversationData, ThrowOnError>): RequestResult<CloseConversationResponses, CloseConversationErrors, ThrowOnError> => (options.client ?? client).delete<CloseConversationResponses, CloseConversationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms/{channelId}',
+    ...options
+});
+
+/**
+ * Read one conversation
+ */
+export const getConversation = <ThrowOnError extends boolean = false>(options: Options<GetConversationData, ThrowOnError>): RequestResult<GetConversationResponses, GetConversationErrors, ThrowOnError> => (options.client ?? client).get<GetConversationResponses, GetConversationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms/{channelId}',
+    ...options
+});
+
+/**
+ * Rename a group
+ */
+export const renameConversation = <ThrowOnError extends boolean = false>(options: Options<RenameConversationData, ThrowOnError>): RequestResult<RenameConversationResponses, RenameConversationErrors, ThrowOnError> => (options.client ?? client).patch<RenameConversationResponses, RenameConversationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms/{channelId}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Leave a group, or as its owner remove somebody
+ */
+export const removeParticipant = <ThrowOnError extends boolean = false>(options: Options<RemoveParticipantData, ThrowOnError>): RequestResult<RemoveParticipantResponses, RemoveParticipantErrors, ThrowOnError> => (options.client ?? client).delete<RemoveParticipantResponses, RemoveParticipantErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms/{channelId}/participants/{userId}',
+    ...options
+});
+
+/**
+ * Add a member to a group
+ */
+export const addParticipant = <ThrowOnError extends boolean = false>(options: Options<AddParticipantData, ThrowOnError>): RequestResult<AddParticipantResponses, AddParticipantErrors, ThrowOnError> => (options.client ?? client).put<AddParticipantResponses, AddParticipantErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/dms/{channelId}/participants/{userId}',
+    ...options
 });
 
 /**
@@ -816,6 +996,24 @@ export const revokeInvite = <ThrowOnError extends boolean = false>(options: Opti
 });
 
 /**
+ * List the files of channels and conversations whose history one may read, newest first
+ */
+export const listLibrary = <ThrowOnError extends boolean = false>(options?: Options<ListLibraryData, ThrowOnError>): RequestResult<ListLibraryResponses, ListLibraryErrors, ThrowOnError> => (options?.client ?? client).get<ListLibraryResponses, ListLibraryErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/library',
+    ...options
+});
+
+/**
+ * Read how much one has stored, and may still
+ */
+export const getStorageUsage = <ThrowOnError extends boolean = false>(options?: Options<GetStorageUsageData, ThrowOnError>): RequestResult<GetStorageUsageResponses, GetStorageUsageErrors, ThrowOnError> => (options?.client ?? client).get<GetStorageUsageResponses, GetStorageUsageErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/library/usage',
+    ...options
+});
+
+/**
  * Delete a file of one’s own that no message carries
  */
 export const deleteMedia = <ThrowOnError extends boolean = false>(options: Options<DeleteMediaData, ThrowOnError>): RequestResult<DeleteMediaResponses, DeleteMediaErrors, ThrowOnError> => (options.client ?? client).delete<DeleteMediaResponses, DeleteMediaErrors, ThrowOnError>({
@@ -834,7 +1032,7 @@ export const getMedia = <ThrowOnError extends boolean = false>(options: Options<
 });
 
 /**
- * Download a file, or a range of it
+ * Download a file, a range of it, or a picture’s thumbnail
  */
 export const downloadMedia = <ThrowOnError extends boolean = false>(options: Options<DownloadMediaData, ThrowOnError>): RequestResult<DownloadMediaResponses, DownloadMediaErrors, ThrowOnError> => (options.client ?? client).get<DownloadMediaResponses, DownloadMediaErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
@@ -1045,6 +1243,15 @@ export const updateRole = <ThrowOnError extends boolean = false>(options: Option
 });
 
 /**
+ * Search the messages that one may read
+ */
+export const searchMessages = <ThrowOnError extends boolean = false>(options: Options<SearchMessagesData, ThrowOnError>): RequestResult<SearchMessagesResponses, SearchMessagesErrors, ThrowOnError> => (options.client ?? client).get<SearchMessagesResponses, SearchMessagesErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/search',
+    ...options
+});
+
+/**
  * What the server is, before one logs in
  */
 export const getServer = <ThrowOnError extends boolean = false>(options?: Options<GetServerData, ThrowOnError>): RequestResult<GetServerResponses, GetServerErrors, ThrowOnError> => (options?.client ?? client).get<GetServerResponses, GetServerErrors, ThrowOnError>({ url: '/v1/server', ...options });
@@ -1072,7 +1279,16 @@ export const getSystemHealth = <ThrowOnError extends boolean = false>(options?: 
 });
 
 /**
- * Upload a file in one request
+ * What one has not read, channel by channel
+ */
+export const getUnread = <ThrowOnError extends boolean = false>(options?: Options<GetUnreadData, ThrowOnError>): RequestResult<GetUnreadResponses, GetUnreadErrors, ThrowOnError> => (options?.client ?? client).get<GetUnreadResponses, GetUnreadErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/unread',
+    ...options
+});
+
+/**
+ * Upload a file in one request; with Tus-Resumable, begin a resumable upload
  */
 export const uploadMedia = <ThrowOnError extends boolean = false>(options: Options<UploadMediaData, ThrowOnError>): RequestResult<UploadMediaResponses, UploadMediaErrors, ThrowOnError> => (options.client ?? client).post<UploadMediaResponses, UploadMediaErrors, ThrowOnError>({
     bodySerializer: null,
@@ -1081,6 +1297,38 @@ export const uploadMedia = <ThrowOnError extends boolean = false>(options: Optio
     ...options,
     headers: {
         'Content-Type': 'application/octet-stream',
+        ...options.headers
+    }
+});
+
+/**
+ * Give an upload up (tus)
+ */
+export const abandonUpload = <ThrowOnError extends boolean = false>(options: Options<AbandonUploadData, ThrowOnError>): RequestResult<AbandonUploadResponses, AbandonUploadErrors, ThrowOnError> => (options.client ?? client).delete<AbandonUploadResponses, AbandonUploadErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/uploads/{uploadId}',
+    ...options
+});
+
+/**
+ * Read where an upload stands; by HEAD, its tus headers alone
+ */
+export const getUpload = <ThrowOnError extends boolean = false>(options: Options<GetUploadData, ThrowOnError>): RequestResult<GetUploadResponses, GetUploadErrors, ThrowOnError> => (options.client ?? client).get<GetUploadResponses, GetUploadErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/uploads/{uploadId}',
+    ...options
+});
+
+/**
+ * Add a part to an upload (tus)
+ */
+export const continueUpload = <ThrowOnError extends boolean = false>(options: Options<ContinueUploadData, ThrowOnError>): RequestResult<ContinueUploadResponses, ContinueUploadErrors, ThrowOnError> => (options.client ?? client).patch<ContinueUploadResponses, ContinueUploadErrors, ThrowOnError>({
+    bodySerializer: null,
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/uploads/{uploadId}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/offset+octet-stream',
         ...options.headers
     }
 });

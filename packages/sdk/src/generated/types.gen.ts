@@ -206,6 +206,17 @@ export type BotPatch = {
     displayName?: string | null;
 };
 
+export type BulkDeleted = {
+    /**
+     * How many of them were there
+     */
+    deleted: number;
+};
+
+export type BulkDeletion = {
+    messageIds: Array<string>;
+};
+
 export type Channel = {
     /**
      * A UUIDv7
@@ -267,6 +278,26 @@ export type ChannelPatch = {
     position?: number;
 };
 
+export type ChannelUnread = {
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    lastReadSeq: number;
+    /**
+     * Where the channel's stream stands: up to here it is counted
+     */
+    lastSeq: number;
+    /**
+     * Messages of others after lastReadSeq; 999 stands for that many or more
+     */
+    unread: number;
+    /**
+     * Those of them that call the caller; 999 stands for that many or more
+     */
+    mentions: number;
+};
+
 export type CodeLogin = {
     mfaToken: string;
     code: string;
@@ -278,6 +309,63 @@ export type Confirmation = {
      * A code of the authenticator app, or a recovery code
      */
     code?: string;
+};
+
+export type Conversation = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    kind: 'oneToOne' | 'group';
+    name: string | null;
+    /**
+     * A UUIDv7
+     */
+    ownerId: string | null;
+    /**
+     * Those who were first to join come first
+     */
+    participants: Array<ConversationParticipant>;
+    /**
+     * The last number of its stream
+     */
+    lastSeq: number;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    activeAt: string;
+};
+
+export type ConversationPage = {
+    items: Array<Conversation>;
+    nextCursor: string | null;
+};
+
+export type ConversationParticipant = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    joinedAt: string;
+    /**
+     * What has reached a device of theirs: up to this `seq`
+     */
+    deliveredSeq: number;
+    /**
+     * What they have read: up to this `seq`
+     */
+    readSeq: number;
+};
+
+export type ConversationPatch = {
+    name: string | null;
 };
 
 export type CreatedApiToken = {
@@ -451,6 +539,14 @@ export type EmailVerification = {
     token: string;
 };
 
+export type Highlight = {
+    /**
+     * In Unicode code points of the content
+     */
+    start: number;
+    length: number;
+};
+
 export type Identity = {
     /**
      * A UUIDv7
@@ -525,6 +621,27 @@ export type JsonWebKeySet = {
     }>;
 };
 
+export type LibraryItem = {
+    media: Media;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    /**
+     * A UUIDv7
+     */
+    messageId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    attachedAt: string;
+};
+
+export type LibraryPage = {
+    items: Array<LibraryItem>;
+    nextCursor: string | null;
+};
+
 export type Liveness = {
     alive: true;
     version: string;
@@ -556,7 +673,20 @@ export type Media = {
      * Bytes
      */
     size: number;
+    /**
+     * Of what is served: of a picture, once it is ready, without what it told of its making
+     */
     sha256: string;
+    state: 'processing' | 'ready' | 'lost';
+    /**
+     * A picture's, in pixels as it is shown
+     */
+    width: number | null;
+    height: number | null;
+    /**
+     * Whether there is a smaller picture: content?variant=thumb
+     */
+    thumbnail: boolean;
     /**
      * RFC 3339, in UTC
      */
@@ -590,6 +720,15 @@ export type MemberPatch = {
     roleIds?: Array<string>;
 };
 
+export type Mentions = {
+    userIds: Array<string>;
+    roleIds: Array<string>;
+    /**
+     * By @everyone or @here
+     */
+    everyone: boolean;
+};
+
 export type Message = {
     /**
      * A UUIDv7
@@ -603,6 +742,7 @@ export type Message = {
      * A UUIDv7
      */
     authorId: string;
+    type: 'default' | 'pinned';
     content: string;
     nonce: string | null;
     /**
@@ -613,7 +753,21 @@ export type Message = {
      * A UUIDv7
      */
     replyTo: string | null;
+    replyPreview: ReplyPreview;
+    mentions: Mentions;
     media: Array<Media>;
+    /**
+     * In the order in which each emoji was first used
+     */
+    reactions: Array<ReactionCount>;
+    /**
+     * The caller's own, where there are any; only in what is read, never in events
+     */
+    myReactions?: Array<string>;
+    /**
+     * RFC 3339, in UTC
+     */
+    pinnedAt: string | null;
     /**
      * RFC 3339, in UTC
      */
@@ -622,6 +776,10 @@ export type Message = {
      * RFC 3339, in UTC
      */
     editedAt: string | null;
+    /**
+     * How often it was edited
+     */
+    revision: number;
 };
 
 export type MessagePage = {
@@ -635,6 +793,23 @@ export type MessagePatch = {
      * At most the server's limit of Unicode code points
      */
     content: string;
+};
+
+export type MessageRevision = {
+    /**
+     * 0 is what was sent
+     */
+    revision: number;
+    content: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    writtenAt: string;
+};
+
+export type MessageRevisionPage = {
+    items: Array<MessageRevision>;
+    nextCursor: string | null;
 };
 
 export type MfaRequired = {
@@ -721,6 +896,18 @@ export type NewChannel = {
 export type NewChannelOverride = {
     allow: Array<'channel.manage' | 'webhook.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
     deny: Array<'channel.manage' | 'webhook.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
+};
+
+export type NewConversation = {
+    /**
+     * The others
+     */
+    userIds: Array<string>;
+    name?: string;
+    /**
+     * For a group: a repeat answers what the first did
+     */
+    nonce?: string;
 };
 
 export type NewInvite = {
@@ -1067,6 +1254,11 @@ export type PermissionDescription = {
     title: string;
 };
 
+export type PinPage = {
+    items: Array<Message>;
+    nextCursor: string | null;
+};
+
 export type Problem = {
     /**
      * urn:conntext:error:<code>
@@ -1085,6 +1277,27 @@ export type Problem = {
      */
     retryAfter?: number;
     requestId: string;
+};
+
+export type ReactionCount = {
+    emoji: string;
+    count: number;
+};
+
+export type Reactor = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+};
+
+export type ReactorPage = {
+    items: Array<Reactor>;
+    nextCursor: string | null;
+};
+
+export type ReadMark = {
+    seq: number;
 };
 
 export type Readiness = {
@@ -1115,6 +1328,22 @@ export type Registration = {
     inviteCode?: string;
     setupCode?: string;
 };
+
+export type ReplyPreview = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    authorId: string;
+    /**
+     * The first 200 characters of it; empty once it is deleted
+     */
+    excerpt: string;
+    deleted: boolean;
+} | null;
 
 export type Role = {
     /**
@@ -1153,6 +1382,27 @@ export type RolePatch = {
      * Those in its way move on; behind the last is the last
      */
     position?: number;
+};
+
+export type SearchHit = {
+    message: Message;
+    /**
+     * How well it fits; null where nothing was ranked
+     */
+    score: number | null;
+    /**
+     * Where the words stand in the content: at most 100, ascending
+     */
+    highlights: Array<Highlight>;
+};
+
+export type SearchPage = {
+    items: Array<SearchHit>;
+    nextCursor: string | null;
+    /**
+     * False while older messages are still being made searchable; the newest are always found
+     */
+    isComplete: boolean;
 };
 
 export type Server = {
@@ -1260,6 +1510,39 @@ export type SessionPage = {
     nextCursor: string | null;
 };
 
+export type StorageUsage = {
+    /**
+     * Of all files
+     */
+    bytes: number;
+    files: number;
+    /**
+     * Set aside for uploads that have begun
+     */
+    reservedBytes: number;
+    /**
+     * Null where there is none
+     */
+    quotaBytes: number | null;
+    leftBytes: number | null;
+    server: {
+        /**
+         * Of all files
+         */
+        bytes: number;
+        files: number;
+        /**
+         * Set aside for uploads that have begun
+         */
+        reservedBytes: number;
+        /**
+         * Null where there is none
+         */
+        quotaBytes: number | null;
+        leftBytes: number | null;
+    } | null;
+};
+
 export type SystemHealth = {
     state: 'up' | 'degraded' | 'down';
     services: Array<ServiceHealth>;
@@ -1285,6 +1568,30 @@ export type TotpEnrolment = {
      * The same as an otpauth: URI, for a QR code
      */
     uri: string;
+};
+
+export type UnreadOverview = {
+    items: Array<ChannelUnread>;
+};
+
+export type Upload = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    filename: string;
+    /**
+     * Bytes of the whole
+     */
+    size: number;
+    /**
+     * Bytes that have arrived for good
+     */
+    offset: number;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string;
 };
 
 export type User = {
@@ -5228,6 +5535,10 @@ export type ListMessagesData = {
          * A message's seq or id
          */
         around?: string;
+        /**
+         * As `around`: the first message of that moment or later
+         */
+        at?: string;
     };
     url: '/v1/channels/{channelId}/messages';
 };
@@ -5351,6 +5662,76 @@ export type SendMessageResponses = {
 };
 
 export type SendMessageResponse = SendMessageResponses[keyof SendMessageResponses];
+
+export type BulkDeleteMessagesData = {
+    body: BulkDeletion;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/bulk-delete';
+};
+
+export type BulkDeleteMessagesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type BulkDeleteMessagesError = BulkDeleteMessagesErrors[keyof BulkDeleteMessagesErrors];
+
+export type BulkDeleteMessagesResponses = {
+    /**
+     * Response for status 200
+     */
+    200: BulkDeleted;
+};
+
+export type BulkDeleteMessagesResponse = BulkDeleteMessagesResponses[keyof BulkDeleteMessagesResponses];
 
 export type DeleteMessageData = {
     body?: never;
@@ -5561,6 +5942,596 @@ export type EditMessageResponses = {
 };
 
 export type EditMessageResponse = EditMessageResponses[keyof EditMessageResponses];
+
+export type UnpinMessageData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/pin';
+};
+
+export type UnpinMessageErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UnpinMessageError = UnpinMessageErrors[keyof UnpinMessageErrors];
+
+export type UnpinMessageResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type UnpinMessageResponse = UnpinMessageResponses[keyof UnpinMessageResponses];
+
+export type PinMessageData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/pin';
+};
+
+export type PinMessageErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type PinMessageError = PinMessageErrors[keyof PinMessageErrors];
+
+export type PinMessageResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type PinMessageResponse = PinMessageResponses[keyof PinMessageResponses];
+
+export type ClearReactionsData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions';
+};
+
+export type ClearReactionsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ClearReactionsError = ClearReactionsErrors[keyof ClearReactionsErrors];
+
+export type ClearReactionsResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type ClearReactionsResponse = ClearReactionsResponses[keyof ClearReactionsResponses];
+
+export type RemoveOwnReactionData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+        /**
+         * One Unicode emoji, percent-encoded
+         */
+        emoji: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}';
+};
+
+export type RemoveOwnReactionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RemoveOwnReactionError = RemoveOwnReactionErrors[keyof RemoveOwnReactionErrors];
+
+export type RemoveOwnReactionResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RemoveOwnReactionResponse = RemoveOwnReactionResponses[keyof RemoveOwnReactionResponses];
+
+export type ListReactorsData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+        /**
+         * One Unicode emoji, percent-encoded
+         */
+        emoji: string;
+    };
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}';
+};
+
+export type ListReactorsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListReactorsError = ListReactorsErrors[keyof ListReactorsErrors];
+
+export type ListReactorsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ReactorPage;
+};
+
+export type ListReactorsResponse = ListReactorsResponses[keyof ListReactorsResponses];
+
+export type AddReactionData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+        /**
+         * One Unicode emoji, percent-encoded
+         */
+        emoji: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}';
+};
+
+export type AddReactionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type AddReactionError = AddReactionErrors[keyof AddReactionErrors];
+
+export type AddReactionResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type AddReactionResponse = AddReactionResponses[keyof AddReactionResponses];
+
+export type RemoveReactionData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+        /**
+         * One Unicode emoji, percent-encoded
+         */
+        emoji: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/messages/{messageId}/reactions/{emoji}/{userId}';
+};
+
+export type RemoveReactionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RemoveReactionError = RemoveReactionErrors[keyof RemoveReactionErrors];
+
+export type RemoveReactionResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RemoveReactionResponse = RemoveReactionResponses[keyof RemoveReactionResponses];
+
+export type ListRevisionsData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        messageId: string;
+    };
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/channels/{channelId}/messages/{messageId}/revisions';
+};
+
+export type ListRevisionsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListRevisionsError = ListRevisionsErrors[keyof ListRevisionsErrors];
+
+export type ListRevisionsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: MessageRevisionPage;
+};
+
+export type ListRevisionsResponse = ListRevisionsResponses[keyof ListRevisionsResponses];
 
 export type ListOverridesData = {
     body?: never;
@@ -5833,6 +6804,630 @@ export type SetOverrideResponses = {
 };
 
 export type SetOverrideResponse = SetOverrideResponses[keyof SetOverrideResponses];
+
+export type ListPinsData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/channels/{channelId}/pins';
+};
+
+export type ListPinsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListPinsError = ListPinsErrors[keyof ListPinsErrors];
+
+export type ListPinsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: PinPage;
+};
+
+export type ListPinsResponse = ListPinsResponses[keyof ListPinsResponses];
+
+export type MarkReadData = {
+    body: ReadMark;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/read';
+};
+
+export type MarkReadErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type MarkReadError = MarkReadErrors[keyof MarkReadErrors];
+
+export type MarkReadResponses = {
+    /**
+     * Response for status 200
+     */
+    200: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        lastReadSeq: number;
+    };
+};
+
+export type MarkReadResponse = MarkReadResponses[keyof MarkReadResponses];
+
+export type ListConversationsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/dms';
+};
+
+export type ListConversationsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListConversationsError = ListConversationsErrors[keyof ListConversationsErrors];
+
+export type ListConversationsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ConversationPage;
+};
+
+export type ListConversationsResponse = ListConversationsResponses[keyof ListConversationsResponses];
+
+export type OpenConversationData = {
+    body: NewConversation;
+    path?: never;
+    query?: never;
+    url: '/v1/dms';
+};
+
+export type OpenConversationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The group that was made with this nonce is one that the caller has left
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type OpenConversationError = OpenConversationErrors[keyof OpenConversationErrors];
+
+export type OpenConversationResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Conversation;
+    /**
+     * Response for status 201
+     */
+    201: Conversation;
+};
+
+export type OpenConversationResponse = OpenConversationResponses[keyof OpenConversationResponses];
+
+export type CloseConversationData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/dms/{channelId}';
+};
+
+export type CloseConversationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is a group: leave it instead
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CloseConversationError = CloseConversationErrors[keyof CloseConversationErrors];
+
+export type CloseConversationResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type CloseConversationResponse = CloseConversationResponses[keyof CloseConversationResponses];
+
+export type GetConversationData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/dms/{channelId}';
+};
+
+export type GetConversationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetConversationError = GetConversationErrors[keyof GetConversationErrors];
+
+export type GetConversationResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Conversation;
+};
+
+export type GetConversationResponse = GetConversationResponses[keyof GetConversationResponses];
+
+export type RenameConversationData = {
+    body: ConversationPatch;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/dms/{channelId}';
+};
+
+export type RenameConversationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is no group
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RenameConversationError = RenameConversationErrors[keyof RenameConversationErrors];
+
+export type RenameConversationResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Conversation;
+};
+
+export type RenameConversationResponse = RenameConversationResponses[keyof RenameConversationResponses];
+
+export type RemoveParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/dms/{channelId}/participants/{userId}';
+};
+
+export type RemoveParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is no group
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RemoveParticipantError = RemoveParticipantErrors[keyof RemoveParticipantErrors];
+
+export type RemoveParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type RemoveParticipantResponse = RemoveParticipantResponses[keyof RemoveParticipantResponses];
+
+export type AddParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/dms/{channelId}/participants/{userId}';
+};
+
+export type AddParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * It is no group, or a full one
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type AddParticipantError = AddParticipantErrors[keyof AddParticipantErrors];
+
+export type AddParticipantResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Conversation;
+};
+
+export type AddParticipantResponse = AddParticipantResponses[keyof AddParticipantResponses];
 
 export type GatewayData = {
     body?: never;
@@ -6199,6 +7794,130 @@ export type RevokeInviteResponses = {
 
 export type RevokeInviteResponse = RevokeInviteResponses[keyof RevokeInviteResponses];
 
+export type ListLibraryData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A UUIDv7
+         */
+        channelId?: string;
+        /**
+         * A UUIDv7
+         */
+        uploaderId?: string;
+        kind?: 'image' | 'video' | 'audio' | 'other';
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/library';
+};
+
+export type ListLibraryErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListLibraryError = ListLibraryErrors[keyof ListLibraryErrors];
+
+export type ListLibraryResponses = {
+    /**
+     * Response for status 200
+     */
+    200: LibraryPage;
+};
+
+export type ListLibraryResponse = ListLibraryResponses[keyof ListLibraryResponses];
+
+export type GetStorageUsageData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/library/usage';
+};
+
+export type GetStorageUsageErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetStorageUsageError = GetStorageUsageErrors[keyof GetStorageUsageErrors];
+
+export type GetStorageUsageResponses = {
+    /**
+     * Response for status 200
+     */
+    200: StorageUsage;
+};
+
+export type GetStorageUsageResponse = GetStorageUsageResponses[keyof GetStorageUsageResponses];
+
 export type DeleteMediaData = {
     body?: never;
     path: {
@@ -6339,7 +8058,9 @@ export type DownloadMediaData = {
          */
         mediaId: string;
     };
-    query?: never;
+    query?: {
+        variant?: 'thumb';
+    };
     url: '/v1/media/{mediaId}/content';
 };
 
@@ -6360,6 +8081,10 @@ export type DownloadMediaErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The picture is still being processed: come back in a moment
+     */
+    409: Problem;
     /**
      * The file is not the one that was meant by If-Match or If-Unmodified-Since
      */
@@ -7596,6 +9321,73 @@ export type UpdateRoleResponses = {
 
 export type UpdateRoleResponse = UpdateRoleResponses[keyof UpdateRoleResponses];
 
+export type SearchMessagesData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Words, of which all must be there, "phrases", and `from:`, `in:`, `has:`, `mentions:`, `is:`, `before:`, `after:`, `on:`, `during:`; what stands behind a `-` must not be there. A word ending in `*`, and the last one unless it is quoted, stands for all that begin with it.
+         */
+        q: string;
+        sort?: 'relevance' | 'newest' | 'oldest';
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/search';
+};
+
+export type SearchMessagesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type SearchMessagesError = SearchMessagesErrors[keyof SearchMessagesErrors];
+
+export type SearchMessagesResponses = {
+    /**
+     * Response for status 200
+     */
+    200: SearchPage;
+};
+
+export type SearchMessagesResponse = SearchMessagesResponses[keyof SearchMessagesResponses];
+
 export type GetServerData = {
     body?: never;
     path?: never;
@@ -7759,6 +9551,59 @@ export type GetSystemHealthResponses = {
 
 export type GetSystemHealthResponse = GetSystemHealthResponses[keyof GetSystemHealthResponses];
 
+export type GetUnreadData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/unread';
+};
+
+export type GetUnreadErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetUnreadError = GetUnreadErrors[keyof GetUnreadErrors];
+
+export type GetUnreadResponses = {
+    /**
+     * Response for status 200
+     */
+    200: UnreadOverview;
+};
+
+export type GetUnreadResponse = GetUnreadResponses[keyof GetUnreadResponses];
+
 export type UploadMediaData = {
     body: Blob | File;
     path?: never;
@@ -7824,6 +9669,224 @@ export type UploadMediaResponses = {
 };
 
 export type UploadMediaResponse = UploadMediaResponses[keyof UploadMediaResponses];
+
+export type AbandonUploadData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        uploadId: string;
+    };
+    query?: never;
+    url: '/v1/uploads/{uploadId}';
+};
+
+export type AbandonUploadErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The upload is finished: it is a file now
+     */
+    409: Problem;
+    /**
+     * Another version of tus
+     */
+    412: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type AbandonUploadError = AbandonUploadErrors[keyof AbandonUploadErrors];
+
+export type AbandonUploadResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type AbandonUploadResponse = AbandonUploadResponses[keyof AbandonUploadResponses];
+
+export type GetUploadData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        uploadId: string;
+    };
+    query?: never;
+    url: '/v1/uploads/{uploadId}';
+};
+
+export type GetUploadErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetUploadError = GetUploadErrors[keyof GetUploadErrors];
+
+export type GetUploadResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Upload;
+};
+
+export type GetUploadResponse = GetUploadResponses[keyof GetUploadResponses];
+
+export type ContinueUploadData = {
+    body: Blob | File;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        uploadId: string;
+    };
+    query?: never;
+    url: '/v1/uploads/{uploadId}';
+};
+
+export type ContinueUploadErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The part belongs elsewhere in the upload
+     */
+    409: Problem;
+    /**
+     * Another version of tus
+     */
+    412: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Something is being added to the upload already
+     */
+    423: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * The part did not arrive as it was sent
+     */
+    460: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ContinueUploadError = ContinueUploadErrors[keyof ContinueUploadErrors];
+
+export type ContinueUploadResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type ContinueUploadResponse = ContinueUploadResponses[keyof ContinueUploadResponses];
 
 export type DeleteOwnUserData = {
     body: UserDeletion;
