@@ -99,6 +99,25 @@ describe.skipIf(!server)('with an S3 server,', () => {
       expect(await failureOf(admin.statObject(place.bucket, '+check/left'))).toMatchObject({ code: 'NotFound' })
     })
 
+    test('keeps what this process is storing, however long nothing arrives', async () => {
+      const store = await openS3Store(newPlace())
+      const gate = Promise.withResolvers<void>()
+      let pieces = 0
+      const slow = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          pieces += 1
+          if (pieces === 20) await gate.promise
+          if (pieces === 21) controller.close()
+          else controller.enqueue(new Uint8Array(MIB))
+        },
+      })
+      const put = store.put('slow', slow)
+      await eventually(() => pieces === 20)
+      expect(await store.sweepTemporary(-1000)).toBe(0)
+      gate.resolve()
+      expect((await put).size).toBe(20 * MIB)
+    })
+
     test('gives nothing to whoever has no credentials', async () => {
       const place = newPlace()
       await (await openS3Store(place)).put('secret', new Uint8Array(1))
@@ -136,9 +155,9 @@ describe.skipIf(!server)('with an S3 server,', () => {
       const source = new ReadableStream<Uint8Array>({
         pull(controller) {
           pulled += 1
-          // Without an end: only the failure of a part ends it.
-          if (pulled <= 40) controller.enqueue(new Uint8Array(MIB))
-          if (pulled === 40) proxy.set('cut')
+          // After that it is silent: only the failure of a part can end it.
+          if (pulled <= 32) controller.enqueue(new Uint8Array(MIB))
+          if (pulled === 31) proxy.set('cut')
         },
         cancel() {
           cancelled = true
@@ -303,6 +322,21 @@ describe('a server that answers', () => {
     const failure = await failureOf(store.put('a', new Uint8Array(1)))
     expect(failure).toBeInstanceOf(ObjectStoreUnavailable)
     expect(Bun.inspect(failure)).not.toContain('the-secret')
+  })
+
+  test('with less than it said fails the reader', async () => {
+    const headers = { 'content-range': 'bytes 0-9/10' }
+    const stub = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: ({ url }) =>
+        url.includes('list-type') ? new Response(listing) : new Response('short', { status: 206, headers }),
+    })
+    const endpoint = `http://127.0.0.1:${stub.port}`
+    const store = await openS3Store({ endpoint, bucket: 'bucket', accessKey: 'access', secretKey: 'the-secret' })
+    const { body } = await store.get('a', { range: { start: 0, end: 9 } })
+    expect(await failureOf(new Response(body).bytes())).toBeInstanceOf(ObjectStoreUnavailable)
+    await stub.stop(true)
   })
 
   test('but speaks no S3 is told at the start', async () => {

@@ -98,6 +98,25 @@ function writing(place: () => StoreUnderTest): void {
     expect(await store().put(key, streamOf(200_000), { maxBytes: 200_000 })).toMatchObject({ size: 200_000 })
   })
 
+  test('leaves nothing of a large body that fails, is too much, or is given up', async () => {
+    const key = newKey()
+    const abort = new AbortController()
+    let pieces = 0
+    const givenUp = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pieces += 1
+        if (pieces <= 20) controller.enqueue(new Uint8Array(1_000_000))
+        else abort.abort(new Error('the client left'))
+      },
+    })
+    const failing = streamOf(30_000_000, { failAfter: 20_000_000 })
+    await expect(store().put(key, failing)).rejects.toThrow('the source failed')
+    await expect(store().put(key, streamOf(30_000_000), { maxBytes: 20_000_000 })).rejects.toThrow(ObjectTooLarge)
+    await expect(store().put(key, givenUp, { signal: abort.signal })).rejects.toThrow('the client left')
+    await expect(store().head(key)).rejects.toThrow(ObjectNotFound)
+    expect(await place().countTemporary()).toBe(0)
+  })
+
   test('gives up when aborted, even while the source is silent', async () => {
     const key = newKey()
     const abort = new AbortController()

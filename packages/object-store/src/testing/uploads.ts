@@ -65,11 +65,19 @@ export function uploadContract(place: () => { store: ObjectStore; reopen(): Prom
     await expect(upload.append(broken, { at: 0 })).rejects.toThrow('the source failed')
     expect(await upload.offset()).toBe(7 * MIB)
     const abort = new AbortController()
-    const silent = new ReadableStream<Uint8Array>({
-      start: (controller) => controller.enqueue(content.slice(7 * MIB, 7 * MIB + 10)),
-    })
+    let pulls = 0
+    const silent = new ReadableStream<Uint8Array>(
+      {
+        pull(controller) {
+          pulls += 1
+          if (pulls === 1) controller.enqueue(content.slice(7 * MIB, 7 * MIB + 10))
+          // The first bytes have been taken when more are asked for.
+          else abort.abort(new Error('the client left'))
+        },
+      },
+      { highWaterMark: 0 },
+    )
     const appended = upload.append(silent, { at: 7 * MIB, signal: abort.signal })
-    setTimeout(() => abort.abort(new Error('the client left')), 100)
     await expect(appended).rejects.toThrow('the client left')
     expect(await upload.offset()).toBe(7 * MIB + 10)
     const rest = content.slice(7 * MIB + 10)
