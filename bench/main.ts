@@ -7,8 +7,9 @@ import { gateway } from './gateway.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
 import { search } from './search.ts'
+import { upload } from './upload.ts'
 
-const benches: Record<string, Bench> = { messages, search, fanout, gateway, auth, footprint }
+const benches: Record<string, Bench> = { messages, search, fanout, gateway, auth, upload, footprint }
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')
