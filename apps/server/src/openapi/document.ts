@@ -39,7 +39,7 @@ export function describeApi(apps: App[], version: string) {
   components.refer(Problem as unknown as Json)
   const paths: Record<string, Record<string, Operation>> = {}
   for (const app of apps) {
-    const described = toOpenAPISchema(app, { staticFile: false }).paths as typeof paths
+    const described = toOpenAPISchema(app, { staticFile: false, methods: [] }).paths as typeof paths
     for (const [path, methods] of Object.entries(described)) {
       for (const [method, operation] of Object.entries(methods)) {
         if (!operation.operationId) throw new Error(`${method} ${path} has no operationId`)
