@@ -152,17 +152,20 @@ describe.skipIf(!server)('with an S3 server,', () => {
       await reader.read()
       let pulled = 0
       let cancelled = false
-      const source = new ReadableStream<Uint8Array>({
-        pull(controller) {
-          pulled += 1
-          // After that it is silent: only the failure of a part can end it.
-          if (pulled <= 32) controller.enqueue(new Uint8Array(MIB))
-          if (pulled === 31) proxy.set('cut')
+      const source = new ReadableStream<Uint8Array>(
+        {
+          pull(controller) {
+            pulled += 1
+            if (pulled <= 32) return controller.enqueue(new Uint8Array(MIB))
+            // A part is on its way, and nothing follows: only that the part fails can end this.
+            proxy.set('cut')
+          },
+          cancel() {
+            cancelled = true
+          },
         },
-        cancel() {
-          cancelled = true
-        },
-      })
+        { highWaterMark: 0 },
+      )
       expect(await failureOf(store.put('old', source))).toBeInstanceOf(ObjectStoreUnavailable)
       expect(cancelled).toBe(true)
       const reading = (async () => {

@@ -52,19 +52,22 @@ export function objectStoreContract(name: string, makeStore: () => Promise<Store
 function writing(place: () => StoreUnderTest): void {
   const store = () => place().store
 
-  test.each([0, 1, 65_536, 3_000_000])('stores %p bytes as they are, from a stream and from memory', async (size) => {
-    const content = new Uint8Array(await new Response(streamOf(size)).arrayBuffer())
-    for (const body of [streamOf(size), content]) {
-      const key = newKey()
-      const stored = await store().put(key, body)
-      expect(stored).toMatchObject({ size, sha256: sha256(content) })
-      const object = await store().get(key)
-      expect(object).toMatchObject({ key, size, contentLength: size, etag: stored.etag })
-      expect(sha256(new Uint8Array(await new Response(object.body).arrayBuffer()))).toBe(stored.sha256)
-      const { body: _, range: __, contentLength: ___, ...info } = object
-      expect(await store().head(key)).toEqual(info)
-    }
-  })
+  test.each([0, 1, 65_536, 3_000_000, 8 * 2 ** 20, 20_000_000])(
+    'stores %p bytes as they are, from a stream and from memory',
+    async (size) => {
+      const content = new Uint8Array(await new Response(streamOf(size)).arrayBuffer())
+      for (const body of [streamOf(size), content]) {
+        const key = newKey()
+        const stored = await store().put(key, body)
+        expect(stored).toMatchObject({ size, sha256: sha256(content) })
+        const object = await store().get(key)
+        expect(object).toMatchObject({ key, size, contentLength: size, etag: stored.etag })
+        expect(sha256(new Uint8Array(await new Response(object.body).arrayBuffer()))).toBe(stored.sha256)
+        const { body: _, range: __, contentLength: ___, ...info } = object
+        expect(await store().head(key)).toEqual(info)
+      }
+    },
+  )
 
   test('replaces an object whole, with another etag', async () => {
     const key = newKey()
