@@ -24,7 +24,7 @@ export class DecoderEnded extends Error {
 }
 
 type Child = Bun.Subprocess<'ignore', 'ignore', 'pipe'>
-type Waiting = { id: number; settle(answer: DecodeAnswer): void; fail(error: Error): void }
+type Waiting = { child: Child; id: number; settle(answer: DecodeAnswer): void; fail(error: Error): void }
 
 /**
  * Makes thumbnails in a process of its own, one after the other. It runs while there is something to do, and is ended
@@ -57,8 +57,7 @@ export class Decoder {
 
   async stop(): Promise<void> {
     clearTimeout(this.#idle)
-    this.#child?.kill()
-    await this.#child?.exited
+    await this.#end()
   }
 
   async #thumbnail(path: string): Promise<Uint8Array> {
@@ -73,9 +72,17 @@ export class Decoder {
       if ('thumbnail' in answer) return answer.thumbnail
       throw new UndecodablePicture('failure' in answer ? answer.failure : 'no thumbnail was made')
     } finally {
-      this.#idle = setTimeout(() => this.#child?.kill(), IDLE_MS)
+      this.#idle = setTimeout(() => void this.#end(), IDLE_MS)
       this.#idle.unref()
     }
+  }
+
+  /** Whoever comes next gets a new process, also while this one is still ending. */
+  async #end(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    child?.kill()
+    await child?.exited
   }
 
   async #start(): Promise<Child> {
@@ -86,11 +93,12 @@ export class Decoder {
       env: { PATH: process.env.PATH ?? '' },
       serialization: 'advanced',
       ipc: (answer: DecodeAnswer) => {
-        if (this.#waiting?.id === answer.id) this.#waiting.settle(answer)
+        if (this.#waiting?.child === child && this.#waiting.id === answer.id) this.#waiting.settle(answer)
       },
       onExit: (_, exitCode, signalCode) => {
         if (this.#child === child) this.#child = undefined
-        this.#waiting?.fail(
+        if (this.#waiting?.child !== child) return
+        this.#waiting.fail(
           exitCode === LIMITS.exitCode
             ? new UndecodablePicture('it took more memory than it may')
             : new DecoderEnded(`the decoder ended with ${exitCode ?? signalCode}`),
@@ -118,7 +126,7 @@ export class Decoder {
       reject(new UndecodablePicture('it took longer than it may'))
       child.kill('SIGKILL')
     }, ms)
-    this.#waiting = { id, settle: resolve, fail: reject }
+    this.#waiting = { child, id, settle: resolve, fail: reject }
     return promise.finally(() => {
       clearTimeout(timer)
       this.#waiting = undefined

@@ -90,7 +90,8 @@ export class PictureQueue {
     } catch (error) {
       const now = clock.now()
       // What the decoder breaks on counts against the picture; all else says nothing about it.
-      if (error instanceof DecoderEnded) await postponeObject(db, object.id, { until: now, counted: true })
+      if (error instanceof DecoderEnded && !this.#stopped)
+        await postponeObject(db, object.id, { until: now, counted: true })
       else await postponeObject(db, object.id, { until: new Date(now.getTime() + LATER_MS), counted: false })
       throw error
     }
