@@ -37,6 +37,16 @@ const withScopes = (member: Member, scopes: Permission[]): Member => ({
   token: stack.authority.apiToken(member.userId, scopes).token,
 })
 
+test('what can’t be an id is, like one of nothing, no channel', async () => {
+  const anna = await stack.authority.member()
+  for (const id of ['nope', '0', "'%3B--", '%F0%9F%A6%84', 'x'.repeat(300), newId().toUpperCase(), newId()]) {
+    for (const path of [`/v1/dms/${id}`, `/v1/channels/${id}/messages`, `/v1/channels/${id}/pins`]) {
+      const { status, body } = await stack.json<{ code: string }>('GET', path, anna)
+      expect([path, status, body.code]).toEqual([path, 404, 'channel.notFound'])
+    }
+  }
+})
+
 describe('opening', () => {
   test('one other person and no name: a conversation of two, which is found again from both sides', async () => {
     const [anna, ben] = await members(2)

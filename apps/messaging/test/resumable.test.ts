@@ -289,6 +289,15 @@ describe('what is said of a resumable upload', () => {
     expect(await code(await tus.part('/v1/uploads/nonsense', 0, 'x'))).toBe('422 request.invalid')
   })
 
+  test('a part that belongs elsewhere is told so, also where it would be too long there', async () => {
+    await using stack = await startMessaging()
+    const tus = tusClient(stack, await stack.authority.member())
+    const path = await tus.begun(5)
+    expect(await code(await tus.part(path, 3, '12345', { 'content-length': '5' }))).toBe('409 upload.wrongOffset')
+    expect(await code(await tus.part(path, 0, '123456', { 'content-length': '6' }))).toBe('413 media.tooLarge')
+    expect(await tus.offset(path)).toBe(0)
+  })
+
   test('a part that is longer than the upload, without saying so, is refused', async () => {
     await using stack = await startMessaging()
     const tus = tusClient(stack, await stack.authority.member())

@@ -1,5 +1,5 @@
 import type { Bus, Unsubscribe } from '@conntext/bus'
-import { type ConversationNews, subjects } from '@conntext/contracts'
+import { type ConversationNews, Id, subjects } from '@conntext/contracts'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { Expiring } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
@@ -14,6 +14,7 @@ export const CONVERSATION_NEWS = 'conversationNews'
 const MAX_AGE_MS = 5_000
 const KEPT = 20_000
 
+const AN_ID = new RegExp(Id.pattern!)
 const NOBODY: ReadonlySet<string> = new Set()
 
 export type DirectoryDeps = { db: Communications; bus: Bus; clock: Clock; log: Logger }
@@ -45,7 +46,9 @@ export class Directory {
     await Promise.all(this.#ends.splice(0).map((end) => end()))
   }
 
+  /** What can't be an id, as addresses may have it, is no conversation. */
   async isParticipant(conversationId: string, userId: string): Promise<boolean> {
+    if (!AN_ID.test(conversationId)) return false
     return (await this.#participants.get(conversationId)).has(userId)
   }
 

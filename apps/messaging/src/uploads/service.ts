@@ -88,7 +88,10 @@ async function addPart(
   { request, at }: { request: Request; at: number },
 ): Promise<Progress> {
   const declared = Number(request.headers.get('content-length') ?? 0)
-  if (at + declared > row.size) throw tooLong(row)
+  if (at + declared > row.size) {
+    const offset = await deps.objects.openUpload({ key: row.objectKey, handle: row.handle }).offset()
+    throw at === offset ? tooLong(row) : wrongOffset(offset)
+  }
   await using lease = await deps.leases.take(row.id)
   using inFlight = new InFlight(deps, caller, `${request.method} /v1/uploads`)
   const cut = AbortSignal.any([inFlight.signal, lease.signal])
