@@ -1,5 +1,5 @@
 import { LibraryPage, LibraryQuery, StorageUsage } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
 import { type LibraryDeps, readLibrary, readStorageUsage } from './service.ts'
 
@@ -16,6 +16,7 @@ export const libraryRoutes = (deps: LibraryDeps & { access: AccessOptions }) =>
         operationId: 'listLibrary',
         summary: 'List the files of channels and conversations whose history one may read, newest first',
         tags,
+        ...refusals({ 404: 'There is no such channel' }),
       },
     })
     .get('/v1/library/usage', ({ caller }) => readStorageUsage(deps, caller), {

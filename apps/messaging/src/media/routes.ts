@@ -44,6 +44,11 @@ export const mediaRoutes = (deps: DownloadDeps & ResumableDeps & { access: Acces
           summary: 'Upload a file in one request; with Tus-Resumable, begin a resumable upload',
           tags,
           requestBody: { required: true, content: { 'application/octet-stream': bytes } },
+          ...refusals({
+            409: 'There is no room left for it, or too many uploads have been begun and not finished',
+            412: 'Another version of tus',
+            460: 'The first part did not arrive as it was sent',
+          }),
         },
       },
     )

@@ -1,5 +1,5 @@
 import { ChannelParams, MessageParams, PageQuery, PinPage } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { type PinDeps, pinMessage, readPins, unpinMessage } from './service.ts'
@@ -19,7 +19,12 @@ export const pinRoutes = (deps: PinDeps & { access: AccessOptions }) =>
         can: 'message.pin',
         params: MessageParams,
         response: { 204: Type.Void() },
-        detail: { operationId: 'pinMessage', summary: 'Pin a message', tags },
+        detail: {
+          operationId: 'pinMessage',
+          summary: 'Pin a message',
+          tags,
+          ...refusals({ 409: 'The channel has as many pins as it takes, or the message is the server’s own' }),
+        },
       },
     )
     .delete(

@@ -1,5 +1,5 @@
 import { MessageParams, PageQuery, ReactionParams, ReactorPage, ReactorParams } from '@conntext/contracts'
-import { type AccessOptions, access } from '@conntext/http'
+import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import {
@@ -26,7 +26,12 @@ export const reactionRoutes = (deps: ReactionDeps & { access: AccessOptions }) =
         can: 'reaction.add',
         params: ReactionParams,
         response: { 204: Type.Void() },
-        detail: { operationId: 'addReaction', summary: 'React to a message', tags },
+        detail: {
+          operationId: 'addReaction',
+          summary: 'React to a message',
+          tags,
+          ...refusals({ 409: 'The message has as many different emoji as it takes' }),
+        },
       },
     )
     .delete(

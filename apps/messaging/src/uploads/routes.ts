@@ -69,6 +69,7 @@ export const uploadRoutes = (deps: UploadRoutesDeps) =>
           operationId: 'getUpload',
           summary: 'Read where an upload stands; by HEAD, its tus headers alone',
           tags,
+          ...refusals({ 423: 'Something is still being added to the upload' }),
         },
       },
     )
@@ -114,7 +115,11 @@ export const uploadRoutes = (deps: UploadRoutesDeps) =>
           operationId: 'abandonUpload',
           summary: 'Give an upload up (tus)',
           tags,
-          ...refusals({ 409: 'The upload is finished: it is a file now', 412: 'Another version of tus' }),
+          ...refusals({
+            409: 'The upload is finished: it is a file now',
+            412: 'Another version of tus',
+            423: 'Something is still being added to the upload',
+          }),
         },
       },
     )

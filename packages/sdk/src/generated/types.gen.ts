@@ -6047,6 +6047,10 @@ export type PinMessageErrors = {
      */
     404: Problem;
     /**
+     * The channel has as many pins as it takes, or the message is the server’s own
+     */
+    409: Problem;
+    /**
      * The body or the address is too long
      */
     413: Problem;
@@ -6343,6 +6347,10 @@ export type AddReactionErrors = {
      * There is no such thing, or the caller may not know of it
      */
     404: Problem;
+    /**
+     * The message has as many different emoji as it takes
+     */
+    409: Problem;
     /**
      * The body or the address is too long
      */
@@ -7832,6 +7840,10 @@ export type ListLibraryErrors = {
      * A permission is missing
      */
     403: Problem;
+    /**
+     * There is no such channel
+     */
+    404: Problem;
     /**
      * The body or the address is too long
      */
@@ -9604,6 +9616,55 @@ export type GetUnreadResponses = {
 
 export type GetUnreadResponse = GetUnreadResponses[keyof GetUnreadResponses];
 
+export type GetUploadCapabilitiesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/uploads';
+};
+
+export type GetUploadCapabilitiesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetUploadCapabilitiesError = GetUploadCapabilitiesErrors[keyof GetUploadCapabilitiesErrors];
+
+export type GetUploadCapabilitiesResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type GetUploadCapabilitiesResponse = GetUploadCapabilitiesResponses[keyof GetUploadCapabilitiesResponses];
+
 export type UploadMediaData = {
     body: Blob | File;
     path?: never;
@@ -9630,9 +9691,13 @@ export type UploadMediaErrors = {
      */
     403: Problem;
     /**
-     * It is in the way of something that exists
+     * There is no room left for it, or too many uploads have been begun and not finished
      */
     409: Problem;
+    /**
+     * Another version of tus
+     */
+    412: Problem;
     /**
      * The body or the address is too long
      */
@@ -9649,6 +9714,10 @@ export type UploadMediaErrors = {
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
+    /**
+     * The first part did not arrive as it was sent
+     */
+    460: Problem;
     /**
      * Something went wrong here
      */
@@ -9720,6 +9789,10 @@ export type AbandonUploadErrors = {
      */
     422: Problem;
     /**
+     * Something is still being added to the upload
+     */
+    423: Problem;
+    /**
      * Too many requests; `Retry-After` says when to come back
      */
     429: Problem;
@@ -9781,6 +9854,10 @@ export type GetUploadErrors = {
      * The request is not valid; `errors` says where
      */
     422: Problem;
+    /**
+     * Something is still being added to the upload
+     */
+    423: Problem;
     /**
      * Too many requests; `Retry-After` says when to come back
      */
