@@ -1,4 +1,5 @@
 import type { Good } from '../matrix/requests/good.ts'
+import { THUMBS_UP } from '../matrix/requests/messaging.ts'
 import { PASSWORD, type Scene } from '../matrix/scene.ts'
 
 /** Who asks, as far as it makes a difference; the owner, where it is nobody. */
@@ -62,6 +63,27 @@ export const variants: Record<string, (scene: Scene, self: Self) => Good | Promi
   'deleteBot#above': async (scene) => ({ path: { id: await highBot(scene) } }),
   'getChannel#hidden': ({ channels }) => ({ path: { channelId: channels.hidden.id } }),
   'listMessages#hidden': ({ channels }) => ({ path: { channelId: channels.hidden.id } }),
+  'getConversation#others': ({ conversations }) => ({ path: { channelId: conversations.others.id } }),
+  'listMessages#others': ({ conversations }) => ({ path: { channelId: conversations.others.id } }),
+  'sendMessage#others': ({ conversations }) => ({
+    path: { channelId: conversations.others.id },
+    body: { content: 'let me in' },
+  }),
+  'deleteMessage#others': ({ conversations }) => ({
+    path: { channelId: conversations.others.id, messageId: conversations.message.id },
+  }),
+  'addParticipant#oneself': ({ conversations }, self) => ({
+    path: { channelId: conversations.others.id, userId: self.id },
+  }),
+  'removeParticipant#others': ({ conversations, vera }) => ({
+    path: { channelId: conversations.others.id, userId: vera.id },
+  }),
+  'openConversation#group': ({ member, vera }) => ({ body: { userIds: [member.id, vera.id], name: 'Plans' } }),
+  'removeReaction#oneself': ({ channels, messages }, self) => ({
+    path: { channelId: channels.general.id, messageId: messages.general.id, emoji: THUMBS_UP, userId: self.id },
+  }),
+  'listLibrary#hidden': ({ channels }) => ({ query: { channelId: channels.hidden.id } }),
+  'listLibrary#others': ({ conversations }) => ({ query: { channelId: conversations.others.id } }),
   'getEffectivePermissions#ofOwner': ({ owner }) => ({ query: { userId: owner.id } }),
   'getEffectivePermissions#hidden': ({ channels }) => ({ query: { channelId: channels.hidden.id } }),
 }

@@ -23,6 +23,9 @@ export const personOf = ({ user, session, accessToken, refreshToken }: Account):
   refreshToken,
 })
 
+/** What every request of a tus client carries. */
+export const TUS = { 'tus-resumable': '1.0.0' }
+
 type Call = { token?: string; body?: unknown; headers?: Record<string, string> }
 
 /** Good calls, and what is made by one alone. */
@@ -51,6 +54,14 @@ export function createCaller(server: ServerProcess) {
         body: new Raw('the bytes of a file'),
         headers: { 'content-type': 'text/plain' },
       }),
+    /** Begins a resumable upload of so many bytes; answers its id. */
+    beginUpload: async (token: string, bytes: number): Promise<string> => {
+      const headers = { ...TUS, 'upload-length': String(bytes) }
+      const answer = await attempt('POST', '/v1/uploads', { token, headers })
+      const id = answer.headers.get('location')?.split('/').at(-1)
+      if (!id) throw new Error(`POST /v1/uploads: ${answer.status} ${answer.text}`)
+      return id
+    },
   }
 }
 export type Caller = ReturnType<typeof createCaller>

@@ -1,7 +1,9 @@
 import type { Operation } from './document.ts'
 import { accountRequests } from './requests/account.ts'
+import { conversationRequests } from './requests/conversations.ts'
 import type { GoodRequests } from './requests/good.ts'
 import { loginRequests } from './requests/login.ts'
+import { mediaRequests } from './requests/media.ts'
 import { memberRequests } from './requests/members.ts'
 import { messagingRequests } from './requests/messaging.ts'
 import { serverRequests } from './requests/server.ts'
@@ -14,6 +16,8 @@ const good: GoodRequests = {
   ...memberRequests,
   ...serverRequests,
   ...messagingRequests,
+  ...conversationRequests,
+  ...mediaRequests,
 }
 
 /** A request that succeeds; the owner's where it isn't about somebody's own things. */

@@ -131,7 +131,7 @@ type People = Awaited<ReturnType<typeof gather>>
 
 /** One of each thing, and of those that not everybody may see or touch one more. */
 async function furnish(caller: Caller, people: People, newcomers: Newcomers) {
-  const { call, upload } = caller
+  const { beginUpload, call, upload } = caller
   const { owner, member, roles } = people
   const as = { token: owner.token }
   const channel = (name: string, type: string) => call('POST', '/v1/channels', { ...as, body: { name, type } })
@@ -152,10 +152,30 @@ async function furnish(caller: Caller, people: People, newcomers: Newcomers) {
       general: await say(general.id, { content: 'hello', mediaIds: [attached.id] }),
       hidden: await say(hidden.id, { content: 'a secret' }),
     },
-    media: { attached, kept: await upload(owner.token), members: await upload(member.token) },
+    media: {
+      attached,
+      kept: await upload(owner.token),
+      members: await upload(member.token),
+      /** Of the owner's, and never finished. */
+      begun: await beginUpload(owner.token, 5),
+    },
+    conversations: await converse(caller, people),
     invite: await call<{ id: string; code: string }>('POST', '/v1/invites', { ...as, body: {} }),
     auditEvent,
     ...(await populate(caller, people, newcomers)),
+  }
+}
+
+/** Conversations that the owner takes part in, and a group that nobody but its two people should know of. */
+async function converse({ call }: Caller, { owner, member, manager, vera }: People) {
+  const open = ({ token }: Person, body: Json) => call('POST', '/v1/dms', { token, body })
+  const others = await open(member, { userIds: [vera.id], name: 'A secret' })
+  const body = { content: 'in private' }
+  return {
+    oneToOne: await open(owner, { userIds: [member.id] }),
+    group: await open(owner, { userIds: [member.id, manager.id], name: 'Plans' }),
+    others,
+    message: await call('POST', `/v1/channels/${others.id}/messages`, { token: member.token, body }),
   }
 }
 

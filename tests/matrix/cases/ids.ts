@@ -26,7 +26,12 @@ const ofUnknown: Record<string, Case['expect']> = {
   setOidcProvider: 'success',
   removeOidcProvider: [204, 404],
   completeOidcLogin: 400,
+  // Somebody who hasn't reacted has no reaction that is to go.
+  'removeReaction userId': 204,
 }
+
+// Any text may stand there, but it has to be an emoji.
+const ofEmoji = (value: string): Case['expect'] => (value === '🦄' ? 'success' : 422)
 
 /** Ids of nothing, and ids that are none. */
 export function idCases({ operation, good }: Subject): Case[] {
@@ -37,14 +42,14 @@ export function idCases({ operation, good }: Subject): Case[] {
       const check = compile(schema)
       // What can't be a channel is, like a hidden one, no channel.
       const malformed = name === 'channelId' ? 404 : 422
-      const unknown = ofUnknown[operation.id] ?? 404
+      const unknown = ofUnknown[`${operation.id} ${name}`] ?? ofUnknown[operation.id] ?? 404
       const values = [NOBODY, ...MALFORMED, known.toUpperCase(), `${known} `, `{${known}}`, known.replaceAll('-', '')]
       return values
         .filter((value) => value !== known)
         .map(
           (value): Case => ({
             name: `${name} = ${value.slice(0, 40)}`,
-            expect: check(value) ? unknown : malformed,
+            expect: name === 'emoji' ? ofEmoji(value) : check(value) ? unknown : malformed,
             fresh: value === NOBODY,
             change: ({ path }) => ({ path: { ...path, [name]: value } }),
           }),

@@ -65,6 +65,30 @@ export const othersThings: Record<string, (scene: Scene) => Case[]> = {
   ],
   editMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
   deleteMessage: (scene) => [other("another's message", 403, scene.member.token, messagePath(scene))],
+  // Conversations are for those who take part in them, whoever owns the server.
+  ...Object.fromEntries(
+    ['getConversation', 'renameConversation', 'closeConversation', 'addParticipant', 'removeParticipant'].map((id) => [
+      id,
+      ({ head, owner, conversations, vera }: Scene) => [
+        other("a group of others'", 404, head.token, { channelId: conversations.group.id, userId: vera.id }),
+        other("another's", 404, owner.token, { channelId: conversations.others.id, userId: vera.id }),
+      ],
+    ]),
+  ),
+  listMessages: ({ owner, conversations }) => [
+    other("a group of others'", 404, owner.token, { channelId: conversations.others.id }),
+  ],
+  sendMessage: ({ owner, conversations }) => [
+    other("in a group of others'", 404, owner.token, { channelId: conversations.others.id }),
+  ],
+  listConversations: ({ owner, conversations }) => lists(owner, conversations.others.id),
+  getUnread: ({ owner, conversations }) => lists(owner, conversations.others.id),
+  searchMessages: ({ owner, member, conversations, messages }) => [
+    finds(owner, 'private', conversations.others.id),
+    finds(member, 'secret', messages.hidden.id),
+  ],
+  listLibrary: ({ member, media }) => lists(member, media.kept.id),
+  getUpload: ({ member, media }) => [other("another's upload", 404, member.token, { uploadId: media.begun })],
   updateRole: ({ manager, roles }) => [
     other('a role above', 403, manager.token, { id: roles.chief.id }, { name: 'Mine' }),
     other('one’s own role', 403, manager.token, { id: roles.managers.id }, { name: 'Mine' }),
@@ -110,6 +134,14 @@ function other(name: string, expect: number, token: string, path: Record<string,
 function elses(name: string, expect: number, token: string): Case {
   return { name, expect, fresh: true, change: () => ({ token }) }
 }
+
+/** What somebody finds, without a thing of others that has the word in it. */
+const finds = ({ token }: Person, q: string, id: string): Case => ({
+  name: `${q}, without ${id}, which is another's`,
+  expect: 'success',
+  change: () => ({ token, query: { q } }),
+  also: ({ text }) => (text.includes(id) ? [`finds ${id}`] : []),
+})
 
 /** What somebody is shown, without a thing of others. */
 const lists = ({ token }: Person, id: string): Case[] => [

@@ -63,7 +63,7 @@ export function methodTricks({ operation, good }: Subject): Trick[] {
     name: 'HEAD for GET',
     method: 'HEAD',
     target,
-    expect: [operation.success, ...(Object.keys(good.query).length > 0 ? [400] : [])],
+    expect: [operation.success, ...(Object.keys(good.query).length > 0 ? [400, 422] : [])],
   }
   return operation.method === 'GET' ? [...wrong, head] : wrong
 }
