@@ -91,6 +91,8 @@ test('neither an account nor an address is mailed without end', async () => {
   const held = await ask(auth, ann.accessToken)
   expect(held).toMatchObject({ status: 429, body: { code: 'email.throttled' } })
   expect(Number(held.headers.get('retry-after'))).toBeGreaterThan(0)
+  // A mail whose code is over by then is not sent.
+  await auth.delivered()
   // Nor by giving an address that somebody else doesn't have any more.
   const token = ann.accessToken
   await auth.request('PATCH', '/v1/users/@me', { token, body: { email: null, password: PASSWORD } })

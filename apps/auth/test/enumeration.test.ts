@@ -14,26 +14,27 @@ const MOST = 1.5
 type Ask = () => Promise<{ status: number }>
 
 /**
- * How many times as long the one takes as the other: asked one after the other and in turns, so that a slow moment meets
- * both, and compared by their lower quartiles, which a busy machine moves least.
+ * How many times as much work the one is as the other: the processor time of the whole process, hashing threads
+ * included, which tells what somebody outside can time, and doesn't change with what else the machine has to do. Asked
+ * in turns, and compared by medians.
  */
 async function ratio(samples: number, asks: [Ask, Ask], between: () => Promise<unknown>): Promise<number> {
-  const times: [number[], number[]] = [[], []]
+  const spent: [number[], number[]] = [[], []]
   // The first two rounds warm everything up.
   for (let round = -2; round < samples; round++) {
     for (const which of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-      const started = performance.now()
+      const before = process.cpuUsage()
       await asks[which]()
-      const took = performance.now() - started
-      if (round >= 0) times[which].push(took)
+      const { user, system } = process.cpuUsage(before)
+      if (round >= 0) spent[which].push(user + system)
       await between()
     }
   }
-  const [a, b] = times.map((list) => list.toSorted((x, y) => x - y)[list.length >> 2]!) as [number, number]
+  const [a, b] = spent.map((list) => list.toSorted((x, y) => x - y)[list.length >> 1]!) as [number, number]
   return Math.max(a, b) / Math.min(a, b)
 }
 
-/** Measures again where it doesn't hold: a difference that is there stays, a neighbour's load passes. */
+/** Measures again where it doesn't hold: a difference that is there stays, a collection of garbage passes. */
 async function expectAlike(measure: () => Promise<number>): Promise<void> {
   let found = await measure()
   for (let again = 0; again < 2 && found > MOST; again++) found = await measure()
