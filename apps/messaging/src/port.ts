@@ -63,8 +63,10 @@ export function createPort(deps: PortDeps, credential: string) {
     streamEvents: (query) => streamEvents(db, tables, query),
     sendMessages: ({ caller, sends }) => sendInOrder(deps, { ...caller, reason: null }, sends),
     async markRead({ caller, channelId, seq }) {
-      const visible = await deps.guard.allows(caller, 'channel.view', channelId)
-      if (!visible) throw channelNotFound()
+      if (!(await deps.guard.allows(caller, 'channel.view', channelId))) throw channelNotFound()
+      if (!(await deps.guard.allows(caller, 'message.history', channelId))) {
+        throw accessErrors.forbidden('This needs the permission message.history.')
+      }
       return markRead(deps, { userId: caller.userId, channelId, seq })
     },
     readStates: async ({ userId }) => ({ states: await findMarks(db, userId) }),

@@ -13,7 +13,7 @@ export const readRoutes = (deps: ReadDeps & { access: AccessOptions }) =>
       ({ caller, params, body }) =>
         markRead(deps, { userId: caller.userId, channelId: params.channelId, seq: body.seq }),
       {
-        can: 'channel.view',
+        can: 'message.history',
         parse: 'json',
         params: ChannelParams,
         body: ReadMark,
