@@ -64,13 +64,15 @@ export async function testServerDetails() {
 /** A migrated, empty Communication database of the test's own, opened as the messaging service. */
 export async function testCommunications() {
   const database = await clone(TEMPLATES.communications)
+  const messagingUrl = database.url('conntext_messaging')
   const messaging = openCommunications({
-    url: database.url('conntext_messaging'),
+    url: messagingUrl,
     poolSize: POOL,
     applicationName: `${COMMUNICATIONS} test`,
   })
   return {
     messaging,
+    messagingUrl,
     adminUrl: database.url(),
     async [Symbol.asyncDispose]() {
       await messaging.close()
