@@ -64,7 +64,9 @@ function foreignQuestions(messages: Scanned[], byCount: string[]): Named[] {
 }
 
 /** Questions drawn at random, the same ones each time: rare words and frequent ones, phrases, and combinations. */
-export function drawnQuestions(messages: Scanned[], count: number): Question[] {
+export function drawnQuestions(all: Scanned[], count: number): Question[] {
+  // Which channel's message came first differs from run to run.
+  const messages = all.toSorted((a, b) => (a.channelName < b.channelName ? -1 : a.channelName > b.channelName ? 1 : 0))
   const draw = randomly()
   const pick = <T>(items: T[]): T => items[Math.floor(draw() * items.length)]!
   const words = [...countWords(messages).keys()]

@@ -57,6 +57,9 @@ function readOne({ createdAt, ...given }: Given): Scanned {
   }
 }
 
+/** What a text is found by. */
+export const readWords = (text: string): string[] => take(text).places.flat()
+
 /** All that fits, in the order given. */
 export function scan(messages: Scanned[], question: Question): Scanned[] {
   const wanted = (question.words ?? []).map(asked)
@@ -97,14 +100,19 @@ function beginsWith({ forms }: Scanned, beginning: string): boolean {
 }
 
 const INVISIBLE = /\p{Default_Ignorable_Code_Point}/gu
-const ACCENTS =
-  /([\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Common}])\p{M}+/gu
+const OPTIONAL = ['Latin', 'Greek', 'Cyrillic', 'Hebrew', 'Arabic'].map((script) => `\\p{Script=${script}}`).join('')
+const ACCENTS = new RegExp(`([${OPTIONAL}\\p{Script=Common}])[\\p{M}&&[${OPTIONAL}\\p{Script=Inherited}]]+`, 'gv')
 const STROKES: Record<string, string> = { ø: 'o', ł: 'l', đ: 'd', ð: 'd', ħ: 'h', ŧ: 't', æ: 'ae', œ: 'oe', þ: 'th' }
 
-/** A text without what makes no difference, but with its capitals. */
+// Stands between the parts of camelCase; the mails have no character of private use.
+const SEAM = '\ue000'
+const HUMP = /(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/gu
+
+/** A text without what makes no difference, but with its capitals, and with seams where they tell parts of words. */
 function plain(text: string): string {
-  if (/^\p{ASCII}*$/u.test(text)) return text
-  const signs = text.replace(INVISIBLE, '').replace(/\p{S}/gu, (sign) => {
+  const seamed = text.replace(HUMP, SEAM)
+  if (/^\p{ASCII}*$/u.test(text)) return seamed
+  const signs = seamed.replace(INVISIBLE, '').replace(/\p{S}/gu, (sign) => {
     const written = sign.normalize('NFKD')
     return /^\p{S}/u.test(written) ? sign : ` ${written} `
   })
@@ -114,6 +122,7 @@ function plain(text: string): string {
 // There and back, so that ß is ss.
 const lower = (word: string): string =>
   word
+    .replaceAll(SEAM, '')
     .toUpperCase()
     .toLowerCase()
     .replace(/[øłđðħŧæœþ]/g, (letter) => STROKES[letter]!)
@@ -122,8 +131,7 @@ const LONGEST = 64
 const UNSPACED = ['Han', 'Hira', 'Kana', 'Hang', 'Bopo', 'Yi', 'Thai', 'Lao', 'Khmr', 'Mymr', 'Lana', 'Java', 'Tang']
 const RUN = `[[\\p{L}\\p{N}\\p{M}]&&[${UNSPACED.map((script) => `\\p{scx=${script}}`).join('')}]]`
 const SIGN = '[[\\p{So}\\p{Sc}\\p{Extended_Pictographic}\\p{Emoji_Modifier}]--\\p{ASCII}]'
-const PLACE = new RegExp(`(?<run>${RUN}+)|(?<word>[[\\p{L}\\p{M}\\p{N}]--${RUN}]+)|\\p{RI}{2}|${SIGN}`, 'gv')
-const HUMP = /(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/u
+const PLACE = new RegExp(`(?<run>${RUN}+)|(?<word>[[\\p{L}\\p{M}\\p{N}${SEAM}]--${RUN}]+)|\\p{RI}{2}|${SIGN}`, 'gv')
 
 function take(text: string): { places: string[][]; runs: string[] } {
   const places: string[][] = []
@@ -139,13 +147,19 @@ function take(text: string): { places: string[][]; runs: string[] } {
 }
 
 function placesOf(word: string): string[][] {
-  const characters = [...word]
+  const characters = [...word.replaceAll(SEAM, '')]
   const places: string[][] = []
   for (let from = 0; from < characters.length; from += LONGEST) {
-    const piece = characters.slice(from, from + LONGEST).join('')
-    const isLast = from + LONGEST >= characters.length
-    const parts = isLast && HUMP.test(piece) ? piece.split(HUMP).filter((part) => part.length > 1) : []
-    places.push([lower(piece), ...parts.map(lower)])
+    places.push([lower(characters.slice(from, from + LONGEST).join(''))])
   }
+  // Of a word that was cut, its last piece alone.
+  const cutOff = (places.length - 1) * LONGEST
+  let at = 0
+  const parts = word.split(SEAM).map((part) => {
+    const rest = part.slice(Math.max(0, cutOff - at))
+    at += part.length
+    return lower(rest)
+  })
+  places.at(-1)?.push(...parts.filter((part) => part.length > 1 && part !== places.at(-1)![0]))
   return places
 }

@@ -1,6 +1,6 @@
 import { type Api, type Message, unwrap } from '@conntext/sdk'
 import { eventually } from '@conntext/testing'
-import { type Question, type Scanned, scan } from './scan.ts'
+import { type Question, readWords, type Scanned, scan } from './scan.ts'
 
 type SearchPage = {
   items: { message: Message; score: number | null; highlights: { start: number; length: number }[] }[]
@@ -86,12 +86,7 @@ function highlightFaults({ words = [], prefix, typing }: Question, { hits }: Ans
     const characters = [...message.content]
     return highlights.map(({ start, length }) => characters.slice(start, start + length).join(''))
   }
-  const isRight = (marked: string) =>
-    marked
-      .normalize('NFKD')
-      .replace(/\P{ASCII}/gu, '')
-      .toLowerCase()
-      .includes(word!.toLowerCase())
+  const isRight = (marked: string) => readWords(marked).some((form) => form.includes(word!.toLowerCase()))
   const wrong = hits.filter((hit) => hit.highlights.length === 0 || !marks(hit).every(isRight))
   return wrong.length === 0 ? [] : [`${wrong.length} mark something else, such as ${wrong[0]!.message.id}`]
 }
