@@ -30,6 +30,7 @@ const TOKEN = new RegExp(
 // The same for ASCII, which is most of what is written, in a third of the time.
 const ASCII_TOKEN = /(?<word>[a-z0-9]+)/g
 const ASCII = /^[\0-\x7f]*$/
+const WORD_START = /^[\p{L}\p{M}\p{N}]+/v
 /** Where a capital begins a word within the word: camelCase, and HTTPServer. */
 const HUMP = /(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/v
 
@@ -99,7 +100,8 @@ function pushParts(tokens: Token[], text: string, whole: Token): void {
   if (original === whole.lexeme || !HUMP.test(original)) return
   let start = whole.start
   for (const part of original.split(HUMP)) {
-    const lexeme = fold(part).text
+    // Folding may open up a character into several, of which one separates: ½ is 1⁄2.
+    const lexeme = WORD_START.exec(fold(part).text)?.[0] ?? ''
     const end = start + part.length
     if (lexeme.length > 1 && lexeme.length <= LONGEST_WORD && lexeme !== whole.lexeme) {
       tokens.push({ kind: 'part', lexeme, position: whole.position, start, end, headEnd: end })

@@ -164,6 +164,7 @@ describe('parts of words', () => {
     ['javascript', 'the JavaScript of it'],
     ['"javascript of"', 'the JavaScript of it'],
     ['server', 'new HTTPServer()'],
+    ['i1', 'aI½ was decoded wrongly'],
     ['snake_case', 'a snake_case name'],
     ['case', 'a snake_case name'],
     ['example.com', 'see https://example.com/docs?page=2'],
