@@ -1,12 +1,7 @@
-import { type Api, type Message, unwrap } from '@conntext/sdk'
+import { type Api, type SearchMessagesData, type SearchPage, searchMessages, unwrap } from '@conntext/sdk'
 import { eventually } from '@conntext/testing'
 import { type Question, readWords, type Scanned, scan } from './scan.ts'
 
-type SearchPage = {
-  items: { message: Message; score: number | null; highlights: { start: number; length: number }[] }[]
-  nextCursor: string | null
-  isComplete: boolean
-}
 export type Sort = 'newest' | 'oldest' | 'relevance'
 /** `pageMs`: how long each page took. */
 export type Answer = { q: string; hits: SearchPage['items']; isComplete: boolean; pageMs: number[] }
@@ -46,14 +41,8 @@ export async function ask(api: Api, question: Question, sort: Sort): Promise<Ans
   return answer
 }
 
-const fetchPage = (api: Api, query: Record<string, string>): Promise<SearchPage> =>
-  unwrap(
-    api.client.get<{ 200: SearchPage }>({
-      url: '/v1/search',
-      query,
-      security: [{ scheme: 'bearer', type: 'http' }],
-    }),
-  )
+const fetchPage = (api: Api, query: SearchMessagesData['query']): Promise<SearchPage> =>
+  unwrap(searchMessages({ client: api.client, query }))
 
 /** What is wrong with an answer, by the scan; nothing where it holds. `messages` in the order of their times and ids. */
 export function faultsOf(messages: Scanned[], question: Question, sort: Sort, answer: Answer): string[] {
