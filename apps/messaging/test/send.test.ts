@@ -3,7 +3,9 @@ import { channelStream, decodeNews, type EventFrame, type Message, messagingPort
 import { callPort } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { Sender } from '../src/messages/send.ts'
 import { createMessagingService } from '../src/service.ts'
+import { forbid, room } from './room.ts'
 import { onBehalf, recordingLogger, type Stack, startMessaging } from './stack.ts'
 
 const POISON = 'a very private thing'
@@ -94,6 +96,39 @@ describe('sending a message', () => {
     const late = await stack.send(one.id, alice, { content: 'x', replyTo: first.body.id })
     expect(late.body.code).toBe('message.replyNotFound')
     expect((await frames(stack, one.id)).map((frame) => frame.seq)).toEqual([1, 2, 3])
+  })
+
+  test('a reply shows what it quotes to nobody who may not read what was said before', async () => {
+    await using stack = await startMessaging()
+    const { channel, alice, bob, say, outcome, base } = await room(stack)
+    const { id: replyTo } = await say(alice, POISON)
+    const token = { ...bob, ...stack.authority.apiToken(bob.userId, ['channel.view', 'message.send']) }
+    const reply = { content: 'what was that?', replyTo }
+    expect(await outcome('POST', base, token, reply)).toBe('403 access.forbidden')
+    expect(await outcome('POST', base, token, { content: 'hello' })).toBe('201')
+    await forbid(stack, 'message.history')
+    expect(await outcome('POST', base, bob, reply)).toBe('403 access.forbidden')
+    const sends = [{ channelId: channel.id, message: reply }]
+    const [sent] = await stack.port.sendMessages({ caller: onBehalf(bob), sends })
+    expect(sent).toMatchObject({ problem: { code: 'access.forbidden' } })
+  })
+
+  test('whoever may no longer write when their picture is ready does not', async () => {
+    await using stack = await startMessaging()
+    const { channel, bob } = await room(stack)
+    const caller = { ...onBehalf(bob), reason: null }
+    const whenReady = async (settled: () => Promise<void>) => {
+      const write = () => Promise.reject(new Error('nothing is stored here'))
+      const sender = new Sender({ ...stack.deps, write, refused: () => {}, pictures: { settled } })
+      const prepared = sender.prepare(caller, channel.id, { content: '', mediaIds: [newId()] })
+      return prepared.then(
+        () => 'goes on',
+        (error: { code: string }) => error.code,
+      )
+    }
+    expect(await whenReady(async () => {})).toBe('goes on')
+    expect(await whenReady(() => forbid(stack, 'message.send'))).toBe('access.forbidden')
+    expect(await whenReady(() => forbid(stack, 'channel.view'))).toBe('channel.notFound')
   })
 
   test('is refused where it can not be: unauthenticated, invisible, forbidden, no text channel, malformed', async () => {

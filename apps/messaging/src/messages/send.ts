@@ -1,5 +1,5 @@
-import type { Authority, Channel, Message, NewMessage } from '@conntext/contracts'
-import { accessErrors, type Caller, dependencyErrors, type Refused } from '@conntext/http'
+import type { Authority, Channel, Message, NewMessage, Permission } from '@conntext/contracts'
+import { accessErrors, type Caller, channelNotFound, dependencyErrors, type Refused } from '@conntext/http'
 import type { PictureQueue } from '../images/queue.ts'
 import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
 import { Batcher } from './batcher.ts'
@@ -48,11 +48,12 @@ export class Sender {
     if (channel && channel.type !== 'text') throw messageErrors.notATextChannel()
     checkContent(content, limits, mediaIds.length > 0)
     if (nonce !== null) checkStorable(nonce, '/body/nonce')
-    if (mediaIds.length > 0) {
-      await this.#checkMedia(caller, channelId, mediaIds.length, limits.maxMediaPerMessage)
-      // What others see with the message is final: pictures without what they tell, with their sizes and thumbnails.
-      await this.deps.pictures.settled(caller.userId, mediaIds)
+    // A reply shows what it quotes, to its author as well.
+    if (replyTo !== null) await this.#assertMay(caller, 'message.history', channelId)
+    if (mediaIds.length > limits.maxMediaPerMessage) {
+      throw messageErrors.tooManyMedia(`At most ${limits.maxMediaPerMessage} files are taken in one message here.`)
     }
+    if (mediaIds.length > 0) await this.#settleMedia(caller, channelId, mediaIds)
     const slowModeSeconds = channel ? await this.#slowMode(caller, channel) : 0
     const mentions = content.includes('@') ? await resolveMentions(this.deps.guard, caller, channelId, content) : NOBODY
     return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds }
@@ -79,11 +80,22 @@ export class Sender {
     return exempt ? 0 : slowModeSeconds
   }
 
-  async #checkMedia(caller: Caller, channelId: string, count: number, most: number): Promise<void> {
-    if (count > most) throw messageErrors.tooManyMedia(`At most ${most} files are taken in one message here.`)
-    if (await this.deps.guard.allows(caller, 'media.attach', channelId)) return
-    this.deps.refused(caller, 'media.attach', 'message.send')
-    throw accessErrors.forbidden('This needs the permission media.attach.')
+  /** What others see with the message is final: pictures without what they tell, with their sizes and thumbnails. */
+  async #settleMedia(caller: Caller, channelId: string, mediaIds: string[]): Promise<void> {
+    const { guard, pictures } = this.deps
+    await this.#assertMay(caller, 'media.attach', channelId)
+    await pictures.settled(caller.userId, mediaIds)
+    // That may have taken seconds, in which they may have lost what they were admitted with.
+    if (!(await guard.allows(caller, 'channel.view', channelId))) throw channelNotFound()
+    for (const permission of ['message.send', 'media.attach'] as const) {
+      await this.#assertMay(caller, permission, channelId)
+    }
+  }
+
+  async #assertMay(caller: Caller, permission: Permission, channelId: string): Promise<void> {
+    if (await this.deps.guard.allows(caller, permission, channelId)) return
+    this.deps.refused(caller, permission, 'message.send')
+    throw accessErrors.forbidden(`This needs the permission ${permission}.`)
   }
 }
 
