@@ -1,4 +1,4 @@
-import { type AuditEvent, auditFor } from '@conntext/contracts'
+import { type AuditActor, type AuditEvent, auditFor, systemActor } from '@conntext/contracts'
 import type { Executor } from '@conntext/database'
 import { messagingOutbox } from '@conntext/db-communications'
 import { enqueue } from '@conntext/outbox'
@@ -11,3 +11,6 @@ export async function recordAudit(tx: Executor, events: AuditEvent[]): Promise<v
   const entries = events.map((event) => ({ id: event.id, topic: 'audit', payload: event }))
   await enqueue(tx, messagingOutbox, entries)
 }
+
+/** Whoever has deleted their account, as the audit keeps what follows from it. */
+export const formerly = (userId: string): AuditActor => ({ ...systemActor, kind: 'user', id: userId })

@@ -5,8 +5,10 @@ import {
   conversationParticipants,
   deletedAuthors,
   media,
+  mediaUploads,
   messageReactions,
   messages,
+  publishedImages,
   readStates,
 } from '@conntext/db-communications'
 import type { Logger } from '@conntext/kernel'
@@ -19,7 +21,7 @@ import { type ReactionDeps, removeAllReactions } from './reactions/service.ts'
 import { dropUploadsOf } from './uploads/queries.ts'
 
 // What somebody may be writing into at the moment at which their account goes.
-const WRITTEN = [messages, media, conversationParticipants, messageReactions, readStates]
+const WRITTEN = [messages, media, mediaUploads, publishedImages, conversationParticipants, messageReactions, readStates]
 
 export type DepartureDeps = DeletionDeps & ReactionDeps & ConversationDeps & { bus: Bus; log: Logger }
 

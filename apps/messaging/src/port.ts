@@ -98,6 +98,7 @@ export function createPort(deps: PortDeps, credential: string) {
     },
     async withdrawImage(given) {
       await withdrawImage(db, given)
+      nudge()
       return {}
     },
     async conversationsOf({ userId, after }) {

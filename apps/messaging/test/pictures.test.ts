@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { newId } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
 import { picture } from './picture-files.ts'
+import { audited } from './room.ts'
 import { type Member, type Stack, startMessaging } from './stack.ts'
 
 const PNG = Buffer.from(
@@ -109,5 +111,9 @@ describe('a picture that is shown', () => {
     await stack.port.userDeleted({ userId: ann.userId, messages: 'keep' })
     expect(await sees(stack, avatar.id, bob)).toEqual([404, 404])
     expect(await sees(stack, icon.id, bob)).toEqual([200, 200])
+    await stack.port.withdrawImage({ mediaId: icon.id })
+    await eventually(async () => (await stack.files()).length === 0)
+    expect(await stack.sql`select id from media`).toEqual([] as never)
+    expect(await audited(stack, 'media.deleted')).toHaveLength(2)
   })
 })

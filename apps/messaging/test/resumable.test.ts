@@ -243,6 +243,29 @@ describe('a resumable upload', () => {
     expect(await code(await tus.begin(5))).toBe('401 access.unauthenticated')
     expect(await pending(stack)).toEqual([])
   })
+
+  test('that begins while its account goes leaves nothing', async () => {
+    await using stack = await startMessaging()
+    const ann = await stack.authority.member()
+    const waits = () =>
+      eventually(
+        async () =>
+          (await stack.deps.db.execute(`select from pg_locks where not granted and mode = 'RowExclusiveLock'`)).length >
+          0,
+      )
+    const [beginning, leaving] = await stack.sql.begin(async (sql) => {
+      await sql`lock table media_uploads in exclusive mode`
+      const beginning = tusClient(stack, ann).begin(5)
+      await waits()
+      const leaving = stack.port.userDeleted({ userId: ann.userId, messages: 'keep' })
+      await eventually(async () => (await stack.deps.db.execute(`select from deleted_authors`)).length > 0)
+      // As a whole: the transaction would wait for both of them.
+      return [() => beginning, () => leaving]
+    })
+    await leaving!()
+    expect(await code((await beginning!()) as Response)).toBe('401 access.unauthenticated')
+    expect(await stack.sql`select id from media_uploads`).toEqual([] as never)
+  })
 })
 
 describe('what is said of a resumable upload', () => {

@@ -1,6 +1,14 @@
-import { type Communications, type CommunicationsExecutor, media, publishedImages } from '@conntext/db-communications'
+import {
+  type Communications,
+  type CommunicationsExecutor,
+  deletedAuthors,
+  media,
+  publishedImages,
+} from '@conntext/db-communications'
 import { and, eq } from 'drizzle-orm'
+import { formerly } from '../audit.ts'
 import { mediaErrors } from './errors.ts'
+import { dropUnusedMedia, recordDropped } from './removal.ts'
 
 const MOST_BYTES = 5 * 1024 * 1024
 // What a file is was found in its bytes. No SVG: it can carry scripts.
@@ -35,9 +43,22 @@ export async function publishImage(
   })
 }
 
-/** It is seen again only by its uploader, where messages carry it, and where else it is shown. */
+/**
+ * It is seen again only by its uploader, where messages carry it, and where else it is shown. Where its uploader is gone
+ * and none of these is left, it goes, too: nobody else could delete it.
+ */
 export async function withdrawImage(db: Communications, { mediaId, holder = SERVER }: Publication): Promise<void> {
-  await db.delete(publishedImages).where(and(eq(publishedImages.mediaId, mediaId), eq(publishedImages.holder, holder)))
+  await db.transaction(async (tx) => {
+    await tx
+      .delete(publishedImages)
+      .where(and(eq(publishedImages.mediaId, mediaId), eq(publishedImages.holder, holder)))
+    const [left] = await tx
+      .select({ userId: deletedAuthors.userId })
+      .from(media)
+      .innerJoin(deletedAuthors, eq(deletedAuthors.userId, media.ownerId))
+      .where(eq(media.id, mediaId))
+    if (left) await recordDropped(tx, formerly(left.userId), await dropUnusedMedia(tx, [mediaId]))
+  })
 }
 
 /** Takes a person's pictures back, wherever they have shown them as their own. */

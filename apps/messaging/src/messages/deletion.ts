@@ -1,8 +1,8 @@
-import { type AuditActor, channelStream, systemActor } from '@conntext/contracts'
+import { type AuditActor, channelStream } from '@conntext/contracts'
 import { type Communications, media, messageDeletions, messages } from '@conntext/db-communications'
 import type { Clock } from '@conntext/kernel'
 import { and, asc, eq, gte, isNull, sql } from 'drizzle-orm'
-import { messagingAudit, recordAudit } from '../audit.ts'
+import { formerly, messagingAudit, recordAudit } from '../audit.ts'
 import { dropUnusedMedia, recordDropped } from '../media/removal.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
 import { eraseMessages } from './erasure.ts'
@@ -84,9 +84,6 @@ export function deleteAllMessages(deps: DeletionDeps, userId: string): Promise<v
     recordAudit(tx, [messagingAudit('messages.deletedWithAccount', formerly(userId), userId, { count })]),
   )
 }
-
-/** Whoever has deleted their account, as the audit keeps what follows from it. */
-const formerly = (userId: string): AuditActor => ({ ...systemActor, kind: 'user', id: userId })
 
 /** Deletes the uploads of somebody who is gone, but for those that a message carries or that the server shows. */
 export async function deleteLooseUploads({ db }: Pick<DeletionDeps, 'db'>, userId: string): Promise<void> {

@@ -20,6 +20,7 @@ const AT_ONCE = 100
 
 /**
  * Begins an upload, and sets aside what it will take. Answers whether it may be: `gone` where its owner's account is.
+ * Where it may not, nothing may be committed.
  * @throws media.quotaExceeded (409)
  */
 export async function insertUpload(
@@ -30,15 +31,15 @@ export async function insertUpload(
   const { ownerId, size } = row
   // First: after it, nobody else counts.
   await changeUsage(tx, [{ ownerId, reserved: size }], quotas)
-  const gone = await tx.select().from(deletedAuthors).where(eq(deletedAuthors.userId, ownerId))
-  if (gone.length > 0) return 'gone'
   const [begun] = await tx
     .select({ count: count() })
     .from(mediaUploads)
     .where(and(eq(mediaUploads.ownerId, ownerId), isNull(mediaUploads.finishedAt)))
   if (begun!.count >= most) return 'tooMany'
   await tx.insert(mediaUploads).values(row)
-  return 'begun'
+  // In this order: whoever gives up what somebody has left waits for writers, and then finds the row.
+  const gone = await tx.select().from(deletedAuthors).where(eq(deletedAuthors.userId, ownerId))
+  return gone.length > 0 ? 'gone' : 'begun'
 }
 
 /** Somebody's upload that has not expired. */
