@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'bun:test'
-import { type ChannelUnread, channelStream, type ReadState, type UnreadOverview } from '@conntext/contracts'
+import {
+  type ChannelUnread,
+  type Conversation,
+  channelStream,
+  type ReadState,
+  type UnreadOverview,
+} from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { forbid, room } from './room.ts'
@@ -65,6 +71,10 @@ describe('how far one has read', () => {
     const scoped = { ...caller, scopes: ['message.send' as const] }
     expect(stack.port.markRead({ caller: scoped, channelId: channel.id, seq: 1 })).rejects.toMatchObject({
       status: 404,
+    })
+    const looking = { ...caller, scopes: ['channel.view' as const] }
+    expect(stack.port.markRead({ caller: looking, channelId: channel.id, seq: 1 })).rejects.toMatchObject({
+      status: 403,
     })
     for (const body of [{}, { seq: -1 }, { seq: 1.5 }, { seq: '1' }, { seq: 1, x: 1 }, { seq: 2 ** 53 }]) {
       const { status } = await stack.json('PUT', `/v1/channels/${channel.id}/read`, bob, body)
@@ -148,6 +158,20 @@ describe('what is unread', () => {
     expect((await unread(stack, bob))[0]).toMatchObject({ lastReadSeq: 1, unread: 0 })
     await forbid(stack, 'channel.view')
     expect(await unread(stack, bob)).toEqual([])
+  })
+
+  test('is told of every conversation, the newest too, however many there are', async () => {
+    await using stack = await startMessaging()
+    const { alice, bob } = await room(stack)
+    await stack.sql`with made as (
+        insert into conversations (id, kind, created_at, active_at)
+        select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'group', now(), now()
+        from generate_series(1, 1000) n returning id)
+      insert into conversation_participants (conversation_id, user_id, joined_at)
+      select id, ${bob.userId}, now() from made`
+    const { body: dm } = await stack.json<Conversation>('POST', '/v1/dms', alice, { userIds: [bob.userId] })
+    await stack.send(dm.id, alice, { content: 'psst' })
+    expect((await unread(stack, bob)).find((one) => one.channelId === dm.id)).toMatchObject({ unread: 1 })
   })
 
   test('is capped, and counted at once over five hundred channels', async () => {

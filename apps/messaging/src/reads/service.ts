@@ -1,17 +1,10 @@
-import {
-  type EventType,
-  MAX_MEMBERSHIPS,
-  type ReadState,
-  type StreamAppend,
-  type UnreadOverview,
-  userStream,
-} from '@conntext/contracts'
+import { type EventType, type ReadState, type StreamAppend, type UnreadOverview, userStream } from '@conntext/contracts'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { type Caller, type Guard, inScope } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import { enqueue } from '@conntext/outbox'
 import { announceRead, type DeliveryDeps } from '../conversations/delivery.ts'
-import { listMemberships } from '../conversations/queries.ts'
+import { listConversationIds } from '../conversations/queries.ts'
 import type { Transaction } from '../streams/writer.ts'
 import { countUnread, findMark, raiseMark } from './queries.ts'
 
@@ -67,12 +60,7 @@ export async function readUnread({ db, guard, clock }: ReadDeps, caller: Caller)
   const channelIds = authority.snapshot.channels
     .filter(({ id, type }) => type === 'text' && authority.allows(grant, 'channel.view', id, now))
     .map(({ id }) => id)
-  if (inScope(caller, 'channel.view')) channelIds.push(...(await conversationIds(db, caller.userId)))
+  if (inScope(caller, 'channel.view')) channelIds.push(...(await listConversationIds(db, caller.userId)))
   const reader = { userId: caller.userId, targetIds: [caller.userId, ...grant.roleIds] }
   return { items: await countUnread(db, reader, channelIds) }
-}
-
-async function conversationIds(db: Communications, userId: string): Promise<string[]> {
-  const memberships = await listMemberships(db, { userId, limit: MAX_MEMBERSHIPS })
-  return memberships.map(({ id }) => id)
 }
