@@ -116,7 +116,6 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(mediaRoutes(routeDeps))
       .use(uploadRoutes(routeDeps))
       .use(libraryRoutes(routeDeps))
-      .use(uploadRoutes(routeDeps))
       .use(conversationRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {

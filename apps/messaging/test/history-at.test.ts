@@ -39,6 +39,7 @@ describe('a jump to a date', () => {
     expect(await at('2024-01-01T02:20:00+02:00')).toEqual(['18 19 20 21', true, true])
     expect(await at('0000-01-01T00:00:00Z')).toEqual(['1 2', false, true])
     expect(await at('9999-12-31T23:59:59Z')).toEqual(['99 100', true, false])
+    expect(await at('9999-12-31T23:59:59-23:59')).toEqual(['99 100', true, false])
     for (let minute = 1; minute <= 100; minute += 1) {
       expect((await at(moment(minute), 1))[0]).toBe(minute === 50 ? '51' : `${minute}`)
     }

@@ -2,14 +2,16 @@ import { channelStream } from '@conntext/contracts'
 import { type Communications, messages, streams } from '@conntext/db-communications'
 import { sql } from 'drizzle-orm'
 
+const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
+
 /**
  * The place in a channel where a moment begins: messages from it on were sent then or later, those before it earlier.
  * Found by halving, since time rises with the numbers: some twenty looks into the index of places in a channel of a
  * million messages, and no index of its own that every send would have to keep.
  */
 export async function findMoment(db: Communications, channelId: string, timestamp: string): Promise<number> {
-  // Nothing was sent before 1970, and Postgres knows no year 0.
-  const at = new Date(Math.max(0, Date.parse(timestamp))).toISOString()
+  // Nothing was sent before 1970 or will be after 9999, and Postgres reads no year of another length.
+  const at = new Date(Math.min(Math.max(0, Date.parse(timestamp)), LATEST)).toISOString()
   // `low` and `high` close in on the place; a look is at the first message from the middle on, if there is one.
   const [row] = await db.execute<{ place: string }>(sql`
     with recursive search (low, high) as (
