@@ -51,6 +51,40 @@ test('what another device reads while ready is being made is in ready', async ()
   expect(ready.streams.user).toBe(1)
 })
 
+test('what is read of a conversation while ready is being made is in ready', async () => {
+  const id = crypto.randomUUID()
+  const at = new Date(0).toISOString()
+  const participant = (userId: string) => ({ userId, joinedAt: at, deliveredSeq: 3, readSeq: 1 })
+  const other = crypto.randomUUID()
+  await using stack = await startStack({
+    logs,
+    ports: (ports) => ({
+      ...ports,
+      messaging: {
+        ...ports.messaging,
+        conversationsOf: async ({ userId }) => ({
+          memberships: [{ id, version: 0 }],
+          newest: [
+            {
+              ...{ id, kind: 'oneToOne', name: null, ownerId: null, lastSeq: 9, createdAt: at, activeAt: at },
+              participants: [participant(userId), participant(other)],
+            },
+          ],
+          next: null,
+        }),
+        // Asked after the conversations.
+        readStates: async () => ({ states: [{ channelId: id, lastReadSeq: 5 }] }),
+      },
+    }),
+  })
+  const member = await stack.authority.member()
+  const { ready } = await stack.enter(member.token)
+  expect(ready.dms[0].participants).toEqual([
+    { ...participant(member.userId), deliveredSeq: 5, readSeq: 5 },
+    participant(other),
+  ])
+})
+
 test('read is passed on for who is connected, and answered; what comes meanwhile is said once', async () => {
   const asked: Parameters<MessagingPort['markRead']>[0][] = []
   const first = Promise.withResolvers<void>()

@@ -2,6 +2,7 @@ import {
   type AuthPort,
   type ClientFrame,
   type Conversation,
+  type ConversationParticipant,
   channelStream,
   closeCodes,
   type Grant,
@@ -232,6 +233,13 @@ type ReadyParts = {
   headOf(stream: string): number
 }
 
+/** One's own mark was looked up later than the conversation, and in step with one's own stream. */
+const readUpTo = (own: ConversationParticipant, seq: number): ConversationParticipant => ({
+  ...own,
+  readSeq: Math.max(own.readSeq, seq),
+  deliveredSeq: Math.max(own.deliveredSeq, seq),
+})
+
 /** `ReadyFrame` as text, from parts that were made once for everybody. */
 function readyFrame(parts: ReadyParts): string {
   const { view, visibility, participation, user, resumed, lastRead, headOf } = parts
@@ -248,7 +256,12 @@ function readyFrame(parts: ReadyParts): string {
   const dms = participation.newest
     .filter((one) => participation.versions.has(one.id))
     .slice(0, READY_CONVERSATIONS)
-    .map((one): Conversation => ({ ...one, lastSeq: headOf(channelStream(one.id)) }))
+    .map((one): Conversation => {
+      const participants = one.participants.map((other) =>
+        other.userId === user.id ? readUpTo(other, lastRead.get(one.id) ?? 0) : other,
+      )
+      return { ...one, participants, lastSeq: headOf(channelStream(one.id)) }
+    })
   return (
     `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
     `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},"presences":[],"voiceStates":[],` +
