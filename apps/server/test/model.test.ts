@@ -1,5 +1,13 @@
 import { expect, test } from 'bun:test'
-import { messageRevisions, messages, messagingOutbox, streamEvents, streams } from '@conntext/db-communications'
+import {
+  messageReactionCounts,
+  messageReactions,
+  messageRevisions,
+  messages,
+  messagingOutbox,
+  streamEvents,
+  streams,
+} from '@conntext/db-communications'
 import { inArray, isNull, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { deedsAndKills, deedsOfPeople, type Model, type Real } from './model/commands.ts'
@@ -51,7 +59,8 @@ async function checkStored({ db }: Stack, world: World): Promise<void> {
   expect(gone.filter((one) => one.content !== '')).toEqual([])
   if (gone.length === 0) return
   const ids = gone.map((one) => one.id)
-  expect(await db.select().from(messageRevisions).where(inArray(messageRevisions.messageId, ids))).toEqual([])
+  for (const table of [messageRevisions, messageReactions, messageReactionCounts])
+    expect(await db.select().from(table).where(inArray(table.messageId, ids))).toEqual([])
 }
 
 test(`whatever people do and whatever ends meanwhile, all come to the same; CONNTEXT_TEST_SEED=${seed}`, async () => {

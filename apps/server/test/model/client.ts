@@ -168,11 +168,18 @@ export class Device {
     }
     if (first) {
       for (const { id, lastReadSeq } of ready.channels) this.reads.set(id, lastReadSeq)
-      const own = ({ userId }: { userId: string }) => userId === this.person.userId
-      for (const { id, participants } of ready.dms) this.reads.set(id, participants.find(own).readSeq)
+      for (const conversation of ready.dms) this.#hasRead(conversation.id, this.#ownMark(conversation))
     }
     this.isReady = true
     for (const pending of this.#pending.values()) this.#transmit(pending)
+  }
+
+  #ownMark({ participants }: Frame): number {
+    return participants.find((one: Frame) => one.userId === this.person.userId).readSeq
+  }
+
+  #hasRead(channelId: string, seq: number): void {
+    this.reads.set(channelId, Math.max(seq, this.reads.get(channelId) ?? 0))
   }
 
   #follow(stream: string, seq: number): void {
@@ -220,9 +227,21 @@ export class Device {
       t === 'access.changed' ? d.channels : t === 'conversation.created' ? [d] : []
     const lost: string[] = t === 'access.changed' ? d.removed : t === 'conversation.removed' ? [d.id] : []
     for (const id of lost) this.streams.delete(`channel:${id}`)
+    if (t === 'conversation.created') this.#hasRead(d.id, this.#ownMark(d))
+    else if (gained.length > 0) void this.#askMarks()
     for (const { id, lastSeq } of gained) {
       if (this.streams.has(`channel:${id}`)) this.#fault(`${t} of ${id}, which it follows already`)
       this.#follow(`channel:${id}`, lastSeq)
+    }
+  }
+
+  /** What one has read of a channel that is back is not told with it. */
+  async #askMarks(): Promise<void> {
+    for (let answer: Awaited<ReturnType<Place['call']>> = CUT; answer === CUT || answer.status >= 500; ) {
+      if (this.#closed) return
+      answer = await this.place.call(await this.place.reach(this.home), this.person.token, 'GET', '/v1/unread')
+      if (answer === CUT || answer.status !== 200) await Bun.sleep(PAUSE_MS)
+      else for (const { channelId, lastReadSeq } of answer.body.items) this.#hasRead(channelId, lastReadSeq)
     }
   }
 

@@ -28,6 +28,9 @@ const always = () => true
 /** Which of several, whatever their number turns out to be. */
 const pick = <T>(from: readonly T[], at: number): T | undefined => from[at % Math.max(1, from.length)]
 const choice = fc.nat(1_000)
+/** Counted from the latest: more often one of the last few, so that several want the same one. */
+const recent = fc.oneof(fc.nat(4), choice)
+const pickBack = <T>(from: readonly T[], at: number): T | undefined => from.at(-1 - (at % Math.max(1, from.length)))
 const instance = fc.nat(1)
 const channel = fc.constantFrom<ChannelName>(...channelNames)
 const waits = fc.boolean()
@@ -75,10 +78,10 @@ const post = fc.record({ channel, by: choice, instance, wait: waits }).map((give
 
 const path = ({ channelId, id }: { channelId: string; id: string }) => `/v1/channels/${channelId}/messages/${id}`
 
-const edit = fc.record({ message: choice, instance, wait: waits }).map((given) =>
+const edit = fc.record({ message: recent, instance, wait: waits }).map((given) =>
   command('Edit', given, always, async (_, { world }) => {
     const { ledger } = world
-    const send = pick(ledger.acknowledged, given.message)
+    const send = pickBack(ledger.acknowledged, given.message)
     if (!send) return
     const entry = { messageId: send.message.id, content: newWords(), revision: undefined as number | undefined }
     ledger.edits.push(entry)
@@ -90,10 +93,10 @@ const edit = fc.record({ message: choice, instance, wait: waits }).map((given) =
   }),
 )
 
-const remove = fc.record({ message: choice, moderated: waits, instance, wait: waits }).map((given) =>
+const remove = fc.record({ message: recent, moderated: waits, instance, wait: waits }).map((given) =>
   command('Delete', given, always, async (_, { world }) => {
     const { ledger, people } = world
-    const send = pick(ledger.acknowledged, given.message)
+    const send = pickBack(ledger.acknowledged, given.message)
     if (!send) return
     const entry = { messageId: send.message.id, acknowledged: false }
     ledger.deletions.push(entry)
@@ -125,47 +128,56 @@ const removeMany = fc.record({ from: choice, count: fc.integer({ min: 2, max: 5 
 )
 
 const react = fc
-  .record({ message: choice, by: choice, emoji: fc.constantFrom(...emojis), on: fc.nat(2), instance, wait: waits })
+  .record({ message: recent, by: choice, emoji: fc.constantFrom(...emojis), on: fc.nat(2), instance, wait: waits })
   .map((given) =>
     command('React', given, always, async (_, { world }) => {
-      const message = pick(world.ledger.acknowledged, given.message)?.message
-      if (!message) return
+      const { ledger, people } = world
+      const { message } = pickBack(ledger.acknowledged, given.message) ?? {}
+      const fresh = message && { person: pick(people, given.by)!, message, emoji: given.emoji }
+      // Back is taken what was given.
+      const reaction = given.on > 0 ? fresh : pickBack(ledger.reactions, given.message)
+      if (!reaction) return
+      ledger.reactions.push(reaction)
+      const where = `${path(reaction.message)}/reactions/${encodeURIComponent(reaction.emoji)}`
       const method = given.on > 0 ? 'PUT' : 'DELETE'
-      const where = `${path(message)}/reactions/${encodeURIComponent(given.emoji)}`
-      await doing(world, given.wait, world.call(pick(world.people, given.by)!, given.instance, method, where))
+      await doing(world, given.wait, world.call(reaction.person, given.instance, method, where))
     }),
   )
 
-const clear = fc.record({ message: choice, instance }).map((given) =>
+const clear = fc.record({ message: recent, instance }).map((given) =>
   command('ClearReactions', given, always, async (_, { world }) => {
-    const message = pick(world.ledger.acknowledged, given.message)?.message
+    const message = pickBack(world.ledger.acknowledged, given.message)?.message
     if (message)
       await doing(world, false, world.call(world.people[0]!, given.instance, 'DELETE', `${path(message)}/reactions`))
   }),
 )
 
-const pin = fc.record({ message: choice, on: fc.nat(2), instance, wait: waits }).map((given) =>
+const pin = fc.record({ message: recent, on: fc.nat(2), instance, wait: waits }).map((given) =>
   command('Pin', given, always, async (_, { world }) => {
-    const message = pick(world.ledger.acknowledged, given.message)?.message
+    const { ledger, people } = world
+    const message =
+      given.on > 0 ? pickBack(ledger.acknowledged, given.message)?.message : pickBack(ledger.pins, given.message)
     if (!message) return
-    const where = `${path({ channelId: message.channelId, id: message.id })}/pin`
-    const work = world.call(world.people[0]!, given.instance, given.on > 0 ? 'PUT' : 'DELETE', where)
-    await doing(world, given.wait, work)
+    ledger.pins.push(message)
+    const method = given.on > 0 ? 'PUT' : 'DELETE'
+    await doing(world, given.wait, world.call(people[0]!, given.instance, method, `${path(message)}/pin`))
   }),
 )
 
-const read = fc.record({ by: choice, channel, back: fc.nat(3), socket: waits, instance }).map((given) =>
+const backs = fc.array(fc.constantFrom(0, 0, 1, 3, 9), { minLength: 1, maxLength: 4 })
+/** One after the other and at once, farther and less far. */
+const read = fc.record({ by: fc.nat(2), channel, backs, socket: waits, instance }).map((given) =>
   command('Read', given, always, async (_, { world }) => {
     const device = pick(world.devices, given.by)!
     const channelId = world.channels[given.channel]
-    const seq = Math.max(0, (device.streams.get(`channel:${channelId}`)?.seq ?? 0) - given.back)
-    await doing(
-      world,
-      false,
-      given.socket
+    const head = device.streams.get(`channel:${channelId}`)?.seq ?? 0
+    const reads = given.backs.map((back) => {
+      const seq = Math.max(0, head - back)
+      return given.socket
         ? readBy(world, device, channelId, seq)
-        : readOver(world, given.instance, device.person, channelId, seq),
-    )
+        : readOver(world, given.instance, device.person, channelId, seq)
+    })
+    await doing(world, false, Promise.all(reads))
   }),
 )
 
@@ -202,6 +214,14 @@ const reconnect = fc
       pick(world.devices, given.by)!.reconnect(given.instance),
     ),
   )
+
+const MOST_DEVICES = 12
+/** It knows nothing of what was before. */
+const arrive = fc.record({ by: choice, instance }).map((given) =>
+  command('NewDevice', given, always, async (_, { world }) => {
+    if (world.devices.length < MOST_DEVICES) world.newDevice(pick(world.people, given.by)!, given.instance)
+  }),
+)
 
 const kill = instance.map((at) =>
   command(
@@ -272,8 +292,8 @@ const times = (count: number, arbitrary: fc.Arbitrary<Command>) => Array.from({ 
 
 const deeds = [
   ...[...times(6, say), ...times(2, pour), ...times(2, post), ...times(3, edit), ...times(2, remove), removeMany],
-  ...[...times(4, react), clear, ...times(2, pin), ...times(2, read), ...times(2, remember), ...times(3, reconnect)],
-  ...[move, regroup],
+  ...[...times(4, react), clear, ...times(2, pin), ...times(3, read), ...times(2, remember), ...times(3, reconnect)],
+  ...[move, regroup, arrive],
 ]
 
 /** What people do. */

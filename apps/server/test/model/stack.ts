@@ -17,6 +17,7 @@ import { InstanceBus, type Losses, seeded } from './bus.ts'
 const credential = 'credential-of-this-test'
 const tables = { streams, streamEvents }
 const WITHIN_MS = 30_000
+const SLOWEST_MS = 100
 // What is left of a killed instance is not waited for longer.
 const GRAVE_MS = 10_000
 const unlimited = { perSecond: 0, burst: 0 }
@@ -109,11 +110,13 @@ async function startInstance({ bus: shared, authority, database, objects, system
 }
 
 /** The system service's part: it keeps the streams of people, here in the same database. It is not killed. */
-function systemOf(database: Shared['database'], bus: Shared['bus']): Shared['system'] {
+function systemOf(database: Shared['database'], bus: Shared['bus'], random: () => number): Shared['system'] {
   const db = database.messaging
   return {
     ingestAudit: async () => ({}),
     async appendEvents({ events }) {
+      // Slow enough for what is owed to gather.
+      await Bun.sleep(random() * SLOWEST_MS)
       const appended = await db.transaction((tx) => appendEvents(tx, tables, events))
       await publishEvents(bus, log, appended)
       return {}
@@ -130,7 +133,8 @@ export async function startStack(seed: number) {
   const database = await testCommunications()
   const directory = await mkdtemp(join(tmpdir(), 'conntext-model-'))
   const objects = await openFilesystemStore(directory)
-  const shared: Shared = { bus, authority, database, objects, system: systemOf(database, bus), random: seeded(seed) }
+  const random = seeded(seed)
+  const shared: Shared = { bus, authority, database, objects, system: systemOf(database, bus, random), random }
   const dying: Promise<unknown>[] = []
   let started = 0
   const start = () => startInstance(shared, `model ${++started}`)

@@ -30,6 +30,9 @@ export class Ledger {
   readonly sends: Send[] = []
   readonly edits: Edit[] = []
   readonly deletions: Deletion[] = []
+  /** What was given or taken back, or was to be. */
+  readonly reactions: { person: Person; message: Message; emoji: string }[] = []
+  readonly pins: Message[] = []
   /** By account and channel: the farthest that was answered. */
   readonly reads = new Map<string, number>()
   readonly snapshots: Snapshot[] = []
@@ -65,12 +68,12 @@ export class World {
     readonly people: Person[],
     readonly channels: Record<ChannelName, string>,
   ) {
-    for (const [index, person] of people.entries()) this.#newDevice(person, index)
+    for (const [index, person] of people.entries()) this.newDevice(person, index)
     // Two people have a second device, on the other instance.
-    for (const [index, person] of people.slice(0, 2).entries()) this.#newDevice(person, index + 1)
+    for (const [index, person] of people.slice(0, 2).entries()) this.newDevice(person, index + 1)
   }
 
-  #newDevice(person: Person, home: number): void {
+  newDevice(person: Person, home: number): void {
     this.devices.push(new Device(`device ${this.devices.length}`, person, this.place, home % this.place.size))
   }
 
