@@ -86,7 +86,7 @@ export function createChanges({ db, bus, log, keyring, system, messaging, topics
 
   const publish = async (subject: string, payload: object) => {
     try {
-      await bus.publish(subject, JSON.stringify(payload))
+      await bus.announce(subject, JSON.stringify(payload))
     } catch (error) {
       // The change stands, and whoever missed this drops their caches when the bus is back.
       log.warn({ err: error, subject }, 'a change could not be published')

@@ -63,6 +63,6 @@ async function lockSettings(tx: Transaction): Promise<SettingsRow> {
 /** Says that what people may do has changed. A bus that is away fails nobody: caches are short-lived. */
 export async function announce({ bus, log }: Pick<ChangeDeps, 'bus' | 'log'>): Promise<void> {
   await bus
-    .publish(subjects.authority, JSON.stringify({}))
+    .announce(subjects.authority, JSON.stringify({}))
     .catch((error: unknown) => log.warn({ err: error }, 'a change of permissions could not be announced'))
 }

@@ -8,6 +8,11 @@ export type Unsubscribe = () => Promise<void>
 export type Bus = {
   /** Resolves when the bus has taken it; that nobody listens is no error. Fails when the bus is away. */
   publish(subject: string, payload: string): Promise<void>
+  /**
+   * Publishes, and resolves when every listener of every process has been called: what others remember wrongly they have
+   * forgotten by then. A process that doesn't say so in time is not waited for any longer, which is no error.
+   */
+  announce(subject: string, payload: string): Promise<void>
   subscribe(subject: string, listener: (payload: string) => void): Promise<Unsubscribe>
   /** Calls back after an interruption: messages may have been missed, so caches are to be dropped. */
   onGap(listener: () => void): Unsubscribe

@@ -8,19 +8,23 @@ import type { Bus } from './bus.ts'
 export function createMemoryBus(log: Logger): Bus {
   const listeners = new Map<string, Set<(payload: string) => void>>()
 
-  return {
-    async publish(subject, payload) {
-      const all = listeners.get(subject)
-      for (const listener of [...(all ?? [])]) {
-        // Somebody who was called before may have ended it.
-        if (!all?.has(listener)) continue
-        try {
-          listener(payload)
-        } catch (error) {
-          log.error({ err: error, subject }, 'a bus listener failed')
-        }
+  const publish = async (subject: string, payload: string): Promise<void> => {
+    const all = listeners.get(subject)
+    for (const listener of [...(all ?? [])]) {
+      // Somebody who was called before may have ended it.
+      if (!all?.has(listener)) continue
+      try {
+        listener(payload)
+      } catch (error) {
+        log.error({ err: error, subject }, 'a bus listener failed')
       }
-    },
+    }
+  }
+
+  return {
+    publish,
+    // Everybody has been called when publish resolves.
+    announce: publish,
 
     async subscribe(subject, listener) {
       // A wrapper of its own makes two subscriptions of one function two.

@@ -16,6 +16,7 @@ async function start(change: (port: Port) => Partial<Port> = () => ({})) {
   const bus: Bus = {
     ...memory,
     publish: (subject, payload) => (it.deaf ? Promise.resolve() : memory.publish(subject, payload)),
+    announce: (subject, payload) => (it.deaf ? Promise.resolve() : memory.publish(subject, payload)),
     onGap(listener) {
       gaps.add(listener)
       return async () => void gaps.delete(listener)

@@ -66,6 +66,6 @@ export class Directory {
   }
 
   async publish(news: ConversationNews): Promise<void> {
-    await this.deps.bus.publish(subjects.conversations, JSON.stringify(news))
+    await this.deps.bus.announce(subjects.conversations, JSON.stringify(news))
   }
 }

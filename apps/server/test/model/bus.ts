@@ -34,6 +34,10 @@ export class InstanceBus implements Bus {
     await this.bus.publish(subject, payload)
   }
 
+  announce(subject: string, payload: string): Promise<void> {
+    return this.publish(subject, payload)
+  }
+
   subscribe(subject: string, listener: (payload: string) => void): Promise<Unsubscribe> {
     const hear = (payload: string) => {
       if (!this.#gone && !this.#away) listener(payload)
