@@ -1,48 +1,129 @@
-import type { Conversation, ConversationChange, DeliveryState } from './api/conversations.ts'
-import type { Role, User } from './api/identity.ts'
-import type { Message } from './api/messaging.ts'
-import type { ReadState } from './api/reads.ts'
-import type { Channel, ServerInfo } from './api/server.ts'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Fields, Id, Nullable, Shape, Timestamp } from './api/common.ts'
+import { Conversation, ConversationChange, DeliveryState } from './api/conversations.ts'
+import { Role, User } from './api/identity.ts'
+import { Message } from './api/messaging.ts'
+import { ReadState } from './api/reads.ts'
+import { Channel, ServerInfo } from './api/server.ts'
 
-/** What each event carries in `d`. Names are `<noun>.<past participle>`. */
-export type EventData = {
-  'message.created': Message
-  'message.edited': Message
-  'message.deleted': { id: string; channelId: string; seq: number }
-  'message.pinned': { id: string; channelId: string; pinnedAt: string }
-  'message.unpinned': { id: string; channelId: string }
-  /** `count`: how many have reacted with this emoji, now. */
-  'reaction.added': { messageId: string; channelId: string; userId: string; emoji: string; count: number }
-  'reaction.removed': { messageId: string; channelId: string; userId: string; emoji: string; count: number }
-  /** All reactions of the message are gone. */
-  'reaction.cleared': { messageId: string; channelId: string }
-  /** On stream `user`: how far one has read, on whichever device. */
-  'read.updated': ReadState
-  'channel.created': Channel
-  'channel.updated': Channel
-  'channel.deleted': { id: string }
-  'server.updated': ServerInfo
-  'role.created': Role
-  'role.updated': Role
-  'role.deleted': { id: string }
-  'member.joined': { user: User; roleIds: string[]; joinedAt: string }
-  'member.updated': { userId: string; nickname: string | null; roleIds: string[]; timedOutUntil: string | null }
-  'member.left': { userId: string }
-  'session.created': { id: string }
-  'session.revoked': { id: string }
-  'user.updated': User
-  /** Ephemeral, on stream `user`: one takes part in it from now on; `ready` restates the newest. */
-  'conversation.created': Conversation
-  /** In the conversation's own stream. */
-  'conversation.updated': ConversationChange
-  /** Ephemeral, on stream `user`: one takes part in it no more. */
-  'conversation.removed': { id: string }
-  /** Ephemeral, on the conversation's stream. */
-  'delivery.updated': DeliveryState
-  /** Ephemeral, on stream `user`: what the connection's own access gained or lost; `ready` always restates it. */
-  'access.changed': { channels: (Channel & { lastSeq: number })[]; removed: string[] }
+/** Which streams carry an event, by kind; an ephemeral one has no number there, is kept nowhere and never replayed. */
+export type EventKind<S extends TSchema = TSchema> = {
+  data: S
+  streams: readonly ('channel' | 'server' | 'user')[]
+  ephemeral: boolean
+  description: string
 }
-export type EventType = keyof EventData
+
+const kept = <S extends TSchema>(streams: EventKind['streams'], description: string, data: S): EventKind<S> => ({
+  ...{ data, streams, description },
+  ephemeral: false,
+})
+const ephemeral = <S extends TSchema>(streams: EventKind['streams'], description: string, data: S): EventKind<S> => ({
+  ...{ data, streams, description },
+  ephemeral: true,
+})
+
+const JustId = Fields({ id: Id })
+const ReactionChange = Fields({
+  messageId: Id,
+  channelId: Id,
+  userId: Id,
+  emoji: Type.String(),
+  count: Type.Integer({ minimum: 0, description: 'How many have reacted with this emoji, now' }),
+})
+const LastSeq = Type.Integer({ minimum: 0, description: 'The last number of its stream' })
+
+/** Every event there is. Names are `<noun>.<past participle>`. */
+export const eventKinds = {
+  'message.created': kept(['channel'], 'Somebody has written a message.', Message),
+  'message.edited': kept(
+    ['channel'],
+    'A message has changed: its text, or the state of a file that it carries.',
+    Message,
+  ),
+  'message.deleted': kept(
+    ['channel'],
+    'A message is gone. `seq` is the one of its creation.',
+    Fields({ id: Id, channelId: Id, seq: Type.Integer({ minimum: 1 }) }),
+  ),
+  'message.pinned': kept(
+    ['channel'],
+    'A message has been pinned.',
+    Fields({ id: Id, channelId: Id, pinnedAt: Timestamp }),
+  ),
+  'message.unpinned': kept(['channel'], 'A message is pinned no more.', Fields({ id: Id, channelId: Id })),
+  'reaction.added': kept(['channel'], 'Somebody has reacted to a message.', ReactionChange),
+  'reaction.removed': kept(['channel'], "Somebody's reaction is gone.", ReactionChange),
+  'reaction.cleared': kept(
+    ['channel'],
+    'All reactions of a message are gone.',
+    Fields({ messageId: Id, channelId: Id }),
+  ),
+  'read.updated': kept(['user'], 'How far one has read a channel, on whichever device.', ReadState),
+  'channel.created': kept(
+    ['server', 'channel'],
+    "There is a channel: on the server's stream, or on its own where not everybody may see it.",
+    Channel,
+  ),
+  'channel.updated': kept(
+    ['server', 'channel'],
+    "A channel has changed: on the server's stream, or on its own where not everybody may see it.",
+    Channel,
+  ),
+  'channel.deleted': kept(['server'], 'A channel is gone.', JustId),
+  'server.updated': kept(['server'], 'The name of the server, its settings or its limits have changed.', ServerInfo),
+  'role.created': kept(['server'], 'There is a new role.', Role),
+  'role.updated': kept(['server'], 'A role has changed: what it is called, what it allows or where it stands.', Role),
+  'role.deleted': kept(['server'], 'A role is gone.', JustId),
+  'member.joined': kept(
+    ['server'],
+    'Somebody has become a member.',
+    Fields({ user: User, roleIds: Type.Array(Id), joinedAt: Timestamp }),
+  ),
+  'member.updated': kept(
+    ['server'],
+    'A member has other roles or another nickname, or may not speak for a while.',
+    Fields({
+      userId: Id,
+      nickname: Nullable(Type.String()),
+      roleIds: Type.Array(Id),
+      timedOutUntil: Nullable(Timestamp),
+    }),
+  ),
+  'member.left': kept(['server'], 'Somebody is a member no more.', Fields({ userId: Id })),
+  'session.created': kept(['user'], 'One has logged in, on whichever device.', JustId),
+  'session.revoked': kept(['user'], 'A session of one has ended.', JustId),
+  'user.updated': kept(['server'], 'A profile has changed, or the account is gone.', User),
+  'conversation.created': ephemeral(
+    ['user'],
+    'One takes part in a conversation from now on. Its stream goes on after `lastSeq`; `ready` restates the newest.',
+    Conversation,
+  ),
+  'conversation.updated': kept(
+    ['channel'],
+    "A conversation's name or its participants have changed.",
+    ConversationChange,
+  ),
+  'conversation.removed': ephemeral(['user'], 'One takes part in a conversation no more.', JustId),
+  'delivery.updated': ephemeral(['channel'], 'How far a conversation has come with somebody.', DeliveryState),
+  'access.changed': ephemeral(
+    ['user'],
+    'The channels that one sees from now on, whose streams go on after `lastSeq`, and those that one lost. `ready` restates it.',
+    Fields({
+      channels: Type.Array(Shape('GainedChannel', { ...Channel.properties, lastSeq: LastSeq })),
+      removed: Type.Array(Id),
+    }),
+  ),
+} as const satisfies Record<string, EventKind>
+export type EventType = keyof typeof eventKinds
+
+type EventSchemas = { [K in EventType]: (typeof eventKinds)[K]['data'] }
+
+/** What each event carries in `d`. */
+export const eventSchemas = Object.fromEntries(
+  Object.entries(eventKinds).map(([type, { data }]) => [type, data]),
+) as EventSchemas
+export type EventData = { [K in EventType]: Static<EventSchemas[K]> }
 
 /** `channel:<id>` for a channel or conversation; `server`; inside the server `user:<id>`, to its owner just `user`. */
 export type StreamName = string

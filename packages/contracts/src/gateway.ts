@@ -1,22 +1,34 @@
-import { type Static, Type } from '@sinclair/typebox'
-import { Fields, Id, type Problem } from './api/common.ts'
-import type { OwnUser } from './api/identity.ts'
-import type { Channel, Conversation, Role, ServerInfo } from './api/index.ts'
-import { NewMessage } from './api/messaging.ts'
-import { ReadMark } from './api/reads.ts'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Fields, Id, Problem, Shape } from './api/common.ts'
+import { Conversation } from './api/conversations.ts'
+import { OwnUser, Role } from './api/identity.ts'
+import { Message, NewMessage } from './api/messaging.ts'
+import { ReadMark, ReadState } from './api/reads.ts'
+import { Channel, ServerInfo } from './api/server.ts'
 
-const id = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+const RequestId = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'Asks for a `reply`, which repeats it',
+})
+const id = Type.Optional(RequestId)
+const Token = Type.String({ maxLength: 4096, description: 'An access token or an API token' })
+const Seq = Type.Integer({ minimum: 0 })
 
 /** The frames that a client may send, by `op`. Unknown fields and ops are refused. */
 export const clientFrames = {
   identify: Fields({
     op: Type.Literal('identify'),
     id,
-    token: Type.String({ maxLength: 4096 }),
-    cursors: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.Integer({ minimum: 0 }))),
+    token: Token,
+    cursors: Type.Optional(
+      Type.Record(Type.String({ maxLength: 64 }), Seq, {
+        description: 'To go on where one left off: of each stream the last number that one has',
+      }),
+    ),
   }),
   heartbeat: Fields({ op: Type.Literal('heartbeat'), id }),
-  refresh: Fields({ op: Type.Literal('refresh'), id, token: Type.String({ maxLength: 4096 }) }),
+  refresh: Fields({ op: Type.Literal('refresh'), id, token: Token }),
   delivered: Fields({ op: Type.Literal('delivered'), id, channelId: Id, seq: Type.Integer({ minimum: 1 }) }),
   'message.send': Fields({ op: Type.Literal('message.send'), id, channelId: Id, ...NewMessage.properties }),
   read: Fields({ op: Type.Literal('read'), id, channelId: Id, ...ReadMark.properties }),
@@ -25,46 +37,108 @@ export type ClientFrame = {
   [K in keyof typeof clientFrames]: Static<(typeof clientFrames)[K]>
 }[keyof typeof clientFrames]
 
-export type HelloFrame = {
-  op: 'hello'
-  heartbeatMs: number
-  connectionId: string
-  limits: { maxFrameBytes: number; framesPerSecond: number; identifyMs: number }
-}
-export type ReadyFrame = {
-  op: 'ready'
-  user: OwnUser
-  server: ServerInfo
-  roles: Role[]
-  channels: (Channel & { lastSeq: number; lastReadSeq: number })[]
-  /** The newest of one's conversations; the streams of all are followed. */
-  dms: Conversation[]
-  presences: never[]
-  voiceStates: never[]
-  streams: Record<string, number>
-  resumed: boolean
-}
+const Nothing = Fields({})
+
+/** What a reply to each op carries in `d`. */
+export const replyData = {
+  identify: Nothing,
+  heartbeat: Nothing,
+  refresh: Nothing,
+  delivered: Nothing,
+  'message.send': Message,
+  read: ReadState,
+} as const satisfies Record<keyof typeof clientFrames, TSchema>
+
+const Head = Type.Integer({ minimum: 0, description: 'The last number of its stream' })
+const milliseconds = (description: string) => Type.Integer({ minimum: 1, description })
+
+/** The frames that a gateway sends beside events and replies, by `op`. */
+export const serverFrames = {
+  hello: Fields({
+    op: Type.Literal('hello'),
+    heartbeatMs: milliseconds('How often a heartbeat is expected, in milliseconds'),
+    connectionId: Id,
+    limits: Fields({
+      maxFrameBytes: Type.Integer({ minimum: 1, description: 'Bytes of the largest frame that is taken' }),
+      framesPerSecond: Type.Number({
+        minimum: 0,
+        description: 'Frames that a connection may send in the long run; 0 for any number',
+      }),
+      identifyMs: milliseconds('How long a connection may stay without having identified, in milliseconds'),
+    }),
+  }),
+  ready: Fields({
+    op: Type.Literal('ready'),
+    user: OwnUser,
+    server: ServerInfo,
+    roles: Type.Array(Role),
+    channels: Type.Array(
+      Shape('ReadyChannel', {
+        ...Channel.properties,
+        lastSeq: Head,
+        lastReadSeq: Type.Integer({ minimum: 0, description: 'Up to where one has read it' }),
+      }),
+      { description: 'Those that one sees' },
+    ),
+    dms: Type.Array(Conversation, {
+      description: "The newest hundred of one's conversations; the streams of all are followed",
+    }),
+    presences: Type.Array(Type.Never(), { description: 'Empty for now' }),
+    voiceStates: Type.Array(Type.Never(), { description: 'Empty for now' }),
+    streams: Type.Record(Type.String({ maxLength: 64 }), Seq, {
+      description: 'Every stream that one follows, with its last number',
+    }),
+    resumed: Type.Boolean({ description: 'Whether `identify` brought cursors' }),
+  }),
+  reset: Fields({
+    op: Type.Literal('reset'),
+    stream: Type.String(),
+    seq: Type.Integer({ minimum: 0, description: 'Where the stream stands, and goes on from' }),
+  }),
+  reconnect: Fields({ op: Type.Literal('reconnect') }),
+} as const
+
+export type HelloFrame = Static<typeof serverFrames.hello>
+export type ReadyFrame = Static<typeof serverFrames.ready>
+export type ResetFrame = Static<typeof serverFrames.reset>
+export type ReconnectFrame = Static<typeof serverFrames.reconnect>
+/** An event as it is passed on, whatever it carries: `eventSchemas` says what. */
 export type EventFrame = { op: 'event'; t: string; stream: string; seq?: number; d: unknown; at: string }
-export type ResetFrame = { op: 'reset'; stream: string; seq: number }
-export type ReconnectFrame = { op: 'reconnect' }
-export type ReplyFrame =
-  | { op: 'reply'; id: number; ok: true; d: unknown }
-  | { op: 'reply'; id: number; ok: false; error: Problem }
+
+/** The reply to an op that was done. */
+export const okFrame = <S extends TSchema>(data: S) =>
+  Fields({ op: Type.Literal('reply'), id: RequestId, ok: Type.Literal(true), d: data })
+
+/** The reply to an op that was refused. */
+export const FailedFrame = Fields({ op: Type.Literal('reply'), id: RequestId, ok: Type.Literal(false), error: Problem })
+export type ReplyFrame = { op: 'reply'; id: number; ok: true; d: unknown } | Static<typeof FailedFrame>
 export type ServerFrame = HelloFrame | ReadyFrame | EventFrame | ResetFrame | ReconnectFrame | ReplyFrame
 
+/** What a client does after a connection has been closed. */
+export type ComeBack = 'resume' | 'later' | 'newToken' | 'never'
+
+const closing = (code: number, comeBack: ComeBack, description: string) => ({ code, comeBack, description })
+
 /** Why a gateway closes a connection. */
-export const closeCodes = {
-  goingAway: 1001,
-  unsupportedData: 1003,
-  tooBig: 1009,
-  notIdentified: 4001,
-  malformed: 4002,
-  authenticationFailed: 4003,
-  sessionRevoked: 4004,
-  tooManyFrames: 4007,
-  tooSlow: 4008,
-  heartbeatMissed: 4009,
-  tooManyConnections: 4010,
-  /** A part of the server is away for the moment. */
-  tryAgainLater: 1013,
+export const closings = {
+  goingAway: closing(1001, 'resume', 'The server goes away.'),
+  unsupportedData: closing(1003, 'never', 'A binary frame.'),
+  tooBig: closing(1009, 'never', 'A frame over `limits.maxFrameBytes`.'),
+  tryAgainLater: closing(1013, 'later', 'A part of the server is away for the moment.'),
+  notIdentified: closing(4001, 'resume', 'Not identified in time.'),
+  malformed: closing(
+    4002,
+    'never',
+    "A frame that is none: not a JSON object, an unknown `op` or field, values that don't fit and no `id` to say so.",
+  ),
+  authenticationFailed: closing(4003, 'newToken', 'The token is not valid, or has expired.'),
+  sessionRevoked: closing(4004, 'never', 'The session was ended, or the account may not be here any more.'),
+  tooManyFrames: closing(4007, 'later', 'Too many frames.'),
+  tooSlow: closing(4008, 'resume', 'Too slow to take what was sent.'),
+  heartbeatMissed: closing(4009, 'resume', 'No heartbeat.'),
+  tooManyConnections: closing(4010, 'later', 'Too many connections of this account.'),
 } as const
+
+export const closeCodes = Object.fromEntries(Object.entries(closings).map(([name, { code }]) => [name, code])) as {
+  readonly [K in keyof typeof closings]: number
+}

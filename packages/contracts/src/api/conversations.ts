@@ -60,7 +60,19 @@ export type ConversationPatch = Static<typeof ConversationPatch>
 export const ParticipantParams = Fields({ channelId: Id, userId: Id })
 
 /** What a conversation's own stream carries when its name or its participants have changed. */
-export type ConversationChange = { id: string; name: string | null; ownerId: string | null; participantIds: string[] }
+export const ConversationChange = Shape('ConversationChange', {
+  id: Id,
+  name: Nullable(Type.String()),
+  ownerId: Nullable(Id),
+  participantIds: Type.Array(Id),
+})
+export type ConversationChange = Static<typeof ConversationChange>
 
 /** How far a conversation has come with somebody. */
-export type DeliveryState = { channelId: string; userId: string; deliveredSeq: number; readSeq: number }
+export const DeliveryState = Shape('DeliveryState', {
+  channelId: Id,
+  userId: Id,
+  deliveredSeq: Type.Integer({ minimum: 0 }),
+  readSeq: Type.Integer({ minimum: 0 }),
+})
+export type DeliveryState = Static<typeof DeliveryState>
