@@ -23,7 +23,7 @@ export const provisionCommunications = (
 ): Promise<void> =>
   provisionUsers({
     url,
-    secret: ['messaging_outbox', 'messaging_idempotency_keys'],
+    secret: ['messaging_outbox', 'messaging_idempotency_keys', 'webhooks'],
     users: [
       {
         name: 'conntext_messaging',
@@ -48,6 +48,9 @@ export const provisionCommunications = (
           'message_deletions',
           'conversations',
           'conversation_participants',
+          'blocks',
+          'contact_settings',
+          'webhooks',
           'search_documents',
           'search_progress',
           'messaging_outbox',

@@ -1,4 +1,4 @@
-import { time } from '@conntext/database'
+import { bytea, time } from '@conntext/database'
 import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
@@ -7,6 +7,7 @@ import {
   bigint,
   boolean,
   customType,
+  doublePrecision,
   index,
   integer,
   jsonb,
@@ -33,6 +34,8 @@ export const messages = pgTable(
     replyTo: uuid('reply_to'),
     // Whom it mentions, as the API tells it; null for nobody.
     mentions: jsonb(),
+    // Of a webhook's message, whose id is its author's: under what name and with which picture it was said.
+    webhook: jsonb(),
     createdAt: time('created_at').notNull(),
     editedAt: time('edited_at'),
     // How often it was edited.
@@ -292,6 +295,44 @@ export const conversationParticipants = pgTable(
     deliveredSeq: bigint('delivered_seq', { mode: 'number' }).notNull().default(0),
   },
   (t) => [primaryKey({ columns: [t.conversationId, t.userId] }), index('conversation_participants_user').on(t.userId)],
+)
+
+/** Whom somebody doesn't want to be written to by. */
+export const blocks = pgTable(
+  'blocks',
+  {
+    userId: uuid('user_id').notNull(),
+    blockedId: uuid('blocked_id').notNull(),
+    createdAt: time('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.blockedId] }), index('blocks_blocked').on(t.blockedId)],
+)
+
+/** Who may begin a conversation with somebody; no row: everyone. */
+export const contactSettings = pgTable('contact_settings', {
+  userId: uuid('user_id').primaryKey(),
+  dmsFrom: text('dms_from', { enum: ['everyone', 'nobody'] }).notNull(),
+})
+
+/** Addresses at which programs write into a channel. */
+export const webhooks = pgTable(
+  'webhooks',
+  {
+    // Also the author of its messages.
+    id: uuid().primaryKey(),
+    channelId: uuid('channel_id').notNull(),
+    name: text().notNull(),
+    avatarId: uuid('avatar_id'),
+    mentionEveryone: boolean('mention_everyone').notNull(),
+    createdBy: uuid('created_by').notNull(),
+    createdAt: time('created_at').notNull(),
+    // Plain SHA-256: of 256 random bits nothing can be guessed, so a key would add nothing.
+    secretHash: bytea('secret_hash').notNull(),
+    // How many messages it had left at that time: its rate is one for all instances.
+    allowance: doublePrecision().notNull(),
+    allowanceAt: time('allowance_at').notNull(),
+  },
+  (t) => [index('webhooks_channel').on(t.channelId, t.id)],
 )
 
 const tsvector = customType<{ data: string }>({ dataType: () => 'tsvector' })
