@@ -112,6 +112,7 @@ const makeChannel = (position: number): Channel => ({
   parentId: null,
   topic: null,
   slowModeSeconds: 0,
+  messageRetentionDays: null,
   position,
   createdAt: NOW,
 })
@@ -123,6 +124,8 @@ const server: AuthoritySnapshot['server'] = {
   registrationMode: 'open',
   requireMfa: false,
   requireModerationReason: false,
+  systemChannelId: null,
+  messageRetentionDays: null,
   limits: { maxMessageLength: 4_000, maxFileBytes: 1_000_000, maxMediaPerMessage: 10 },
   createdAt: NOW,
 }

@@ -55,6 +55,7 @@ test('the snapshot holds what the routes and system have made', async () => {
     parentId: null,
     topic: null,
     slowModeSeconds: 0,
+    messageRetentionDays: null,
     ...rest,
     createdAt: createdAt.toISOString(),
   })
@@ -68,6 +69,8 @@ test('the snapshot holds what the routes and system have made', async () => {
       registrationMode: 'open',
       requireMfa: false,
       requireModerationReason: false,
+      systemChannelId: null,
+      messageRetentionDays: null,
       limits: { maxMessageLength: 10, maxFileBytes: 20, maxMediaPerMessage: 3 },
       createdAt: createdAt.toISOString(),
     },

@@ -259,6 +259,46 @@ export const auditCatalogue = {
       target: 'user',
       data: Fields({ count: Type.Integer() }),
     },
+    'webhook.created': {
+      title: 'A webhook was made',
+      target: 'webhook',
+      data: Fields({ channelId: text, name: text, mentionEveryone: Type.Boolean() }),
+    },
+    'webhook.updated': {
+      title: 'A webhook was changed',
+      target: 'webhook',
+      data: Fields({ channelId: text, ...changes.properties }),
+    },
+    'webhook.secretRotated': {
+      title: 'A webhook got another address: the one before is of no use',
+      target: 'webhook',
+      data: Fields({ channelId: text }),
+    },
+    'webhook.deleted': {
+      title: 'A webhook was deleted',
+      target: 'webhook',
+      data: Fields({ channelId: text, name: text }),
+    },
+    'webhook.refused': {
+      title: 'Something came to a webhook with a wrong secret, or to one that is not there',
+      target: 'webhook',
+      data: Fields({ repeats }),
+      severity: 'notice',
+      outcome: 'refused',
+    },
+    // Whom is nobody's business.
+    'block.added': { title: 'Somebody was blocked', target: 'user', data: None },
+    'block.removed': { title: 'Somebody is no longer blocked', target: 'user', data: None },
+    'contactSettings.updated': {
+      title: 'Somebody changed who may begin conversations with them',
+      target: 'user',
+      data: changes,
+    },
+    'messages.expired': {
+      title: 'Messages were deleted because their channel keeps them no longer',
+      target: 'channel',
+      data: Fields({ days: Type.Integer(), messages: Type.Integer(), files: Type.Integer() }),
+    },
     'conversation.created': {
       title: 'A direct message or a group was begun',
       target: 'conversation',

@@ -46,6 +46,7 @@ export const provisionCommunications = (
           'slow_mode_sends',
           'deleted_authors',
           'message_deletions',
+          'message_expiries',
           'conversations',
           'conversation_participants',
           'blocks',

@@ -49,7 +49,7 @@ export const messages = pgTable(
   (t) => [
     uniqueIndex('messages_position').on(t.channelId, t.seq),
     uniqueIndex('messages_nonce').on(t.authorId, t.channelId, t.nonce).where(sql`${t.nonce} is not null`),
-    index('messages_author').on(t.authorId, t.channelId).where(sql`${t.deletedAt} is null`),
+    index('messages_author').on(t.authorId, t.channelId, t.seq).where(sql`${t.deletedAt} is null`),
     index('messages_pins').on(t.channelId, t.pinnedAt, t.id).where(sql`${t.pinnedAt} is not null`),
     index('messages_replies').on(t.replyTo).where(sql`${t.replyTo} is not null`),
   ],
@@ -262,6 +262,14 @@ export const messageDeletions = pgTable('message_deletions', {
   deleted: integer().notNull().default(0),
   beganAt: time('began_at').notNull().defaultNow(),
   finishedAt: time('finished_at'),
+})
+
+/** Passes that are deleting what a channel keeps no longer: how far each has got. It is audited when it is over. */
+export const messageExpiries = pgTable('message_expiries', {
+  channelId: uuid('channel_id').primaryKey(),
+  messages: integer().notNull().default(0),
+  files: integer().notNull().default(0),
+  beganAt: time('began_at').notNull(),
 })
 
 /** Direct messages and groups: who may be in their streams stands here, not in the permission snapshot. */

@@ -18,6 +18,8 @@ export const newServerSettings = {
   registrationMode: 'invite',
   requireMfa: false,
   requireModerationReason: false,
+  systemChannelId: null,
+  messageRetentionDays: null,
   maxMessageLength: 4_000,
   maxFileBytes: 524_288_000,
   maxMediaPerMessage: 10,
@@ -30,6 +32,8 @@ export const toServerInfo = (row: Omit<SettingsRow, 'id' | 'version'>): ServerIn
   registrationMode: row.registrationMode,
   requireMfa: row.requireMfa,
   requireModerationReason: row.requireModerationReason,
+  systemChannelId: row.systemChannelId,
+  messageRetentionDays: row.messageRetentionDays,
   limits: {
     maxMessageLength: row.maxMessageLength,
     maxFileBytes: row.maxFileBytes,
@@ -45,6 +49,7 @@ export const toChannel = (row: Omit<ChannelRow, 'nameKey'>): Channel => ({
   parentId: row.parentId,
   topic: row.topic,
   slowModeSeconds: row.slowModeSeconds,
+  messageRetentionDays: row.messageRetentionDays,
   position: row.position,
   createdAt: row.createdAt.toISOString(),
 })

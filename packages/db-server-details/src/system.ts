@@ -29,6 +29,10 @@ export const serverSettings = pgTable('server_settings', {
   iconId: uuid('icon_id'),
   requireMfa: boolean('require_mfa').notNull().default(false),
   requireModerationReason: boolean('require_moderation_reason').notNull().default(false),
+  // Where it is said that somebody has joined; null for nowhere.
+  systemChannelId: uuid('system_channel_id').references((): AnyPgColumn => channels.id, { onDelete: 'set null' }),
+  // What new text channels begin with.
+  messageRetentionDays: integer('message_retention_days'),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
@@ -44,6 +48,8 @@ export const channels = pgTable(
     parentId: uuid('parent_id').references((): AnyPgColumn => channels.id, { onDelete: 'set null' }),
     topic: text(),
     slowModeSeconds: integer('slow_mode_seconds').notNull().default(0),
+    // Null: messages stay until somebody deletes them.
+    messageRetentionDays: integer('message_retention_days'),
     position: integer().notNull(),
     createdAt: time('created_at').notNull().defaultNow(),
   },

@@ -37,6 +37,8 @@ const empty = () =>
         registrationMode: 'closed',
         requireMfa: false,
         requireModerationReason: false,
+        systemChannelId: null,
+        messageRetentionDays: null,
         limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 0 },
         createdAt: new Date(0).toISOString(),
       },

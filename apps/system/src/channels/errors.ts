@@ -7,6 +7,7 @@ export const channelErrors = {
     badParent: { status: 422, title: 'The channel cannot be put there' },
     tooMany: { status: 409, title: 'The server has as many channels as it can have' },
     noSlowMode: { status: 422, title: 'Only text channels have a slow mode' },
+    noRetention: { status: 422, title: 'Only text channels have messages to keep' },
     inherited: { status: 409, title: 'Channels in this category lean on its overrides' },
   }),
   notFound: channelNotFound,

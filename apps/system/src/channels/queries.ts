@@ -27,11 +27,12 @@ export async function insertChannel(tx: ServerDetailsExecutor, channel: Omit<Cha
 export async function updateChannelFields(
   tx: ServerDetailsExecutor,
   id: string,
-  { name, topic, slowModeSeconds, parentId }: Pick<ChannelRow, 'name' | 'topic' | 'slowModeSeconds' | 'parentId'>,
+  fields: Pick<ChannelRow, 'name' | 'topic' | 'slowModeSeconds' | 'messageRetentionDays' | 'parentId'>,
 ): Promise<void> {
+  const { name, topic, slowModeSeconds, messageRetentionDays, parentId } = fields
   await tx
     .update(channels)
-    .set({ name, nameKey: nameKey(name), topic, slowModeSeconds, parentId })
+    .set({ name, nameKey: nameKey(name), topic, slowModeSeconds, messageRetentionDays, parentId })
     .where(eq(channels.id, id))
 }
 

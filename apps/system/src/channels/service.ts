@@ -8,7 +8,7 @@ import {
   SERVER_STREAM,
 } from '@conntext/contracts'
 import { isUniqueViolation } from '@conntext/database'
-import { type ChannelRow, toChannel } from '@conntext/db-server-details'
+import { type ChannelRow, type SettingsRow, toChannel, toServerInfo } from '@conntext/db-server-details'
 import {
   actorOf,
   type Caller,
@@ -69,16 +69,18 @@ export async function getChannel({ db }: ChannelDeps, channelId: string): Promis
 /**
  * Makes a channel, behind all others, with its overrides from the first moment: what begins private is nobody else's
  * news. They are set by the rules of `setOverride`, with what the caller has where the channel is put.
- * @throws channel.nameTaken, channel.tooMany (409), channel.badParent, channel.noSlowMode (422), what `setOverride` does
+ * @throws channel.nameTaken, channel.tooMany (409), channel.badParent, channel.noSlowMode, channel.noRetention (422), what
+ * `setOverride` does
  */
 export async function createChannel(deps: ChannelDeps, caller: Caller, input: NewChannel): Promise<Channel> {
   const { snapshot } = await deps.guard.authority()
   const { type, parentId = null, topic = null, slowModeSeconds = 0 } = input
   await assertMayPut(deps, caller, parentId)
   assertSlowMode(type, slowModeSeconds)
+  assertRetention(type, input.messageRetentionDays ?? null)
   const id = newId()
   return nameTakenAsConflict(
-    change(deps, async (tx, effects) => {
+    change(deps, async (tx, effects, settings) => {
       const overrides = await firstOverrides(deps, caller, { id, parentId }, input.overrides ?? [])
       const rows = await selectChannels(tx)
       if (rows.length >= MAX_CHANNELS) throw channelErrors.tooMany(`A server has at most ${MAX_CHANNELS} channels.`)
@@ -86,7 +88,8 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
       const position = (rows.at(-1)?.position ?? -1) + 1
       const name = input.name.trim()
       const createdAt = deps.clock.now()
-      const row = { id, name, type, parentId, topic, slowModeSeconds, position, createdAt }
+      const messageRetentionDays = firstRetention(input, settings)
+      const row = { id, name, type, parentId, topic, slowModeSeconds, messageRetentionDays, position, createdAt }
       await insertChannel(tx, row)
       for (const override of overrides) await upsertOverride(tx, override)
       const channel = toChannel(row)
@@ -123,7 +126,7 @@ async function firstOverrides(
  */
 export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId: string): Promise<void> {
   const { snapshot } = await deps.guard.authority()
-  await change(deps, async (tx, effects) => {
+  await change(deps, async (tx, effects, settings) => {
     const before = await authorityWithin(tx, snapshot)
     const rows = await selectChannels(tx)
     const row = rows.find((one) => one.id === channelId)
@@ -133,6 +136,11 @@ export async function deleteChannel(deps: ChannelDeps, caller: Caller, channelId
       throw channelErrors.inherited('Move or delete them, or remove its overrides, first.')
     }
     await deleteChannelRow(tx, channelId)
+    if (settings.systemChannelId === channelId) {
+      // The database has taken it out of the settings.
+      const server = toServerInfo({ ...settings, systemChannelId: null })
+      effects.events.push({ stream: SERVER_STREAM, type: 'server.updated', data: server })
+    }
     effects.audit.push(systemAudit('channel.deleted', actorOf(caller), channelId, { name: row.name }))
     effects.owed.push({ id: newId(), topic: 'channelDeleted', payload: { channelId } })
     if (before.isPublic(channelId)) {
@@ -161,6 +169,19 @@ export function assertSlowMode(type: Channel['type'], seconds: number): void {
   if (type === 'text' || seconds === 0) return
   const errors = [{ path: '/body/slowModeSeconds', message: 'is for text channels' }]
   throw channelErrors.noSlowMode({ errors })
+}
+
+/** @throws channel.noRetention (422) */
+export function assertRetention(type: Channel['type'], days: number | null): void {
+  if (type === 'text' || days === null) return
+  const errors = [{ path: '/body/messageRetentionDays', message: 'is for text channels' }]
+  throw channelErrors.noRetention({ errors })
+}
+
+/** A text channel begins with the server's, unless told. */
+const firstRetention = ({ type, messageRetentionDays }: NewChannel, settings: SettingsRow): number | null => {
+  if (type !== 'text') return null
+  return messageRetentionDays === undefined ? settings.messageRetentionDays : messageRetentionDays
 }
 
 const badParent = (message: string) =>

@@ -7,13 +7,20 @@ import { channelErrors } from './errors.ts'
 import { authorityWithin, tellOf } from './news.ts'
 import { assertMayMove } from './overrides.ts'
 import { selectChannels, updateChannelFields, updatePositions } from './queries.ts'
-import { assertMayPut, assertParent, assertSlowMode, type ChannelDeps, nameTakenAsConflict } from './service.ts'
+import {
+  assertMayPut,
+  assertParent,
+  assertRetention,
+  assertSlowMode,
+  type ChannelDeps,
+  nameTakenAsConflict,
+} from './service.ts'
 
 /**
  * Changes a channel. With a position it is put there, and those in its way move on by one; a position behind the last
  * one is the last one.
- * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode (422); for another
- * category what `setOverride` does
+ * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode,
+ * channel.noRetention (422); for another category what `setOverride` does
  */
 export async function updateChannel(
   deps: ChannelDeps,
@@ -30,6 +37,7 @@ export async function updateChannel(
       if (!row) throw channelErrors.notFound()
       assertParent(rows, row.type, patch.parentId ?? null)
       assertSlowMode(row.type, patch.slowModeSeconds ?? 0)
+      assertRetention(row.type, patch.messageRetentionDays ?? null)
       const { parentId = row.parentId } = patch
       if (parentId !== row.parentId) await assertMayMove(tx, deps, caller, { row, parentId })
       const moved = patch.position === undefined ? [] : moveTo(rows, row, patch.position)
@@ -52,6 +60,8 @@ function wantedFields(row: ChannelRow, patch: ChannelPatch, moved: ChannelRow[])
     name: patch.name?.trim() ?? row.name,
     topic: patch.topic === undefined ? row.topic : patch.topic,
     slowModeSeconds: patch.slowModeSeconds ?? row.slowModeSeconds,
+    messageRetentionDays:
+      patch.messageRetentionDays === undefined ? row.messageRetentionDays : patch.messageRetentionDays,
     parentId: patch.parentId === undefined ? row.parentId : patch.parentId,
     position: moved.find((one) => one.id === row.id)?.position ?? row.position,
   }

@@ -2,4 +2,5 @@ import { defineErrors } from '@conntext/kernel'
 
 export const serverErrors = defineErrors('server', {
   mfaFirst: { status: 409, title: 'Whoever asks everybody for a second factor has one first' },
+  badSystemChannel: { status: 422, title: 'There is no such text channel' },
 })

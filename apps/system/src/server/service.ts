@@ -17,8 +17,8 @@ import {
 import { actorOf, type Caller, type Guard } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import { enqueue } from '@conntext/outbox'
-import { announce, type ChangeDeps, change } from '../change.ts'
-import { insertChannel } from '../channels/queries.ts'
+import { announce, type ChangeDeps, change, type Transaction } from '../change.ts'
+import { insertChannel, selectChannel } from '../channels/queries.ts'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { serverErrors } from './errors.ts'
 import { iconWithdrawal, publishIcon } from './icon.ts'
@@ -33,7 +33,7 @@ export type ServerSettingsDeps = ChangeDeps & {
 
 /**
  * Changes the given settings; those that are as they were leave no trace.
- * @throws server.mfaFirst (409); for an icon media.notFound (404), media.notAnImage, media.imageTooLarge (422)
+ * @throws server.mfaFirst (409), server.badSystemChannel (422); for an icon media.notFound (404), media.notAnImage, media.imageTooLarge (422)
  */
 export async function updateServer(deps: ServerSettingsDeps, caller: Caller, patch: ServerPatch): Promise<ServerInfo> {
   const { limits, name, ...others } = patch
@@ -43,6 +43,7 @@ export async function updateServer(deps: ServerSettingsDeps, caller: Caller, pat
     const changed = changedFields<SettingsRow>(settings, wanted)
     if (!changed) return toServerInfo(settings)
     if (changed.changes.requireMfa?.to === true) await assertOwnMfa(deps, caller)
+    if (changed.changes.systemChannelId) await assertSystemChannel(tx, deps, caller, wanted.systemChannelId ?? null)
     await updateSettings(tx, wanted)
     if (changed.changes.iconId) {
       if (settings.iconId) effects.owed.push(iconWithdrawal(settings.iconId))
@@ -65,6 +66,20 @@ export async function updateServer(deps: ServerSettingsDeps, caller: Caller, pat
 /** Otherwise the server would lock out whoever turned it on, and everybody with them. */
 async function assertOwnMfa({ guard }: ServerSettingsDeps, caller: Caller): Promise<void> {
   if ((await guard.grantOf(caller))?.mfa !== true) throw serverErrors.mfaFirst('Set up your own second factor first.')
+}
+
+/** One that the caller may see: of others they don't know. @throws server.badSystemChannel (422) */
+async function assertSystemChannel(
+  tx: Transaction,
+  { guard }: ServerSettingsDeps,
+  caller: Caller,
+  channelId: string | null,
+): Promise<void> {
+  if (channelId === null) return
+  const channel = await selectChannel(tx, channelId)
+  if (channel?.type === 'text' && (await guard.allows(caller, 'channel.view', channelId))) return
+  const errors = [{ path: '/body/systemChannelId', message: 'is no text channel' }]
+  throw serverErrors.badSystemChannel({ errors })
 }
 
 /** What was shown for a change that didn't come about. */
@@ -94,6 +109,7 @@ export async function setUp({ db, bus, log, clock, version }: SetUpDeps): Promis
       parentId: null,
       topic: null,
       slowModeSeconds: 0,
+      messageRetentionDays: null,
       position: 0,
     } as const
     await insertChannel(tx, { ...channel, createdAt })

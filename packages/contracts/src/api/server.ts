@@ -12,6 +12,15 @@ const Limits = {
 export const ServerLimits = Shape('ServerLimits', Limits)
 export type ServerLimits = Static<typeof ServerLimits>
 
+export const MAX_RETENTION_DAYS = 3_650
+const Retention = Nullable(
+  Type.Integer({
+    minimum: 1,
+    maximum: MAX_RETENTION_DAYS,
+    description: 'Days after which messages go; null: they stay',
+  }),
+)
+
 const Name = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 const Description = Nullable(Type.String({ maxLength: 1000 }))
 
@@ -22,6 +31,8 @@ export const ServerInfo = Shape('Server', {
   registrationMode: RegistrationMode,
   requireMfa: Type.Boolean({ description: 'Whether everybody needs a second factor' }),
   requireModerationReason: Type.Boolean({ description: 'Whether moderators must say why' }),
+  systemChannelId: Nullable(Id),
+  messageRetentionDays: Retention,
   limits: ServerLimits,
   createdAt: Timestamp,
 })
@@ -34,6 +45,8 @@ export const ServerPatch = Shape('ServerPatch', {
   registrationMode: Type.Optional(RegistrationMode),
   requireMfa: Type.Optional(Type.Boolean()),
   requireModerationReason: Type.Optional(Type.Boolean()),
+  systemChannelId: Type.Optional(Nullable(Id)),
+  messageRetentionDays: Type.Optional(Retention),
   limits: Type.Optional(Type.Partial(Fields(Limits), { additionalProperties: false })),
 })
 export type ServerPatch = Static<typeof ServerPatch>
@@ -50,6 +63,7 @@ export const Channel = Shape('Channel', {
   parentId: Nullable(Id),
   topic: Nullable(Type.String()),
   slowModeSeconds: Type.Integer({ minimum: 0, description: 'How long a member waits between two messages' }),
+  messageRetentionDays: Retention,
   position: Type.Integer({ minimum: 0 }),
   createdAt: Timestamp,
 })
@@ -60,6 +74,7 @@ export const ChannelPatch = Shape('ChannelPatch', {
   name: Type.Optional(ChannelName),
   topic: Type.Optional(Topic),
   slowModeSeconds: Type.Optional(SlowMode),
+  messageRetentionDays: Type.Optional(Retention),
   parentId: Type.Optional(Nullable(Id)),
   position: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
 })
@@ -93,6 +108,7 @@ export const NewChannel = Shape('NewChannel', {
   parentId: Type.Optional(Nullable(Id)),
   topic: Type.Optional(Topic),
   slowModeSeconds: Type.Optional(SlowMode),
+  messageRetentionDays: Type.Optional(Retention),
   overrides: Type.Optional(
     Type.Array(Fields({ targetId: Id, ...NewChannelOverride.properties }), {
       maxItems: 20,

@@ -57,6 +57,7 @@ const channel = (id: string, type: Channel['type'], parentId: string | null, pos
   parentId,
   topic: null,
   slowModeSeconds: 0,
+  messageRetentionDays: null,
   position,
   createdAt: MADE,
 })
@@ -95,6 +96,8 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
       registrationMode: 'open',
       requireMfa: serverDice === 0,
       requireModerationReason: false,
+      systemChannelId: null,
+      messageRetentionDays: null,
       limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
       createdAt: MADE,
     },
