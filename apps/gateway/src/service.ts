@@ -56,6 +56,7 @@ export type GatewayDeps = {
       | 'acknowledgeDeliveries'
       | 'markRead'
       | 'readStates'
+      | 'contactsOf'
       | 'health'
     >
     realtime: Pick<RealtimePort, 'health'>

@@ -36,6 +36,7 @@ async function startInstances() {
     acknowledgeDeliveries: still,
     markRead: async ({ channelId }: { channelId: string }) => ({ channelId, lastReadSeq: 0 }),
     readStates: async () => ({ states: [] }),
+    contactsOf: async () => ({ blocks: [], dmsFrom: 'everyone' as const }),
   }
   const auth = createAuthService({
     db: databases.auth,

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Fields, Id, Nullable, Shape, Timestamp } from './api/common.ts'
+import { ContactSettings } from './api/contacts.ts'
 import { Conversation, ConversationChange, DeliveryState } from './api/conversations.ts'
 import { Role, User } from './api/identity.ts'
 import { Message } from './api/messaging.ts'
@@ -60,6 +61,9 @@ export const eventKinds = {
     Fields({ messageId: Id, channelId: Id }),
   ),
   'read.updated': kept(['user'], 'How far one has read a channel, on whichever device.', ReadState),
+  'block.added': kept(['user'], 'One has blocked somebody, on whichever device.', Fields({ userId: Id })),
+  'block.removed': kept(['user'], 'One has blocked somebody no more.', Fields({ userId: Id })),
+  'contactSettings.updated': kept(['user'], 'Others may begin conversations with one, or may not.', ContactSettings),
   'channel.created': kept(
     ['server', 'channel'],
     "There is a channel: on the server's stream, or on its own where not everybody may see it.",

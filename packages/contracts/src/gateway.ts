@@ -1,10 +1,14 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { Fields, Id, Problem, Shape } from './api/common.ts'
+import { Fields, Id, Problem, Shape, Timestamp } from './api/common.ts'
+import { DmsFrom } from './api/contacts.ts'
 import { Conversation } from './api/conversations.ts'
 import { OwnUser, Role } from './api/identity.ts'
 import { Message, NewMessage } from './api/messaging.ts'
 import { ReadMark, ReadState } from './api/reads.ts'
 import { Channel, ServerInfo } from './api/server.ts'
+import { type EventType, eventKinds } from './events.ts'
+
+const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 
 const RequestId = Type.Integer({
   minimum: 0,
@@ -83,6 +87,8 @@ export const serverFrames = {
     dms: Type.Array(Conversation, {
       description: "The newest hundred of one's conversations; the streams of all are followed",
     }),
+    blocks: Type.Array(Id, { description: 'Everybody whom one has blocked, by their ids' }),
+    dmsFrom: DmsFrom,
     presences: Type.Array(Type.Never(), { description: 'Empty for now' }),
     voiceStates: Type.Array(Type.Never(), { description: 'Empty for now' }),
     streams: Type.Record(Type.String({ maxLength: 64 }), Seq, {
@@ -104,6 +110,29 @@ export type ResetFrame = Static<typeof serverFrames.reset>
 export type ReconnectFrame = Static<typeof serverFrames.reconnect>
 /** An event as it is passed on, whatever it carries: `eventSchemas` says what. */
 export type EventFrame = { op: 'event'; t: string; stream: string; seq?: number; d: unknown; at: string }
+
+const streamNames = {
+  server: Type.Literal('server', { description: 'What everybody may know' }),
+  user: Type.Literal('user', { description: "One's own" }),
+  channel: Type.String({
+    pattern: `^channel:${UUID}$`,
+    description: 'Of a channel that one sees, or of a conversation that one takes part in',
+  }),
+} as const
+
+/** How an event comes: with a number of its stream, unless it is ephemeral. */
+export function eventFrameOf(type: EventType) {
+  const { data, streams, ephemeral } = eventKinds[type]
+  const names = streams.map((kind) => streamNames[kind])
+  return Fields({
+    op: Type.Literal('event'),
+    t: Type.Literal(type),
+    stream: names.length === 1 ? names[0]! : Type.Union(names),
+    ...(ephemeral ? {} : { seq: Type.Integer({ minimum: 1, description: 'Rises by one within its stream' }) }),
+    at: Timestamp,
+    d: data,
+  })
+}
 
 /** The reply to an op that was done. */
 export const okFrame = <S extends TSchema>(data: S) =>

@@ -32,7 +32,7 @@ export type IdentifyDeps = {
   config: GatewayConfig
   guard: Guard
   auth: Pick<AuthPort, 'ownUser'>
-  messaging: Pick<MessagingPort, 'readStates'>
+  messaging: Pick<MessagingPort, 'readStates' | 'contactsOf'>
   access: Access
   conversations: Conversations
   hub: StreamHub
@@ -46,6 +46,9 @@ export type Refusal = { error: AppError; code: number; reason: string }
 
 const refusal = (error: AppError, code: number, reason: string): Refusal => ({ error, code, reason })
 
+/** Whom somebody has blocked, and who may begin a conversation with them. */
+type Contacts = Awaited<ReturnType<MessagingPort['contactsOf']>>
+
 type Outlook = {
   view: View
   visibility: Visibility
@@ -54,6 +57,7 @@ type Outlook = {
   resets: Set<string>
   /** Up to where each channel has been read. */
   lastRead: Map<string, number>
+  contacts: Contacts
 }
 
 /**
@@ -145,17 +149,19 @@ async function settle(
       const streams = [...own, ...visibility.streams, ...[...participation.versions.keys()].map(channelStream)]
       await hub.open(streams)
       const told = hub.get(personal)?.head
-      const [resets, { states }] = await Promise.all([
+      const { userId } = identity
+      const [resets, { states }, contacts] = await Promise.all([
         impossibleCursors(hub, source, new Set(streams), cursors),
-        messaging.readStates({ userId: identity.userId }),
+        messaging.readStates({ userId }),
+        messaging.contactsOf({ userId }),
       ])
       if (!connection.open) return 'gone'
-      // What is read meanwhile comes in one's own stream, which `ready` begins where it stands then.
+      // What is read, or who is blocked, meanwhile comes in one's own stream, which `ready` begins where it stands then.
       const current = hub.get(personal)?.head === told
       const holds = current && !access.gate.closed && access.view === view && connection.grantVersion === version
       if (watched.update() || !holds || !streams.every((stream) => hub.get(stream))) continue
       const lastRead = new Map(states.map(({ channelId, lastReadSeq }) => [channelId, lastReadSeq]))
-      then({ view, visibility, participation, grant, resets, lastRead })
+      then({ view, visibility, participation, grant, resets, lastRead, contacts })
       return 'done'
     }
   } finally {
@@ -187,7 +193,7 @@ type Beginning = { user: OwnUser; cursors: Map<string, number>; outlook: Outlook
 /** Sends `ready` and notes from where each stream goes on. Nothing here waits. */
 function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outlook, resumed }: Beginning): void {
   const { hub, connections, replay, config } = deps
-  const { view, visibility, participation, grant, resets, lastRead } = outlook
+  const { view, visibility, participation, grant, resets, lastRead, contacts } = outlook
   const own = userStream(user.id)
   const positions = new Map<string, number>()
   const toReset: string[] = []
@@ -206,7 +212,7 @@ function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outl
   for (const id of talks) connections.joinConversation(connection, id)
   connection.positions = positions
   const headOf = headReader(hub, positions)
-  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, headOf }))
+  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, contacts, headOf }))
   for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
 }
 
@@ -230,6 +236,7 @@ type ReadyParts = {
   user: OwnUser
   resumed: boolean
   lastRead: Map<string, number>
+  contacts: Contacts
   headOf(stream: string): number
 }
 
@@ -242,7 +249,7 @@ const readUpTo = (own: ConversationParticipant, seq: number): ConversationPartic
 
 /** `ReadyFrame` as text, from parts that were made once for everybody. */
 function readyFrame(parts: ReadyParts): string {
-  const { view, visibility, participation, user, resumed, lastRead, headOf } = parts
+  const { view, visibility, participation, user, resumed, lastRead, contacts, headOf } = parts
   const channels: string[] = []
   const streams = [`"server":${headOf(SERVER_STREAM)}`, `"user":${headOf(userStream(user.id))}`]
   let index = 0
@@ -264,7 +271,8 @@ function readyFrame(parts: ReadyParts): string {
     })
   return (
     `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
-    `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},"presences":[],"voiceStates":[],` +
+    `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},` +
+    `"blocks":${JSON.stringify(contacts.blocks)},"dmsFrom":"${contacts.dmsFrom}","presences":[],"voiceStates":[],` +
     `"streams":{${streams.join()}},"resumed":${resumed}}`
   )
 }

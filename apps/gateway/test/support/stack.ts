@@ -41,6 +41,11 @@ const noConversations: Pick<MessagingPort, 'conversationsOf' | 'conversation' | 
   acknowledgeDeliveries: async () => ({}),
 }
 
+/** Nobody here has anything against anybody. */
+const noBlocks: Pick<MessagingPort, 'contactsOf'> = {
+  contactsOf: async () => ({ blocks: [], dmsFrom: 'everyone' }),
+}
+
 /** Nobody here has ever read anything. */
 const nothingRead: Pick<MessagingPort, 'markRead' | 'readStates'> = {
   markRead: async ({ channelId }) => ({ channelId, lastReadSeq: 0 }),
@@ -67,6 +72,7 @@ export async function startStack(options: StackOptions = {}) {
       ...(logs?.messaging ?? emptyStreams),
       ...noConversations,
       ...nothingRead,
+      ...noBlocks,
       sendMessages:
         options.sendMessages ??
         (logs

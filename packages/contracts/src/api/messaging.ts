@@ -3,11 +3,15 @@ import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './com
 import { Media } from './media.ts'
 
 /**
- * What somebody wrote, or what the server says of what somebody did: `pinned`, whose author pinned the message that it
- * replies to.
+ * What somebody wrote; what a program wrote by a `webhook`, whose id is the author's; or what the server says of what
+ * somebody did: `pinned`, whose author pinned the message that it replies to.
  */
-export const MessageType = Enumeration(['default', 'pinned'], { title: 'MessageType' })
+export const MessageType = Enumeration(['default', 'webhook', 'pinned'], { title: 'MessageType' })
 export type MessageType = Static<typeof MessageType>
+
+/** By what name and with which picture a webhook's message was said. The picture may be gone since. */
+export const WebhookAuthor = Shape('WebhookAuthor', { id: Id, name: Type.String(), avatarId: Nullable(Id) })
+export type WebhookAuthor = Static<typeof WebhookAuthor>
 
 /** Whom a message calls: those who were there, and whom its author may call. */
 export const Mentions = Shape('Mentions', {
@@ -27,6 +31,7 @@ export const ReplyPreview = Shape('ReplyPreview', {
   authorId: Id,
   excerpt: Type.String({ description: `The first ${MAX_EXCERPT} characters of it; empty once it is deleted` }),
   deleted: Type.Boolean(),
+  webhookName: Type.Optional(Type.String({ description: "Of a webhook's message that isn't deleted: by what name" })),
 })
 export type ReplyPreview = Static<typeof ReplyPreview>
 
@@ -52,6 +57,7 @@ export const Message = Shape('Message', {
   createdAt: Timestamp,
   editedAt: Nullable(Timestamp),
   revision: Type.Integer({ minimum: 0, description: 'How often it was edited' }),
+  webhook: Type.Optional(WebhookAuthor),
 })
 export type Message = Static<typeof Message>
 

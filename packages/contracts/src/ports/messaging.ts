@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { AuditActor } from '../api/audit.ts'
 import { Enumeration, Fields, Id, Nullable, Problem, Timestamp } from '../api/common.ts'
+import { ContactSettings, MAX_BLOCKS } from '../api/contacts.ts'
 import { Conversation, READY_CONVERSATIONS } from '../api/conversations.ts'
 import { PermissionName } from '../api/identity.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
@@ -54,6 +55,11 @@ export const messagingPort = definePort({
     },
     /** How far somebody has read, for each channel in which they have read anything. */
     readStates: { request: Fields({ userId: Id }), response: Fields({ states: Type.Array(ReadState) }) },
+    /** Whom somebody has blocked, and who may begin a conversation with them. */
+    contactsOf: {
+      request: Fields({ userId: Id }),
+      response: Fields({ blocks: Type.Array(Id, { maxItems: MAX_BLOCKS }), ...ContactSettings.properties }),
+    },
     /** News of a channel that not everyone may see, for the channel's own stream. */
     appendEvents: {
       request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
