@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { users } from '@conntext/db-server-details'
+import { cleanEmoji, cleanName } from '@conntext/http'
 import { AppError } from '@conntext/kernel'
 import { eq } from 'drizzle-orm'
 import { emailKey } from '../src/users/emails.ts'
-import { cleanEmoji, cleanName } from '../src/users/names.ts'
 import { isReservedUsername, usernameSkeleton } from '../src/users/users.ts'
 import { SETUP_CODE, startAuth } from './stack.ts'
 

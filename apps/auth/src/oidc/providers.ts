@@ -1,10 +1,9 @@
 import { auditFor, type OidcLoginOption, type OidcProvider, type OidcProviderSettings } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller } from '@conntext/http'
+import { actorOf, type Caller, cleanLabel } from '@conntext/http'
 import type { Keyring } from '@conntext/keyring'
 import type { Changes } from '../changes.ts'
 import type { Transaction } from '../transaction.ts'
-import { cleanLabel } from '../users/names.ts'
 import { readIssuer } from './endpoint.ts'
 import { oidcErrors } from './errors.ts'
 import {

@@ -8,12 +8,11 @@ import {
   SERVER_STREAM,
 } from '@conntext/contracts'
 import { nameKey } from '@conntext/db-server-details'
-import { actorOf, type Caller, type PageRequest, pageById } from '@conntext/http'
+import { actorOf, type Caller, cleanLabel, type PageRequest, pageById } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { raiseVersion } from '../authority/queries.ts'
 import { type Changes, streamEvent } from '../changes.ts'
 import type { Transaction } from '../transaction.ts'
-import { cleanLabel } from '../users/names.ts'
 import { type AdministrationDependencies, type Administrator, administer } from './administration.ts'
 import { roleErrors } from './errors.ts'
 import {

@@ -11,7 +11,7 @@ import {
   type SessionRevocation,
 } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { accessErrors, actorOf, type Caller, type Guard, type PageRequest, pageById } from '@conntext/http'
+import { accessErrors, actorOf, type Caller, cleanLabel, type Guard, type PageRequest, pageById } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
 import { botErrors } from '../bots/errors.ts'
@@ -22,7 +22,6 @@ import type { Refusals } from '../refusals.ts'
 import { administer } from '../roles/administration.ts'
 import { inOrder } from '../roles/roles.ts'
 import type { Transaction } from '../transaction.ts'
-import { cleanLabel } from '../users/names.ts'
 import { tokenErrors } from './errors.ts'
 import {
   type ApiTokenRow,

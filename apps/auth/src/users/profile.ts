@@ -1,5 +1,5 @@
 import type { UserPatch } from '@conntext/contracts'
-import { cleanEmoji, cleanName } from './names.ts'
+import { cleanEmoji, cleanName } from '@conntext/http'
 import type { OwnUserRow } from './queries.ts'
 
 /** The most characters of a status, in Unicode code points. */

@@ -1,4 +1,4 @@
-import { requestErrors } from '@conntext/http'
+import { requestErrors } from './errors.ts'
 
 /** The most characters of a display name or a nickname, in Unicode code points. */
 export const MOST_NAME = 64
