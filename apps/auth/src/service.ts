@@ -3,7 +3,7 @@ import { authPort, type MessagingPort, type SystemPort } from '@conntext/contrac
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
 import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
-import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import { Keyring, type MasterKey } from '@conntext/keyring'
 import type { Mailer } from '@conntext/mailer'
 import type { Deliver } from '@conntext/outbox'
@@ -49,7 +49,7 @@ import { createPasswords } from './passwords/service.ts'
 import { type SlotLimits, Slots } from './passwords/slots.ts'
 import { permissionRoutes } from './permissions/routes.ts'
 import { createPermissions } from './permissions/service.ts'
-import { Pruning } from './pruning.ts'
+import { pruningJob } from './pruning.ts'
 import { createRefusals, type Refusals } from './refusals.ts'
 import { registrationRoutes } from './registration/routes.ts'
 import { createRegistration } from './registration/service.ts'
@@ -68,6 +68,8 @@ import { userRoutes } from './users/routes.ts'
 import { createUsers } from './users/service.ts'
 import { createValidationTokens, type ValidationTokens } from './validation/tokens.ts'
 
+export * from './settings.ts'
+
 export type AuthServiceDependencies = {
   /** The Server Details database, opened as `conntext_auth`. */
   db: ServerDetails
@@ -81,7 +83,7 @@ export type AuthServiceDependencies = {
   /** Called once, after the server got its owner. */
   onClaimed?(): Promise<void>
   system: Pick<SystemPort, 'reserveInvite' | 'releaseInvite' | 'registrationMode' | 'appendEvents' | 'ingestAudit'>
-  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'publishImage' | 'withdrawImage'>
+  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'publishImage' | 'withdrawImage' | 'contactsOf'>
   /** What services prove themselves with to each other. */
   credential: string
   /** Where people reach this server, without a path. */
@@ -117,12 +119,12 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const mailing = { db, clock, changes, throttle, validation, mail, publicUrl: deps.publicUrl }
   const resets = createPasswordResets({ ...mailing, slots, keyring })
   const emails = createEmailVerification(mailing)
-  const expiry = new BanExpiry({ db, clock, changes, log })
+  const expiry = new BanExpiry({ db, clock, changes })
   const membership = createMembership({ db, clock, changes, expiry, throttle, log, system })
   const tokenHash = keyring.hasher('api-tokens')
   const port = createAuthPort({ db, relay: changes.relay, clock, tokenHash, membership })
   const guard = new Guard({ auth: port, bus, log, clock })
-  const pruning = new Pruning({ db, clock, log })
+  const jobs: RunningJob[] = []
 
   return {
     name: 'auth',
@@ -138,11 +140,10 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await guard.start()
       changes.relay.start()
       refusalLog.start()
-      pruning.start()
-      expiry.start()
+      for (const job of [pruningJob({ db, clock }), expiry.job]) jobs.push(startJob(job, log))
     },
     async stop() {
-      await Promise.all([pruning.stop(), expiry.stop(), refusalLog.stop()])
+      await Promise.all([...jobs.splice(0).map((job) => job.stop()), refusalLog.stop()])
       await changes.relay.stop({ flush: true })
       await guard.stop()
       await keyring.stop()
@@ -204,7 +205,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const users = {
     users: createUsers({ ...shared, confirmation, verification: parts.emails, messaging: deps.messaging }),
     deletions: createUserDeletion({ ...shared, confirmation }),
-    exports: createUserExport({ ...shared, sessions }),
+    exports: createUserExport({ ...shared, sessions, messaging }),
   }
   const options: AccessOptions = {
     guard: parts.guard,

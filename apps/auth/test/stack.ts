@@ -104,7 +104,10 @@ function fakeMessaging() {
     deletions.push({ operation, request })
     return {}
   }
+  /** Whom people have blocked. */
+  const blocks = new Map<string, string[]>()
   const port: AuthServiceDependencies['messaging'] = {
+    contactsOf: async ({ userId }) => ({ blocks: blocks.get(userId) ?? [], dmsFrom: 'everyone' }),
     deleteMessagesOf: taking('deleteMessagesOf'),
     userDeleted: taking('userDeleted'),
     async publishImage(request) {
@@ -119,7 +122,7 @@ function fakeMessaging() {
       return {}
     },
   }
-  return { deletions, pictures, port }
+  return { deletions, pictures, blocks, port }
 }
 
 /** The auth service on a database of its own, with everything around it that it calls. */
@@ -184,6 +187,7 @@ export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}
         return found.length >= count ? found.at(-1) : undefined
       }),
     pictures: messaging.pictures,
+    blocks: messaging.blocks,
     published,
     claims: () => claims,
     port: callPort(authPort, { transport: (request) => service.port.handle(request), credential: CREDENTIAL }),

@@ -26,6 +26,8 @@ test('a copy of one’s account holds all that is kept of it, no secret, and not
   const key = { id: newId(), userId: ann.user.id, deviceType: 'singleDevice', name: 'a key', ...passkey } as const
   await db.insert(passkeys).values(key)
   await db.insert(recoveryCodes).values({ userId: ann.user.id, hash: bytes })
+  const blocked = newId()
+  auth.blocks.set(ann.user.id, [blocked])
 
   const { status, body: copy, headers, text } = await auth.request<UserExport>('GET', PATH, { token })
   expect(status).toBe(200)
@@ -39,6 +41,8 @@ test('a copy of one’s account holds all that is kept of it, no secret, and not
     identities: [],
     apiTokens: [{ id: apiToken.id, userId: ann.user.id, name: 'a tool', scopes: ['channel.view'] }],
     bots: [{ id: bot.id, username: 'helper' }],
+    dmsFrom: 'everyone',
+    blocks: [blocked],
   })
   expect(copy.account.passwordChangedAt).toBeString()
   expect(copy.passkeys).toEqual([{ id: key.id, name: 'a key', createdAt: expect.any(String), lastUsedAt: null }])

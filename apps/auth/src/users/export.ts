@@ -1,4 +1,11 @@
-import { auditFor, isPermission, MAX_PAGE, type Session, type UserExport } from '@conntext/contracts'
+import {
+  auditFor,
+  isPermission,
+  MAX_PAGE,
+  type MessagingPort,
+  type Session,
+  type UserExport,
+} from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { accessErrors, actorOf, type Caller, pageRequest } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
@@ -10,11 +17,17 @@ import { toOwnUser } from './users.ts'
 
 const audit = auditFor('auth')
 
-type Dependencies = { db: ServerDetails; clock: Clock; changes: Changes; sessions: Sessions }
+type Dependencies = {
+  db: ServerDetails
+  clock: Clock
+  changes: Changes
+  sessions: Sessions
+  messaging: Pick<MessagingPort, 'contactsOf'>
+}
 
 const iso = (time: Date | null): string | null => time?.toISOString() ?? null
 
-export function createUserExport({ db, clock, changes, sessions }: Dependencies) {
+export function createUserExport({ db, clock, changes, sessions, messaging }: Dependencies) {
   const allSessions = async (caller: Caller): Promise<Session[]> => {
     const found: Session[] = []
     let cursor: string | null = null
@@ -28,7 +41,7 @@ export function createUserExport({ db, clock, changes, sessions }: Dependencies)
   }
 
   return {
-    /** All that this service holds of the caller. Messages and files are messaging's. */
+    /** All that this service holds of the caller, and whom they have blocked. Messages and files are messaging's. */
     async take(caller: Caller): Promise<UserExport> {
       const now = clock.now()
       const row = await findOwnUser(db, caller.userId)
@@ -56,6 +69,7 @@ export function createUserExport({ db, clock, changes, sessions }: Dependencies)
           expiresAt: iso(token.expiresAt),
         })),
         bots: held.bots.map((bot) => ({ ...bot, createdAt: bot.createdAt.toISOString() })),
+        ...(await messaging.contactsOf({ userId: caller.userId })),
       }
       await changes.owe(db, { audit: [audit('user.exported', actorOf(caller), caller.userId, {})] })
       await changes.settled()

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
+import { DmsFrom } from './contacts.ts'
 import { Confirmation, OwnUser, PermissionName, Session } from './identity.ts'
 
 /** How one leaves for good: what becomes of one's messages, and proof that it is still oneself. */
@@ -45,5 +46,7 @@ export const UserExport = Shape('UserExport', {
     }),
   ),
   bots: Type.Array(Fields({ id: Id, username: Type.String(), createdAt: Timestamp })),
+  dmsFrom: DmsFrom,
+  blocks: Type.Array(Id, { description: 'Those whom they have blocked' }),
 })
 export type UserExport = Static<typeof UserExport>
