@@ -205,7 +205,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
   const users = {
     users: createUsers({ ...shared, confirmation, verification: parts.emails, messaging: deps.messaging }),
     deletions: createUserDeletion({ ...shared, confirmation }),
-    exports: createUserExport({ ...shared, sessions, messaging }),
+    exports: createUserExport({ ...shared, sessions, messaging: deps.messaging }),
   }
   const options: AccessOptions = {
     guard: parts.guard,
