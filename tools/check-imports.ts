@@ -22,6 +22,7 @@ const packageEdges: Record<string, readonly string[] | 'any package'> = {
   'db-server-details': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-communications': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-audit': ['kernel', 'outbox'],
+  runtime: ['kernel', 'contracts', 'bus', 'database', 'http'],
   testing: 'any package',
 }
 const commonEdges = ['kernel', 'contracts']
@@ -34,7 +35,7 @@ const appEntries = new Map([
 ])
 
 /** Generated data that belongs to no workspace. */
-const sharedFiles = new Set(['openapi/conntext.json'])
+const sharedFiles = new Set(['openapi/conntext.json', 'openapi/asyncapi.yaml'])
 
 /** Test code may use more than what it tests: stores, fixtures, a bare Elysia app. */
 const isTest = (file: string) => /(^|\/)test\/|\.(test|spec)\.\w+$/.test(file)

@@ -24,15 +24,17 @@ export type RoutesDeps = AccessOptions & {
   log: Logger
   metrics: Metrics
   openapi: object
+  asyncapi: string
   version: string
   ready(): Promise<Readiness>
 }
 
 /** The few addresses that the gateway answers by itself. */
-export function gatewayRoutes({ log, metrics, openapi, version, ready, ...options }: RoutesDeps) {
+export function gatewayRoutes({ log, metrics, openapi, asyncapi, version, ready, ...options }: RoutesDeps) {
   const docs = createDocs()
   const pages = createPages()
   const document = staticText('application/json; charset=utf-8', JSON.stringify(openapi))
+  const socketDocument = staticText('application/yaml; charset=utf-8', asyncapi)
   const tags = ['Gateway']
 
   const routes = new Elysia({ normalize: false })
@@ -94,6 +96,15 @@ export function gatewayRoutes({ log, metrics, openapi, version, ready, ...option
           200: { description: 'The document', content: { 'application/json': { schema: { type: 'object' } } } },
           304: { description: 'The client has it already' },
         },
+      },
+    })
+    .get('/asyncapi.yaml', ({ request }) => serveStatic(socketDocument, request), {
+      public: true,
+      detail: {
+        operationId: 'asyncapi',
+        summary: 'The WebSocket at /v1/gateway as an AsyncAPI document',
+        tags,
+        responses: text('application/yaml', 'The document'),
       },
     })
     .get('/docs', ({ request }) => docs('', request), {

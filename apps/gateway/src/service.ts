@@ -63,6 +63,8 @@ export type GatewayDeps = {
   }
   /** The merged OpenAPI document: what is public and what is not is read from it. */
   openapi: object
+  /** The AsyncAPI document of the WebSocket, as YAML. */
+  asyncapi: string
   version: string
   /** Where the figures go; one of the gateway's own unless given. */
   metrics?: Registry
@@ -95,6 +97,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     guard,
     metrics,
     openapi: deps.openapi,
+    asyncapi: deps.asyncapi,
     version: deps.version,
     ready: createReadiness(deps.ports, bus, () => draining),
     refused: ({ userId }, permission, route) => log.info({ userId, permission, route }, 'a request was refused'),

@@ -448,6 +448,15 @@ test('the OpenAPI document is served as it is, and not twice', async () => {
   expect(again.status).toBe(304)
 })
 
+test('the AsyncAPI document is served as it is to anybody, and not twice', async () => {
+  const first = await get('/asyncapi.yaml', {})
+  expect([first.status, first.headers.get('content-type')]).toEqual([200, 'application/yaml; charset=utf-8'])
+  expect(await first.text()).toBe('asyncapi: 3.0.0\n')
+  const again = await get('/asyncapi.yaml', { 'if-none-match': first.headers.get('etag')! })
+  expect(again.status).toBe(304)
+  expect(await (await get('/docs', {})).text()).toContain('href="/asyncapi.yaml"')
+})
+
 test('the documentation page and all of its files come from here alone', async () => {
   const page = await get('/docs', {})
   expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')

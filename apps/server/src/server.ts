@@ -2,6 +2,7 @@ import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
 import { ConfigError, createLogger, type Logger } from '@conntext/kernel'
+import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
 import type { ServerConfig } from './config.ts'
@@ -44,6 +45,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       setupCode,
       version: manifest.version,
       openapi,
+      asyncapi,
     })
     for (const service of services) {
       await service.start()

@@ -22,10 +22,11 @@ export type Deps = {
   version: string
   /** The OpenAPI document that the gateway serves and reads its routes' rules from. */
   openapi: object
+  asyncapi: string
 }
 
 /** The five services of one process, each reaching the others through its port, as it would across a network. */
-export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi }: Deps) {
+export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi, asyncapi }: Deps) {
   // Nobody outside this process can reach the ports, and the credential dies with it.
   const credential = randomToken()
   const log = (service: string) => createLogger({ service, level: config.logLevel })
@@ -100,6 +101,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     },
     ports: { auth, system, messaging, realtime },
     openapi,
+    asyncapi,
     version,
   })
   return { services: Object.values(services), gateway, voiceStatus: () => realtime.voiceStatus({}) }

@@ -76,6 +76,7 @@ async function startInstances() {
           realtime: { health },
         },
         openapi: {},
+        asyncapi: '',
         version: '0.0.0-test',
       })
       return { guard, gateway, address: `127.0.0.1:${(await gateway.start()).port}` }

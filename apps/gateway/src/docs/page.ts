@@ -20,7 +20,10 @@ const PAGE = `<!doctype html>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/setup.js"></script>
 </head>
-<body><div id="docs"></div></body>
+<body>
+<p><a href="/asyncapi.yaml">The WebSocket at /v1/gateway, as an AsyncAPI document</a></p>
+<div id="docs"></div>
+</body>
 </html>
 `
 // Nothing from anywhere else: not even what the library would like to fetch.

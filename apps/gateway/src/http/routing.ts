@@ -13,7 +13,7 @@ const table = new Map<string, Destination>([
   ['gateway', 'gateway'],
 ])
 
-const OWN = /^\/(livez|readyz|metrics|openapi\.json|docs(\/.*)?|verify-email|reset-password)$/
+const OWN = /^\/(livez|readyz|metrics|openapi\.json|asyncapi\.yaml|docs(\/.*)?|verify-email|reset-password)$/
 
 /** Which service a path belongs to; undefined for one that is nobody's. */
 export function destinationOf(path: string): Destination | undefined {

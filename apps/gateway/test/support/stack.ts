@@ -99,6 +99,7 @@ export async function startStack(options: StackOptions = {}) {
     upstreams: { ...services, ...options.upstreams },
     ports: options.ports?.(ports) ?? ports,
     openapi: testDocument,
+    asyncapi: 'asyncapi: 3.0.0\n',
     version: '0.0.0-test',
   })
   const { port } = await gateway.start()

@@ -31,6 +31,7 @@ export async function describeServer(scratch: string) {
     setupCode: { read: async () => undefined, discard: async () => {} },
     version: manifest.version,
     openapi: { paths: {} },
+    asyncapi: '',
   })
   return describeApi([gateway.app, ...services.map(({ app }) => app)] as App[], manifest.version)
 }

@@ -52,7 +52,8 @@ export function describeApi(apps: App[], version: string) {
     info: {
       title: 'ConnText',
       version,
-      description: 'A communication server that a community runs for itself.',
+      description:
+        'A communication server that a community runs for itself. Its WebSocket is described by `/asyncapi.yaml`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],

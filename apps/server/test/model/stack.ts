@@ -98,6 +98,7 @@ async function startInstance({ bus: shared, authority, database, objects, system
       realtime: { health },
     } as GatewayDeps['ports'],
     openapi: {},
+    asyncapi: '',
     version: '0.0.0-test',
   })
   const address = `127.0.0.1:${(await gateway.start()).port}`

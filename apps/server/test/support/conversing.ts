@@ -117,6 +117,7 @@ export async function startConversing(options: Options = {}) {
           realtime: { health },
         } as GatewayDeps['ports'],
         openapi: {},
+        asyncapi: '',
         version: '0.0.0-test',
       })
       const { port: listening } = await gateway.start()
