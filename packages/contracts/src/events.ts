@@ -2,8 +2,9 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Fields, Id, Nullable, Shape, Timestamp } from './api/common.ts'
 import { ContactSettings } from './api/contacts.ts'
 import { Conversation, ConversationChange, DeliveryState } from './api/conversations.ts'
-import { Role, User } from './api/identity.ts'
+import { type CustomStatus, Role, User } from './api/identity.ts'
 import { Message } from './api/messaging.ts'
+import { type ChosenStatus, Presence } from './api/presence.ts'
 import { ReadState } from './api/reads.ts'
 import { Channel, ServerInfo } from './api/server.ts'
 
@@ -110,6 +111,16 @@ export const eventKinds = {
   ),
   'conversation.removed': ephemeral(['user'], 'One takes part in a conversation no more.', JustId),
   'delivery.updated': ephemeral(['channel'], 'How far a conversation has come with somebody.', DeliveryState),
+  'presence.updated': ephemeral(
+    ['server', 'user'],
+    "How members are there now, many at once. One's own comes on `user`, as one has chosen it; on `server` one is what the others see.",
+    Fields({ presences: Type.Array(Presence) }),
+  ),
+  'typing.started': ephemeral(
+    ['channel'],
+    "Somebody is writing, until `expiresAt` or until their message comes. One's own comes as well.",
+    Fields({ channelId: Id, userId: Id, expiresAt: Timestamp }),
+  ),
   'access.changed': ephemeral(
     ['user'],
     'The channels that one sees from now on, whose streams go on after `lastSeq`, and those that one lost. `ready` restates it.',
@@ -177,6 +188,8 @@ export const subjects = {
   authority: 'authority.changed',
   /** A session has ended: `SessionRevocation`. */
   sessionRevoked: 'session.revoked',
+  /** What the gateways tell each other of who is there: `PresenceWords`. */
+  presence: 'presence',
 } as const
 
 /** The number, on the bus, of what has none: an ephemeral event. */
@@ -195,3 +208,22 @@ export type SessionRevocation = { sessionId: string; userId: string }
 
 /** The conversation as it is after its stream's event `version`: who isn't in it has no part in it any more. */
 export type ConversationNews = { version: number; conversation: Conversation }
+
+/** One account's presence as one gateway's connections make it: `t` is when its custom status was said, 0 for never. */
+export type SaidPresence = { u: string; s: ChosenStatus; c: CustomStatus | null; t: number }
+
+/**
+ * What a gateway says on `subjects.presence`. `g` is its name, new at each start, and `n` counts what it has changed: by
+ * it the others notice that they have missed something.
+ */
+export type PresenceWords = { g: string; n: number } & (
+  | { k: 'changed'; said: (SaidPresence | { u: string })[] }
+  /** It is alive. */
+  | { k: 'alive' }
+  /** All that it has, in parts. */
+  | { k: 'all'; part: number; parts: number; said: SaidPresence[] }
+  /** Everybody is to say all, at once or soon; or one gateway is. */
+  | { k: 'ask'; of?: string; now?: boolean }
+  /** It stops: what it said holds a while longer, until its clients have come back elsewhere. */
+  | { k: 'leave' }
+)

@@ -4,6 +4,7 @@ import { DmsFrom } from './api/contacts.ts'
 import { Conversation } from './api/conversations.ts'
 import { OwnUser, Role } from './api/identity.ts'
 import { Message, NewMessage } from './api/messaging.ts'
+import { ChosenPresence, Presence, presenceFields, READY_PRESENCES } from './api/presence.ts'
 import { ReadMark, ReadState } from './api/reads.ts'
 import { Channel, ServerInfo } from './api/server.ts'
 import { type EventType, eventKinds } from './events.ts'
@@ -19,6 +20,12 @@ const id = Type.Optional(RequestId)
 const Token = Type.String({ maxLength: 4096, description: 'An access token or an API token' })
 const Seq = Type.Integer({ minimum: 0 })
 
+/**
+ * How many cursors a client may bring. A server has up to 1,000 channels, and a person some thousand conversations;
+ * more, since a client may also name some that are gone. All of them fit into one frame.
+ */
+export const MAX_CURSORS = 8_000
+
 /** The frames that a client may send, by `op`. Unknown fields and ops are refused. */
 export const clientFrames = {
   identify: Fields({
@@ -27,15 +34,18 @@ export const clientFrames = {
     token: Token,
     cursors: Type.Optional(
       Type.Record(Type.String({ maxLength: 64 }), Seq, {
-        description: 'To go on where one left off: of each stream the last number that one has',
+        description: `To go on where one left off: of at most ${MAX_CURSORS} streams the last number that one has`,
       }),
     ),
+    presence: Type.Optional(ChosenPresence),
   }),
   heartbeat: Fields({ op: Type.Literal('heartbeat'), id }),
   refresh: Fields({ op: Type.Literal('refresh'), id, token: Token }),
   delivered: Fields({ op: Type.Literal('delivered'), id, channelId: Id, seq: Type.Integer({ minimum: 1 }) }),
   'message.send': Fields({ op: Type.Literal('message.send'), id, channelId: Id, ...NewMessage.properties }),
   read: Fields({ op: Type.Literal('read'), id, channelId: Id, ...ReadMark.properties }),
+  typing: Fields({ op: Type.Literal('typing'), id, channelId: Id }),
+  presence: Fields({ op: Type.Literal('presence'), id, ...presenceFields }),
 } as const
 export type ClientFrame = {
   [K in keyof typeof clientFrames]: Static<(typeof clientFrames)[K]>
@@ -51,6 +61,8 @@ export const replyData = {
   delivered: Nothing,
   'message.send': Message,
   read: ReadState,
+  typing: Nothing,
+  presence: Presence,
 } as const satisfies Record<keyof typeof clientFrames, TSchema>
 
 const Head = Type.Integer({ minimum: 0, description: 'The last number of its stream' })
@@ -89,7 +101,12 @@ export const serverFrames = {
     }),
     blocks: Type.Array(Id, { description: 'Everybody whom one has blocked, by their ids' }),
     dmsFrom: DmsFrom,
-    presences: Type.Array(Type.Never(), { description: 'Empty for now' }),
+    presence: Presence,
+    presences: Type.Array(Presence, {
+      maxItems: READY_PRESENCES,
+      description: 'Some of those who are there, whom one talks with first; `GET /v1/presences` lists all',
+    }),
+    presenceCount: Type.Integer({ minimum: 0, description: 'How many are there' }),
     voiceStates: Type.Array(Type.Never(), { description: 'Empty for now' }),
     streams: Type.Record(Type.String({ maxLength: 64 }), Seq, {
       description: 'Every stream that one follows, with its last number',
