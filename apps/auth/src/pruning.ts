@@ -1,5 +1,5 @@
 import type { ServerDetails } from '@conntext/db-server-details'
-import type { Clock, Logger } from '@conntext/kernel'
+import type { Clock, Job } from '@conntext/kernel'
 import { pruneSigningKeys } from './keys/signing-keys.ts'
 import { forgetSuccessors, pruneSessions, pruneUsedTokens } from './sessions/queries.ts'
 import { REFRESH_GRACE_MS } from './sessions/service.ts'
@@ -18,52 +18,26 @@ const REVOKED_KEPT_MS = 25 * HOUR_MS
 // How long after its use a refresh token that comes back ends the session; later it is merely refused.
 const USED_TOKENS_KEPT_MS = 7 * 24 * HOUR_MS
 
-type Dependencies = { db: ServerDetails; clock: Clock; log: Logger }
+type Dependencies = { db: ServerDetails; clock: Clock }
 
 /** Deletes what nobody asks for any more: at the start, then every hour, in batches that hold no lock for long. */
-export class Pruning {
-  #timer: Timer | undefined
-  #stopped = false
-  #running: Promise<void> = Promise.resolve()
-
-  constructor(private readonly deps: Dependencies) {}
-
-  start(): void {
-    this.#stopped = false
-    this.#timer ??= setInterval(() => this.#run(), EVERY_MS)
-    this.#run()
-  }
-
-  /** Resolves when the batch that is under way is done. */
-  async stop(): Promise<void> {
-    this.#stopped = true
-    clearInterval(this.#timer)
-    this.#timer = undefined
-    await this.#running
-  }
-
-  #run(): void {
-    this.#running = this.#running
-      .then(() => this.#prune())
-      .catch((error) => this.deps.log.warn({ err: error }, 'ended sessions could not be pruned; it goes on in an hour'))
-  }
-
-  async #prune(): Promise<void> {
-    const { db, clock } = this.deps
+export const pruningJob = ({ db, clock }: Dependencies): Job => ({
+  name: 'pruning',
+  everyMs: EVERY_MS,
+  async run(stopping) {
     const now = clock.now().getTime()
     const before = (ms: number) => new Date(now - ms)
     const over = { expiredBefore: before(0), revokedBefore: before(REVOKED_KEPT_MS), limit: BATCH }
-    await this.#inBatches(() => pruneSessions(db, over))
-    await this.#inBatches(() => pruneApiTokens(db, over))
-    await this.#inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
+    const inBatches = async (prune: () => Promise<number>) => {
+      while (!stopping.aborted && (await prune()) === BATCH);
+    }
+    await inBatches(() => pruneSessions(db, over))
+    await inBatches(() => pruneApiTokens(db, over))
+    await inBatches(() => pruneUsedTokens(db, { usedBefore: before(USED_TOKENS_KEPT_MS), limit: BATCH }))
     await forgetSuccessors(db, before(REFRESH_GRACE_MS))
     await pruneValidationTokens(db, before(0))
     await prunePendingTotp(db, before(PENDING_TOTP_MS))
     await pruneSigningKeys(db, clock.now())
     await pruneFailures(db, before(FORGOTTEN_AFTER_MS))
-  }
-
-  async #inBatches(prune: () => Promise<number>): Promise<void> {
-    while (!this.#stopped && (await prune()) === BATCH);
-  }
-}
+  },
+})

@@ -2,7 +2,7 @@ import type { Bus } from '@conntext/bus'
 import type { AuditEvent, AuthPort, ConversationNews, StreamAppend, SystemPort } from '@conntext/contracts'
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { baseApp, type Guard, noteAccess, RefusalLog, type Service } from '@conntext/http'
-import { type Clock, type Logger, systemClock } from '@conntext/kernel'
+import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
@@ -13,14 +13,14 @@ import { PictureQueue } from './images/queue.ts'
 import { libraryRoutes } from './library/routes.ts'
 import { tellingAway } from './media/objects.ts'
 import { mediaRoutes, RAW_BODIES } from './media/routes.ts'
-import { OrphanSweep } from './media/sweep.ts'
+import { orphanSweepJob } from './media/sweep.ts'
 import { mediaTopics } from './media/topics.ts'
 import type { Quotas } from './media/usage.ts'
 import { messageRoutes } from './messages/routes.ts'
 import { Sender } from './messages/send.ts'
 import { pinRoutes } from './pins/routes.ts'
 import { createPort } from './port.ts'
-import { Pruning } from './pruning.ts'
+import { pruningJob } from './pruning.ts'
 import { reactionRoutes } from './reactions/routes.ts'
 import { readRoutes } from './reads/routes.ts'
 import { latestOnly, STREAM_EVENT } from './reads/service.ts'
@@ -97,8 +97,7 @@ export function createMessagingService(given: MessagingDeps): Service {
     },
   })
   const refused = noteAccess(refusals, messagingAudit)
-  const pruning = new Pruning(deps)
-  const sweep = new OrphanSweep(deps)
+  const jobs: RunningJob[] = []
   const pictures = new PictureQueue({ ...deps, nudge: () => relay.nudge() })
   const sender = new Sender({ ...deps, write, refused, pictures })
   const shared = { ...deps, pictures, leases: new Leases(deps), write, sender, refused, nudge }
@@ -125,20 +124,18 @@ export function createMessagingService(given: MessagingDeps): Service {
       await directory.start()
       relay.start()
       refusals.start()
-      pruning.start()
       indexer.start()
       pictures.start()
-      sweep.start()
+      for (const job of [pruningJob(deps), orphanSweepJob(deps)]) jobs.push(startJob(job, log))
     },
     async stop() {
       await sender.close()
       await Promise.all([
         publication.settled(),
         refusals.stop(),
-        pruning.stop(),
         indexer.stop(),
         pictures.stop(),
-        sweep.stop(),
+        ...jobs.splice(0).map((job) => job.stop()),
       ])
       await relay.stop({ flush: true })
       await directory.stop()

@@ -1,6 +1,6 @@
 import { type AuditActor, auditFor, systemActor } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import type { Clock, Logger } from '@conntext/kernel'
+import type { Clock, Job } from '@conntext/kernel'
 import { lockAuthority } from '../authority/queries.ts'
 import type { Changes } from '../changes.ts'
 import { beginMembership } from '../membership/standing.ts'
@@ -12,7 +12,7 @@ const BATCH = 100
 
 const audit = auditFor('auth')
 
-type Dependencies = { db: ServerDetails; clock: Clock; changes: Changes; log: Logger }
+type Dependencies = { db: ServerDetails; clock: Clock; changes: Changes }
 
 /** Ends a ban, in a transaction that holds the lock on authority. */
 export async function endBan(
@@ -30,29 +30,16 @@ export async function endBan(
  * Any number of instances may do so.
  */
 export class BanExpiry {
-  #timer: Timer | undefined
-  #stopped = false
-  #running: Promise<void> = Promise.resolve()
-
   constructor(private readonly deps: Dependencies) {}
 
-  start(): void {
-    this.#stopped = false
-    this.#timer ??= setInterval(() => this.#run(), EVERY_MS)
-    this.#run()
-  }
-
-  /** Resolves when the batch that is under way is done. */
-  async stop(): Promise<void> {
-    this.#stopped = true
-    clearInterval(this.#timer)
-    this.#timer = undefined
-    await this.#running
-  }
-
-  /** Ends all bans that are over. */
-  async sweep(): Promise<void> {
-    while (!this.#stopped && (await this.#end()) === BATCH);
+  get job(): Job {
+    return {
+      name: 'ban expiry',
+      everyMs: EVERY_MS,
+      run: async (stopping) => {
+        while (!stopping.aborted && (await this.#end()) === BATCH);
+      },
+    }
   }
 
   /** Ends one person's ban if it is over, before the answer of whoever asks. */
@@ -77,13 +64,5 @@ export class BanExpiry {
     })
     await changes.settled({ authority: ended.map((id) => ({ userId: id })) })
     return ended.length
-  }
-
-  #run(): void {
-    this.#running = this.#running
-      .then(() => this.sweep())
-      .catch((error) =>
-        this.deps.log.warn({ err: error }, 'bans that are over could not be ended; it will be tried again'),
-      )
   }
 }

@@ -1,0 +1,52 @@
+import type { Logger } from './logger.ts'
+
+export type Job = {
+  name: string
+  everyMs: number
+  /** When it runs first; at once unless told. */
+  firstAfterMs?: number
+  /** Ends early, at a place of its own choosing, once `stopping` is aborted. */
+  run(stopping: AbortSignal): Promise<void>
+}
+
+export type RunningJob = {
+  /** Resolves when the first run is over, however it ended, or will not be. */
+  first: Promise<void>
+  /** Resolves when what is under way is done. */
+  stop(): Promise<void>
+}
+
+// So that instances that were started together don't stay together.
+const JITTER = 0.1
+
+/** Runs a job again and again, never twice at once. A failure is logged, and tried again in its time. */
+export function startJob(job: Job, log: Logger): RunningJob {
+  const stopping = new AbortController()
+  const first = Promise.withResolvers<void>()
+  let timer: Timer | undefined
+  let running: Promise<void> = Promise.resolve()
+  const attempt = async () => {
+    try {
+      await job.run(stopping.signal)
+    } catch (error) {
+      log.warn({ err: error, job: job.name }, 'a background job failed; it goes on at its next turn')
+    }
+  }
+  const turn = () => {
+    running = attempt().then(() => {
+      first.resolve()
+      if (!stopping.signal.aborted) timer = setTimeout(turn, job.everyMs * (1 + JITTER * (Math.random() - 0.5)))
+    })
+  }
+  if (job.firstAfterMs === undefined) turn()
+  else timer = setTimeout(turn, job.firstAfterMs)
+  return {
+    first: first.promise,
+    async stop() {
+      stopping.abort()
+      clearTimeout(timer)
+      await running
+      first.resolve()
+    },
+  }
+}
