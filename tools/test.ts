@@ -6,6 +6,7 @@ import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
 import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
 import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
 import { getRadosgw } from './radosgw/get.ts'
+import { getRedis } from './redis/get.ts'
 
 /** What `@conntext/testing/shared` answers: stores that all tests share, and how to reach them. */
 interface SharedStores {
@@ -55,6 +56,17 @@ async function provideRadosgw(): Promise<void> {
   } catch (error) {
     if (!(error instanceof PackagesUnavailable)) throw error
     if (!run.signal.aborted) notes.push(`tests against an S3 server were skipped: ${error.message}`)
+  }
+}
+
+/** The bus between processes is tested over a real Redis, or, where none can be had, not at all. */
+async function provideRedis(): Promise<void> {
+  say('redis')
+  try {
+    console.log(await getRedis((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof PackagesUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`tests over Redis were skipped: ${error.message}`)
   }
 }
 
@@ -117,6 +129,7 @@ try {
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
   const s3 = needs('object-store', 'messaging', 'server')
   if (s3 && !run.signal.aborted) await provideRadosgw()
+  if (needs('bus', 'server', 'runtime', 'tests') && !run.signal.aborted) await provideRedis()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)

@@ -1,0 +1,2 @@
+export * from './locate.ts'
+export * from './start.ts'
