@@ -28,5 +28,16 @@ test('alternatives of literals become an enum', () => {
       { const: 'down', type: 'string' },
     ],
   }
-  expect(new Components().refer(state)).toEqual({ type: 'string', enum: ['up', 'down'] })
+  const components = new Components()
+  expect(components.refer({ ...state, title: 'State' })).toEqual({ type: 'string', enum: ['up', 'down'] })
+  expect(components.schemas).toEqual({})
+})
+
+test('a thing that may be null in one place is not null by its name', () => {
+  const components = new Components()
+  const status = { title: 'Status', type: 'object', properties: {} }
+  const reference = { $ref: '#/components/schemas/Status' }
+  expect(components.refer({ ...status, type: ['object', 'null'] })).toEqual({ anyOf: [reference, { type: 'null' }] })
+  expect(components.refer(status)).toEqual(reference)
+  expect(components.schemas).toEqual({ Status: { type: 'object', properties: {} } })
 })

@@ -6,8 +6,8 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 const MAPS = new Set(['properties', 'patternProperties'])
 
 /**
- * Puts every schema with a title under `components`, once, and refers to it elsewhere, so that generated clients have
- * types with the contract's names. Alternatives of literals become an `enum`.
+ * Puts every object with a title under `components`, once, and refers to it elsewhere, so that generated clients have
+ * types with the contract's names. Alternatives of literals become an `enum`, where they stand.
  */
 export class Components {
   readonly schemas: Record<string, Json> = {}
@@ -15,8 +15,11 @@ export class Components {
   /** The schema with its titled parts replaced by references; a reference itself if it has a title. */
   refer(schema: Json): Json {
     const { title, ...rest } = schema
+    if (typeof title === 'string' && isNullable(rest)) {
+      return { anyOf: [this.refer({ ...rest, title, type: 'object' }), { type: 'null' }] }
+    }
     const body = this.#parts(asEnum(rest))
-    if (typeof title !== 'string') return body
+    if (typeof title !== 'string' || body.enum) return body
     const known = this.schemas[title]
     if (known && JSON.stringify(known) !== JSON.stringify(body)) {
       throw new Error(`two different schemas are called ${title}`)
@@ -41,6 +44,10 @@ export class Components {
     return isObject(value) ? this.refer(value) : value
   }
 }
+
+/** As Elysia writes "this object or null": which of the two it is depends on the place, not on what it is called. */
+const isNullable = ({ type }: Json): boolean =>
+  Array.isArray(type) && type.length === 2 && type.includes('object') && type.includes('null')
 
 function asEnum(schema: Json): Json {
   const { anyOf, ...rest } = schema

@@ -162,6 +162,22 @@ export type BanPage = {
     nextCursor: string | null;
 };
 
+export type Block = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+};
+
+export type BlockPage = {
+    items: Array<Block>;
+    nextCursor: string | null;
+};
+
 export type Bot = {
     /**
      * A UUIDv7
@@ -174,7 +190,7 @@ export type Bot = {
      * A UUIDv7
      */
     avatarId: string | null;
-    status: CustomStatus;
+    status: CustomStatus | null;
     /**
      * Whether the account is gone: what is left of it is its id
      */
@@ -233,6 +249,10 @@ export type Channel = {
      * How long a member waits between two messages
      */
     slowModeSeconds: number;
+    /**
+     * Days after which messages go; null: they stay
+     */
+    messageRetentionDays: number | null;
     position: number;
     /**
      * RFC 3339, in UTC
@@ -272,6 +292,10 @@ export type ChannelPatch = {
      */
     slowModeSeconds?: number;
     /**
+     * Days after which messages go; null: they stay
+     */
+    messageRetentionDays?: number | null;
+    /**
      * A UUIDv7
      */
     parentId?: string | null;
@@ -309,6 +333,10 @@ export type Confirmation = {
      * A code of the authenticator app, or a recovery code
      */
     code?: string;
+};
+
+export type ContactSettings = {
+    dmsFrom: 'everyone' | 'nobody';
 };
 
 export type Conversation = {
@@ -411,7 +439,7 @@ export type CustomStatus = {
      * RFC 3339, in UTC
      */
     expiresAt: string | null;
-} | null;
+};
 
 export type DecidedByAdministrator = {
     /**
@@ -742,7 +770,7 @@ export type Message = {
      * A UUIDv7
      */
     authorId: string;
-    type: 'default' | 'pinned';
+    type: 'default' | 'webhook' | 'pinned';
     content: string;
     nonce: string | null;
     /**
@@ -753,7 +781,7 @@ export type Message = {
      * A UUIDv7
      */
     replyTo: string | null;
-    replyPreview: ReplyPreview;
+    replyPreview: ReplyPreview | null;
     mentions: Mentions;
     media: Array<Media>;
     /**
@@ -780,6 +808,7 @@ export type Message = {
      * How often it was edited
      */
     revision: number;
+    webhook?: WebhookAuthor;
 };
 
 export type MessagePage = {
@@ -880,6 +909,10 @@ export type NewChannel = {
      * For text channels
      */
     slowModeSeconds?: number;
+    /**
+     * Days after which messages go; null: they stay
+     */
+    messageRetentionDays?: number | null;
     /**
      * In force from the first moment: a channel that begins with them is never open to all
      */
@@ -1054,7 +1087,7 @@ export type OwnUser = {
      * A UUIDv7
      */
     avatarId: string | null;
-    status: CustomStatus;
+    status: CustomStatus | null;
     /**
      * Whether the account is gone: what is left of it is its id
      */
@@ -1259,6 +1292,28 @@ export type PinPage = {
     nextCursor: string | null;
 };
 
+export type Presence = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    status: 'online' | 'idle' | 'dnd' | 'invisible' | 'offline';
+    customStatus: CustomStatus | null;
+};
+
+export type PresenceCounts = {
+    total: number;
+    online: number;
+    idle: number;
+    dnd: number;
+};
+
+export type PresencePage = {
+    items: Array<Presence>;
+    nextCursor: string | null;
+    counts: PresenceCounts;
+};
+
 export type Problem = {
     /**
      * urn:conntext:error:<code>
@@ -1339,11 +1394,19 @@ export type ReplyPreview = {
      */
     authorId: string;
     /**
+     * Its place in the channel
+     */
+    seq: number;
+    /**
      * The first 200 characters of it; empty once it is deleted
      */
     excerpt: string;
     deleted: boolean;
-} | null;
+    /**
+     * Of a webhook's message that isn't deleted: by what name
+     */
+    webhookName?: string;
+};
 
 export type Role = {
     /**
@@ -1421,6 +1484,14 @@ export type Server = {
      * Whether moderators must say why
      */
     requireModerationReason: boolean;
+    /**
+     * A UUIDv7
+     */
+    systemChannelId: string | null;
+    /**
+     * Days after which messages go; null: they stay
+     */
+    messageRetentionDays: number | null;
     limits: ServerLimits;
     /**
      * RFC 3339, in UTC
@@ -1450,6 +1521,14 @@ export type ServerPatch = {
     registrationMode?: 'open' | 'invite' | 'closed';
     requireMfa?: boolean;
     requireModerationReason?: boolean;
+    /**
+     * A UUIDv7
+     */
+    systemChannelId?: string | null;
+    /**
+     * Days after which messages go; null: they stay
+     */
+    messageRetentionDays?: number | null;
     limits?: {
         /**
          * Characters in a message
@@ -1606,7 +1685,7 @@ export type User = {
      * A UUIDv7
      */
     avatarId: string | null;
-    status: CustomStatus;
+    status: CustomStatus | null;
     /**
      * Whether the account is gone: what is left of it is its id
      */
@@ -1643,7 +1722,7 @@ export type UserExport = {
          * A UUIDv7
          */
         avatarId: string | null;
-        status: CustomStatus;
+        status: CustomStatus | null;
         /**
          * Whether the account is gone: what is left of it is its id
          */
@@ -1759,6 +1838,11 @@ export type UserExport = {
          */
         createdAt: string;
     }>;
+    dmsFrom: 'everyone' | 'nobody';
+    /**
+     * Those whom they have blocked
+     */
+    blocks: Array<string>;
 };
 
 export type UserPatch = {
@@ -1794,6 +1878,18 @@ export type VoiceStatus = {
     reason: string | null;
     remedy: string | null;
     workers: number;
+};
+
+export type WebhookAuthor = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    name: string;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
 };
 
 export type GetKeysData = {
@@ -1840,6 +1936,51 @@ export type GetKeysResponses = {
 };
 
 export type GetKeysResponse = GetKeysResponses[keyof GetKeysResponses];
+
+export type AsyncapiData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/asyncapi.yaml';
+};
+
+export type AsyncapiErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type AsyncapiError = AsyncapiErrors[keyof AsyncapiErrors];
+
+export type AsyncapiResponses = {
+    /**
+     * The document
+     */
+    200: string;
+};
+
+export type AsyncapiResponse = AsyncapiResponses[keyof AsyncapiResponses];
 
 export type DocsData = {
     body?: never;
@@ -4921,6 +5062,204 @@ export type GetBanResponses = {
 
 export type GetBanResponse = GetBanResponses[keyof GetBanResponses];
 
+export type ListBlocksData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/blocks';
+};
+
+export type ListBlocksErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListBlocksError = ListBlocksErrors[keyof ListBlocksErrors];
+
+export type ListBlocksResponses = {
+    /**
+     * Response for status 200
+     */
+    200: BlockPage;
+};
+
+export type ListBlocksResponse = ListBlocksResponses[keyof ListBlocksResponses];
+
+export type UnblockUserData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/blocks/{userId}';
+};
+
+export type UnblockUserErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UnblockUserError = UnblockUserErrors[keyof UnblockUserErrors];
+
+export type UnblockUserResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type UnblockUserResponse = UnblockUserResponses[keyof UnblockUserResponses];
+
+export type BlockUserData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/blocks/{userId}';
+};
+
+export type BlockUserErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * As many are blocked as can be
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type BlockUserError = BlockUserErrors[keyof BlockUserErrors];
+
+export type BlockUserResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type BlockUserResponse = BlockUserResponses[keyof BlockUserResponses];
+
 export type ListBotsData = {
     body?: never;
     path?: never;
@@ -7087,6 +7426,120 @@ export type OpenConversationResponses = {
 
 export type OpenConversationResponse = OpenConversationResponses[keyof OpenConversationResponses];
 
+export type GetContactSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/dms/settings';
+};
+
+export type GetContactSettingsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetContactSettingsError = GetContactSettingsErrors[keyof GetContactSettingsErrors];
+
+export type GetContactSettingsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ContactSettings;
+};
+
+export type GetContactSettingsResponse = GetContactSettingsResponses[keyof GetContactSettingsResponses];
+
+export type UpdateContactSettingsData = {
+    body: ContactSettings;
+    path?: never;
+    query?: never;
+    url: '/v1/dms/settings';
+};
+
+export type UpdateContactSettingsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UpdateContactSettingsError = UpdateContactSettingsErrors[keyof UpdateContactSettingsErrors];
+
+export type UpdateContactSettingsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: ContactSettings;
+};
+
+export type UpdateContactSettingsResponse = UpdateContactSettingsResponses[keyof UpdateContactSettingsResponses];
+
 export type CloseConversationData = {
     body?: never;
     path: {
@@ -9001,6 +9454,72 @@ export type GetEffectivePermissionsResponses = {
 };
 
 export type GetEffectivePermissionsResponse = GetEffectivePermissionsResponses[keyof GetEffectivePermissionsResponses];
+
+export type ListPresencesData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Ids separated by commas, at most 100: theirs, also of those who are offline. Without it: everybody who is not.
+         */
+        userIds?: string;
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/presences';
+};
+
+export type ListPresencesErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListPresencesError = ListPresencesErrors[keyof ListPresencesErrors];
+
+export type ListPresencesResponses = {
+    /**
+     * Response for status 200
+     */
+    200: PresencePage;
+};
+
+export type ListPresencesResponse = ListPresencesResponses[keyof ListPresencesResponses];
 
 export type ListRolesData = {
     body?: never;
