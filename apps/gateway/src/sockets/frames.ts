@@ -1,11 +1,8 @@
-import { type ClientFrame, clientFrames } from '@conntext/contracts'
+import { type ClientFrame, clientFrames, MAX_CURSORS } from '@conntext/contracts'
 import { type InputFault, parseJson } from '@conntext/kernel'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 
-// A server has up to 1,000 channels, and a person some thousand conversations; more, since a client may also name some
-// that are gone. All of them fit into one frame.
-export const MAX_CURSORS = 8_000
 const MAX_FAULTS = 20
 
 /**
