@@ -1,7 +1,9 @@
 import type { Bus } from '@conntext/bus'
 import { subjects } from '@conntext/contracts'
 import {
+  blocks,
   type Communications,
+  contactSettings,
   conversationParticipants,
   deletedAuthors,
   media,
@@ -13,6 +15,7 @@ import {
 } from '@conntext/db-communications'
 import type { Logger } from '@conntext/kernel'
 import { eq, sql } from 'drizzle-orm'
+import { forgetContacts } from './contacts/queries.ts'
 import { leaveConversations } from './conversations/departure.ts'
 import type { ConversationDeps } from './conversations/service.ts'
 import { withdrawImagesOf } from './media/pictures.ts'
@@ -21,7 +24,10 @@ import { type ReactionDeps, removeAllReactions } from './reactions/service.ts'
 import { dropUploadsOf } from './uploads/queries.ts'
 
 // What somebody may be writing into at the moment at which their account goes.
-const WRITTEN = [messages, media, mediaUploads, publishedImages, conversationParticipants, messageReactions, readStates]
+const WRITTEN = [
+  ...[messages, messageReactions, readStates, conversationParticipants],
+  ...[media, mediaUploads, publishedImages, blocks, contactSettings],
+]
 
 export type DepartureDeps = DeletionDeps & ReactionDeps & ConversationDeps & { bus: Bus; log: Logger }
 
@@ -42,6 +48,7 @@ export async function forgetUser(
   }
   await db.delete(readStates).where(eq(readStates.userId, userId))
   await leaveConversations(deps, userId)
+  await forgetContacts(db, userId)
   await withdrawImagesOf(db, userId)
   await deleteLooseUploads(deps, userId)
   await dropUploadsOf(db, userId)

@@ -27,6 +27,7 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import { readContacts } from './contacts/service.ts'
 import { acknowledgeDeliveries } from './conversations/delivery.ts'
 import { listConversations, listMemberships, readConversation } from './conversations/queries.ts'
 import type { ConversationDeps } from './conversations/service.ts'
@@ -70,6 +71,7 @@ export function createPort(deps: PortDeps, credential: string) {
       return markRead(deps, { userId: caller.userId, channelId, seq })
     },
     readStates: async ({ userId }) => ({ states: await findMarks(db, userId) }),
+    contactsOf: ({ userId }) => readContacts(deps, userId),
     appendEvents: async ({ events }) => {
       const streams = events.map((event) => event.stream)
       await write(streams, async (tx) => ({ answer: undefined, events: await appendEvents(tx, tables, events) }))

@@ -2,7 +2,7 @@ export type Destination = 'auth' | 'system' | 'messaging' | 'realtime' | 'gatewa
 
 const AUTH = ['auth', 'users', 'members', 'roles', 'permissions', 'bans', 'bots']
 const SYSTEM = ['server', 'invites', 'audit', 'logs', 'system']
-const MESSAGING = ['uploads', 'media', 'dms', 'search', 'unread', 'library', 'webhooks']
+const MESSAGING = ['uploads', 'media', 'dms', 'blocks', 'search', 'unread', 'library', 'webhooks']
 const REALTIME = ['voice', 'calls']
 
 const table = new Map<string, Destination>([
@@ -11,6 +11,7 @@ const table = new Map<string, Destination>([
   ...MESSAGING.map((name) => [name, 'messaging'] as const),
   ...REALTIME.map((name) => [name, 'realtime'] as const),
   ['gateway', 'gateway'],
+  ['presences', 'gateway'],
 ])
 
 const OWN = /^\/(livez|readyz|metrics|openapi\.json|asyncapi\.yaml|docs(\/.*)?|verify-email|reset-password)$/

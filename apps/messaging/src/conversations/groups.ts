@@ -11,6 +11,7 @@ import { accessErrors, actorOf, type Caller, channelNotFound, inScope } from '@c
 import { appendEvents } from '@conntext/streams'
 import { eq } from 'drizzle-orm'
 import { messagingAudit, recordAudit } from '../audit.ts'
+import { listUnwilling } from '../contacts/queries.ts'
 import { type Changed, type Transaction, tables } from '../streams/writer.ts'
 import { conversationErrors } from './errors.ts'
 import { owePurge } from './purge.ts'
@@ -49,7 +50,8 @@ export async function renameGroup(
 
 /**
  * Adds a member to a group; they may read all that was said in it. Whoever is in it already stays.
- * @throws channel.notFound, conversation.memberNotFound (404), conversation.notAGroup, .full (409)
+ * @throws channel.notFound, conversation.memberNotFound (404), conversation.notAccepted (403) where they don't want to be
+ * written to by the caller, conversation.notAGroup, .full (409)
  */
 export async function addParticipant(
   deps: ConversationDeps,
@@ -62,6 +64,7 @@ export async function addParticipant(
     assertTakesPart(people, caller.userId)
     if (people.includes(userId)) return undefined
     if (people.length >= MAX_PARTICIPANTS) throw conversationErrors.full()
+    if ((await listUnwilling(tx, caller.userId, [userId])).length > 0) throw conversationErrors.notAccepted()
     const joined = { conversationId: id, userId, joinedAt: deps.clock.now() }
     if (!(await insertParticipants(tx, [joined]))) throw conversationErrors.memberNotFound()
     await recordAudit(tx, [messagingAudit('conversation.participantAdded', actorOf(caller), id, { userId })])

@@ -150,6 +150,9 @@ export async function findParticipantIds(
   return found
 }
 
+/** What there may be only one of: the conversation of two people. */
+export const keyOfTwo = (one: string, other: string): string => [one, other].sort().join(':')
+
 export async function findByKey(db: CommunicationsExecutor, key: string): Promise<ConversationRow | undefined> {
   const [row] = await db.select().from(conversations).where(eq(conversations.key, key))
   return row

@@ -15,7 +15,8 @@ import {
 } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import { messagingAudit, recordAudit } from '../audit.ts'
-import type { WriteStreams } from '../streams/writer.ts'
+import { isBlocked, listUnwilling } from '../contacts/queries.ts'
+import type { Transaction, WriteStreams } from '../streams/writer.ts'
 import type { Directory } from './directory.ts'
 import { conversationErrors } from './errors.ts'
 import {
@@ -23,6 +24,7 @@ import {
   findConversation,
   insertConversation,
   insertParticipants,
+  keyOfTwo,
   listConversations,
   readConversation,
   setHidden,
@@ -44,8 +46,8 @@ export type Opened = { conversation: Conversation; made: boolean }
 /**
  * The conversation that the caller has with one other person, made now where there is none; or a new group. However
  * often and from however many sides at once two people ask: they have one.
- * @throws access.forbidden (403) for who is silenced, conversation.withOneself, .userNotFound, .unstorable (422),
- * conversation.left (409)
+ * @throws access.forbidden (403) for who is silenced, conversation.notAccepted (403) where somebody doesn't want to be
+ * written to by the caller, conversation.withOneself, .userNotFound, .unstorable (422), conversation.left, .blocked (409)
  */
 export async function openConversation(
   deps: ConversationDeps,
@@ -57,7 +59,7 @@ export async function openConversation(
   if (name !== undefined) checkName(name)
   const [other] = userIds
   const isGroup = userIds.length > 1 || name !== undefined
-  const key = isGroup ? nonceKey(caller.userId, nonce) : [caller.userId, other].sort().join(':')
+  const key = isGroup ? nonceKey(caller.userId, nonce) : keyOfTwo(caller.userId, other!)
   const known = key === null ? undefined : await findByKey(deps.db, key)
   if (known) return reopen(deps, caller, known)
   await assertMembers(deps.guard, userIds)
@@ -90,6 +92,7 @@ function make(
 ): Promise<ConversationNews | undefined> {
   const { id, kind, createdAt } = row
   return db.transaction(async (tx) => {
+    await assertWilling(tx, caller, kind, others)
     if (!(await insertConversation(tx, row))) return undefined
     const participantIds = [caller.userId, ...others]
     const stays = await insertParticipants(
@@ -108,6 +111,23 @@ function make(
     await directory.owe(tx, news)
     return news
   })
+}
+
+/** @throws conversation.notAccepted (403), conversation.blocked (409) for whom the caller has blocked themselves */
+async function assertWilling(
+  tx: Transaction,
+  { userId }: Caller,
+  kind: ConversationRow['kind'],
+  others: string[],
+): Promise<void> {
+  if (kind === 'oneToOne' && (await isBlocked(tx, userId, others[0]!))) throw conversationErrors.blocked()
+  const unwilling = await listUnwilling(tx, userId, others)
+  if (unwilling.length === 0) return
+  const errors = unwilling.map((id) => ({
+    path: `/body/userIds/${others.indexOf(id)}`,
+    message: 'does not take messages from you',
+  }))
+  throw conversationErrors.notAccepted({ errors })
 }
 
 async function reopen({ db }: ConversationDeps, { userId }: Caller, { id }: ConversationRow): Promise<Opened> {

@@ -2,6 +2,8 @@ import { type Authority, channelStream, type Grant, type Mentions, type Message 
 import { isDatabaseAway } from '@conntext/database'
 import { accessErrors, channelNotFound, type Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
+import { riftRefusal } from '../contacts/acceptance.ts'
+import { findRifts, type Rift } from '../contacts/queries.ts'
 import { findParticipantIds, touchConversations } from '../conversations/queries.ts'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
@@ -36,6 +38,8 @@ type Found = {
   replied: Map<string, Replied>
   /** Who takes part, for what is a conversation. */
   participants: Map<string, ReadonlySet<string>>
+  /** Where one of two people has blocked the other. */
+  rifts: Rift[]
   media: Map<string, MediaRow>
   slowMode: SlowMode
 }
@@ -65,8 +69,11 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
       // somebody who is banned had written.
       const [authority, standings] = await Promise.all([deps.guard.authority(), standingsOf(deps.guard, batch)])
       const conversationIds = batch.map((one) => one.channelId).filter((id) => !authority.hasChannel(id))
-      const participants = await findParticipantIds(tx, [...new Set(conversationIds)])
-      const found = { authority, standings, participants, ...(await lookUp(tx, batch, now)) }
+      const [participants, rifts] = await Promise.all([
+        findParticipantIds(tx, [...new Set(conversationIds)]),
+        findRifts(tx, [...new Set(conversationIds)]),
+      ])
+      const found = { authority, standings, participants, rifts, ...(await lookUp(tx, batch, now)) }
       const at = now.toISOString()
       const { outcomes, accepted } = decide(batch, found, heads, at)
       const active = accepted.map((message) => message.channelId).filter((id) => participants.has(id))
@@ -90,7 +97,7 @@ async function lookUp(
   tx: Transaction,
   batch: Outgoing[],
   now: Date,
-): Promise<Omit<Found, 'authority' | 'standings' | 'participants'>> {
+): Promise<Omit<Found, 'authority' | 'standings' | 'participants' | 'rifts'>> {
   const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
   const [rows, replied, media, slowMode] = await Promise.all([
     findByNonces(
@@ -139,11 +146,13 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
   return { outcomes, accepted }
 }
 
-function refusal(one: Outgoing, { authority, standings, replied, participants, media, slowMode }: Found) {
+function refusal(one: Outgoing, { authority, standings, replied, participants, rifts, media, slowMode }: Found) {
   if (standings.get(one.authorId) === 'left') return accessErrors.notAMember()
   if (standings.get(one.authorId) !== 'active') return accessErrors.unauthenticated()
   const mayKnow = authority.hasChannel(one.channelId) || participants.get(one.channelId)?.has(one.authorId)
   if (!mayKnow) return channelNotFound()
+  const unwanted = riftRefusal(rifts, one.channelId, one.authorId)
+  if (unwanted) return unwanted
   if (one.replyTo !== null && !isThere(replied.get(one.replyTo), one.channelId)) return messageErrors.replyNotFound()
   const missing = one.mediaIds.some((id) => !isUsable(media.get(id), one.authorId))
   if (missing) return messageErrors.mediaNotFound()

@@ -4,6 +4,7 @@ import { accessErrors, actorOf, type Caller, type Guard, inScope, type Refused }
 import type { Clock } from '@conntext/kernel'
 import { appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
+import { assertAccepted } from '../contacts/acceptance.ts'
 import { recordDropped } from '../media/removal.ts'
 import { keepMentions } from '../mentions/queries.ts'
 import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
@@ -49,8 +50,8 @@ export async function readRevisions(
 /**
  * Changes the words of one's own message, and keeps the former ones. The same words change nothing: no event, no
  * `editedAt`. Whom it mentions is found anew, but nobody is called who wasn't before.
- * @throws message.notFound (404), message.notAuthor (403), message.fromTheServer (409), and what is wrong with the words
- * (422)
+ * @throws message.notFound (404), message.notAuthor, conversation.notAccepted (403), message.fromTheServer,
+ * conversation.blocked (409), and what is wrong with the words (422)
  */
 export async function editMessage(
   { write, guard, clock }: MessageDeps,
@@ -65,6 +66,7 @@ export async function editMessage(
     const before = await existing(tx, address)
     if (before.authorId !== caller.userId) throw messageErrors.notAuthor()
     if (before.type !== 'default') throw messageErrors.fromTheServer()
+    await assertAccepted(tx, address.channelId, caller.userId)
     const former = await presentOne(tx, before)
     checkContent(content, limits, former.media.length > 0)
     if (before.content === content) return { answer: former, events: [] }

@@ -3,6 +3,7 @@ import { actorOf, type Caller, CURSOR_ID, CURSOR_NUMBER, decodeCursor, encodeCur
 import { newId } from '@conntext/kernel'
 import { type Appended, appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
+import { assertAccepted } from '../contacts/acceptance.ts'
 import { createMessages } from '../messages/creation.ts'
 import { messageErrors } from '../messages/errors.ts'
 import { present } from '../messages/present.ts'
@@ -18,7 +19,8 @@ export type PinDeps = Pick<MessageDeps, 'db' | 'write' | 'clock' | 'nudge'>
 
 /**
  * Pins a message, and says so in the channel; nothing where it is pinned.
- * @throws message.notFound (404), message.fromTheServer, pin.tooMany (409)
+ * @throws message.notFound (404), conversation.notAccepted (403), message.fromTheServer, conversation.blocked,
+ * pin.tooMany (409)
  */
 export async function pinMessage(deps: PinDeps, caller: Caller, address: Address): Promise<void> {
   const { channelId } = address
@@ -27,6 +29,7 @@ export async function pinMessage(deps: PinDeps, caller: Caller, address: Address
     const row = await existing(tx, address)
     if (row.type !== 'default') throw messageErrors.fromTheServer()
     if (row.pinnedAt) return { answer: undefined, events: [] }
+    await assertAccepted(tx, channelId, caller.userId)
     if ((await countPins(tx, channelId)) >= MOST_PINS) throw pinErrors.tooMany()
     const pinnedAt = deps.clock.now()
     const at = pinnedAt.toISOString()

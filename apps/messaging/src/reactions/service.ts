@@ -2,6 +2,7 @@ import { channelStream, type EventType, type Page, pageLimit, type Reactor } fro
 import { accessErrors, actorOf, type Caller, inScope, pageById, pageRequest } from '@conntext/http'
 import { type Appended, appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
+import { assertAccepted } from '../contacts/acceptance.ts'
 import { type Address, existing, type MessageDeps } from '../messages/service.ts'
 import { type Changed, type Transaction, tables } from '../streams/writer.ts'
 import { emojiOf } from './emoji.ts'
@@ -25,7 +26,8 @@ const NOTHING: Changed<boolean> = { answer: false, events: [] }
 
 /**
  * Reacts to a message; nothing where the caller has, with that emoji.
- * @throws message.notFound (404), reaction.tooMany (409), reaction.notAnEmoji (422)
+ * @throws message.notFound (404), conversation.notAccepted (403), conversation.blocked, reaction.tooMany (409),
+ * reaction.notAnEmoji (422)
  */
 export async function addReaction(deps: ReactionDeps, caller: Caller, given: Reacted): Promise<void> {
   const emoji = emojiOf(given.emoji)
@@ -34,6 +36,7 @@ export async function addReaction(deps: ReactionDeps, caller: Caller, given: Rea
   const stream = channelStream(channelId)
   await deps.write([stream], async (tx, heads) => {
     await existing(tx, given)
+    await assertAccepted(tx, channelId, userId)
     if (!(await insertReaction(tx, { messageId, emoji, userId }))) return NOTHING
     const count = await countUp(tx, { messageId, emoji }, (heads.get(stream) ?? 0) + 1)
     if (count === 1 && (await countEmoji(tx, messageId)) > MOST_EMOJI) throw reactionErrors.tooMany()

@@ -1,15 +1,13 @@
-import { type EventType, type ReadState, type StreamAppend, type UnreadOverview, userStream } from '@conntext/contracts'
-import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import type { EventType, ReadState, StreamAppend, UnreadOverview } from '@conntext/contracts'
+import type { Communications } from '@conntext/db-communications'
 import { type Caller, type Guard, inScope } from '@conntext/http'
-import { type Clock, newId } from '@conntext/kernel'
-import { enqueue } from '@conntext/outbox'
+import type { Clock } from '@conntext/kernel'
 import { announceRead, type DeliveryDeps } from '../conversations/delivery.ts'
 import { listConversationIds } from '../conversations/queries.ts'
-import type { Transaction } from '../streams/writer.ts'
+import { oweUserEvent } from '../streams/owed.ts'
 import { countUnread, findMark, raiseMark } from './queries.ts'
 
-/** The outbox topic for events of the system service's streams. */
-export const STREAM_EVENT = 'stream'
+const READ: EventType = 'read.updated'
 
 export type ReadDeps = DeliveryDeps & { db: Communications; guard: Guard; clock: Clock; nudge: () => void }
 
@@ -24,7 +22,10 @@ export async function markRead(
   const readAt = deps.clock.now()
   const raised = await deps.db.transaction(async (tx) => {
     const lastReadSeq = await raiseMark(tx, { userId, channelId, seq, readAt })
-    if (lastReadSeq !== undefined) await oweNews(tx, userId, { channelId, lastReadSeq }, readAt)
+    if (lastReadSeq !== undefined) {
+      const data: ReadState = { channelId, lastReadSeq }
+      await oweUserEvent(tx, { userId, type: READ, data, at: readAt })
+    }
     return lastReadSeq
   })
   if (raised === undefined) return { channelId, lastReadSeq: await findMark(deps.db, userId, channelId) }
@@ -33,18 +34,11 @@ export async function markRead(
   return { channelId, lastReadSeq: raised }
 }
 
-async function oweNews(tx: Transaction, userId: string, data: ReadState, at: Date): Promise<void> {
-  const id = newId()
-  const type: EventType = 'read.updated'
-  const payload: StreamAppend = { id, stream: userStream(userId), type, at: at.toISOString(), data }
-  await enqueue(tx, messagingOutbox, [{ id, topic: STREAM_EVENT, payload }])
-}
-
 /** Of news about how far the same person has read the same channel, what is delivered together needs but the latest. */
 export function latestOnly(events: StreamAppend[]): StreamAppend[] {
   const latest = new Map<string, StreamAppend>()
   for (const event of events) {
-    const key = `${event.stream} ${(event.data as ReadState).channelId}`
+    const key = event.type === READ ? `${event.stream} ${(event.data as ReadState).channelId}` : event.id
     // Deleted first, so that it stands where the later one came.
     latest.delete(key)
     latest.set(key, event)
