@@ -6,7 +6,6 @@ import { type Clock, type Logger, type RunningJob, startJob, systemClock } from 
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
-import { contactRoutes } from './contacts/routes.ts'
 import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
 import { conversationRoutes } from './conversations/routes.ts'
@@ -24,11 +23,11 @@ import { createPort } from './port.ts'
 import { pruningJob } from './pruning.ts'
 import { reactionRoutes } from './reactions/routes.ts'
 import { readRoutes } from './reads/routes.ts'
-import { latestOnly } from './reads/service.ts'
+import { latestOnly, STREAM_EVENT } from './reads/service.ts'
+import { retentionJob } from './retention/job.ts'
 import { SearchIndexer } from './search/indexer.ts'
 import { Lanes } from './search/lanes.ts'
 import { searchRoutes } from './search/routes.ts'
-import { STREAM_EVENT } from './streams/owed.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
@@ -117,8 +116,7 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(mediaRoutes(routeDeps))
       .use(uploadRoutes(routeDeps))
       .use(libraryRoutes(routeDeps))
-      .use(conversationRoutes(routeDeps))
-      .use(contactRoutes(routeDeps)),
+      .use(conversationRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects
@@ -129,7 +127,7 @@ export function createMessagingService(given: MessagingDeps): Service {
       refusals.start()
       indexer.start()
       pictures.start()
-      for (const job of [pruningJob(deps), orphanSweepJob(deps)]) jobs.push(startJob(job, log))
+      for (const job of [pruningJob(deps), orphanSweepJob(deps), retentionJob(shared)]) jobs.push(startJob(job, log))
     },
     async stop() {
       await sender.close()

@@ -122,13 +122,13 @@ describe('a reply', () => {
     const parent = await say(alice, '🎉'.repeat(150) + 'é'.repeat(150))
     const reply = await say(bob, 'indeed', parent.id)
     const excerpt = '🎉'.repeat(150) + 'é'.repeat(50)
-    expect(reply.replyPreview).toEqual({ id: parent.id, authorId: alice.userId, excerpt, deleted: false })
+    expect(reply.replyPreview).toEqual({ id: parent.id, authorId: alice.userId, seq: 1, excerpt, deleted: false })
     expect((events.at(-1) as { d: Message }).d).toEqual(reply)
     expect(await read(alice, reply.id)).toEqual(reply)
     await stack.json('PATCH', `${base}/${parent.id}`, alice, { content: 'shorter' })
     expect((await read(alice, reply.id)).replyPreview!.excerpt).toBe('shorter')
     await stack.json('DELETE', `${base}/${parent.id}`, alice)
-    const preview = { id: parent.id, authorId: alice.userId, excerpt: '', deleted: true }
+    const preview = { id: parent.id, authorId: alice.userId, seq: 1, excerpt: '', deleted: true }
     expect((await stack.history(channel.id, bob)).body.items[0]).toMatchObject({
       replyTo: parent.id,
       replyPreview: preview,
@@ -154,10 +154,16 @@ describe('a reply', () => {
       d: JSON.parse(row.frame).d as Message,
     }))
     expect(JSON.stringify(frames)).not.toContain('secret')
-    const gone = { id: parent.id, authorId: alice.userId, excerpt: '', deleted: true }
+    const gone = { id: parent.id, authorId: alice.userId, seq: 1, excerpt: '', deleted: true }
     expect(frames[1]!.d).toEqual({ ...reply, replyPreview: gone })
     expect(frames[2]!.d).toMatchObject({ id: reply.id, content: 'mine', replyPreview: gone })
-    expect(frames[3]!.d.replyPreview).toEqual({ id: reply.id, authorId: bob.userId, excerpt: 'mine', deleted: false })
+    expect(frames[3]!.d.replyPreview).toEqual({
+      id: reply.id,
+      authorId: bob.userId,
+      seq: 2,
+      excerpt: 'mine',
+      deleted: false,
+    })
   })
 
   test('to a reply to a reply, sixty deep, shows one level and stays quick', async () => {

@@ -297,7 +297,7 @@ export const auditCatalogue = {
     'messages.expired': {
       title: 'Messages were deleted because their channel keeps them no longer',
       target: 'channel',
-      data: Fields({ days: Type.Integer(), messages: Type.Integer(), files: Type.Integer() }),
+      data: Fields({ messages: Type.Integer(), files: Type.Integer() }),
     },
     'conversation.created': {
       title: 'A direct message or a group was begun',

@@ -48,6 +48,11 @@ export const eventKinds = {
     'A message is gone. `seq` is the one of its creation.',
     Fields({ id: Id, channelId: Id, seq: Type.Integer({ minimum: 1 }) }),
   ),
+  'messages.expired': kept(
+    ['channel'],
+    'The channel keeps messages for a time: all whose `seq` is below `before` are gone, but for those in `kept`, which are pinned.',
+    Fields({ channelId: Id, before: Type.Integer({ minimum: 2 }), kept: Type.Array(Id) }),
+  ),
   'message.pinned': kept(
     ['channel'],
     'A message has been pinned.',
@@ -173,10 +178,12 @@ export function conversationChange(frame: string): (ConversationChange & { versi
   return { ...d, version: seq }
 }
 
-const DELETION = '{"op":"event","t":"message.deleted",'
+const DELETIONS = (['message.deleted', 'messages.expired'] satisfies EventType[]).map(
+  (type) => `{"op":"event","t":"${type}",`,
+)
 
 /** Whether a frame, as `eventFrame` makes it, says that what earlier events of its stream carried is gone. */
-export const isDeletion = (frame: string): boolean => frame.startsWith(DELETION)
+export const isDeletion = (frame: string): boolean => DELETIONS.some((start) => frame.startsWith(start))
 
 /** The bus subjects. Payloads are JSON text, but for `stream`: a frame. */
 export const subjects = {

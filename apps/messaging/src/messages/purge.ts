@@ -2,11 +2,12 @@ import { channelStream } from '@conntext/contracts'
 import { type Communications, messages, readStates, streamEvents } from '@conntext/db-communications'
 import { dropStream, lockStreams } from '@conntext/streams'
 import { and, asc, eq, inArray } from 'drizzle-orm'
-import { dropUnusedMedia } from '../media/removal.ts'
+import { type Dropped, dropUnusedMedia } from '../media/removal.ts'
 import { deleteMentions } from '../mentions/queries.ts'
 import { forgetDocuments, forgetProgress } from '../search/documents.ts'
 import { type Transaction, tables } from '../streams/writer.ts'
 import { detachMedia } from './queries.ts'
+import type { MessageRow } from './shape.ts'
 
 const MESSAGES_AT_ONCE = 1000
 const EVENTS_AT_ONCE = 5000
@@ -41,8 +42,21 @@ async function purgeMessages(tx: Transaction, channelId: string): Promise<boolea
     .where(eq(messages.channelId, channelId))
     .orderBy(asc(messages.seq))
     .limit(MESSAGES_AT_ONCE)
+  if (rows.length === 0) return false
+  await removeMessages(tx, channelId, rows)
+  return true
+}
+
+/**
+ * Removes messages of a channel, whose stream must be locked, with all that belongs to them: not even their rows stay.
+ * The log is not looked at. Answers the files that nothing carries any more.
+ */
+export async function removeMessages(
+  tx: Transaction,
+  channelId: string,
+  rows: Pick<MessageRow, 'id' | 'seq'>[],
+): Promise<Dropped[]> {
   const ids = rows.map((row) => row.id)
-  if (ids.length === 0) return false
   const detached = await detachMedia(tx, ids)
   await deleteMentions(
     tx,
@@ -52,8 +66,7 @@ async function purgeMessages(tx: Transaction, channelId: string): Promise<boolea
   // Revisions and reactions go with their messages.
   await forgetDocuments(tx, channelId, ids)
   await tx.delete(messages).where(inArray(messages.id, ids))
-  await dropUnusedMedia(tx, [...new Set(detached)])
-  return true
+  return dropUnusedMedia(tx, [...new Set(detached)])
 }
 
 async function purgeEvents(tx: Transaction, stream: string): Promise<boolean> {

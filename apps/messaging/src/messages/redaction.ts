@@ -40,7 +40,7 @@ async function redactByTime(tx: Transaction, stream: string, row: MessageRow): P
 
 // A preview as it stands in a frame, around the id. What somebody wrote can't look like it: quotes are escaped there.
 const PREVIEW = String.raw`("replyPreview":\{"id":"`
-const EXCERPT = String.raw`","authorId":"[^"]*","excerpt":")(?:[^"\\]|\\.)*","deleted":false\}`
+const EXCERPT = String.raw`","authorId":"[^"]*",(?:"seq":\d+,)?"excerpt":")(?:[^"\\]|\\.)*","deleted":false(?:,"\w+":"(?:[^"\\]|\\.)*")*\}`
 const GONE = String.raw`\1","deleted":true}`
 
 /** Takes the words of deleted messages out of the log where replies quote them. */

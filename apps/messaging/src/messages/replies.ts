@@ -13,15 +13,16 @@ export async function findReplied(db: CommunicationsExecutor, ids: string[]): Pr
       id: messages.id,
       channelId: messages.channelId,
       authorId: messages.authorId,
+      seq: messages.seq,
       excerpt: sql<string>`left(${messages.content}, ${MAX_EXCERPT})`,
       deletedAt: messages.deletedAt,
     })
     .from(messages)
     .where(inArray(messages.id, ids))
   return new Map(
-    rows.map(({ id, channelId, authorId, excerpt, deletedAt }) => [
+    rows.map(({ id, channelId, authorId, seq, excerpt, deletedAt }) => [
       id,
-      { channelId, preview: { id, authorId, excerpt, deleted: deletedAt !== null } },
+      { channelId, preview: { id, authorId, seq, excerpt, deleted: deletedAt !== null } },
     ]),
   )
 }

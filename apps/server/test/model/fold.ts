@@ -21,6 +21,7 @@ export function fold(held: Held, { t, d }: Told, viewerId: string): void {
   if (t === 'message.created') messages.set(d.id, d)
   else if (t === 'message.edited') edit(held, d)
   else if (t === 'message.deleted') remove(held, d.id)
+  else if (t === 'messages.expired') expire(held, d)
   else if (t === 'message.pinned') change(held, d.id, { pinnedAt: d.pinnedAt })
   else if (t === 'message.unpinned') change(held, d.id, { pinnedAt: null })
   else if (t === 'reaction.added' || t === 'reaction.removed') react(held, t, d, viewerId)
@@ -45,6 +46,15 @@ function remove(held: Held, id: string): void {
   held.messages.delete(id)
   quote(held, id, { excerpt: '', deleted: true })
   for (const known of [...held.reactors.keys()]) if (known.startsWith(id)) held.reactors.delete(known)
+}
+
+/** What is below a place is gone, but for what is pinned. */
+function expire(held: Held, { before, kept }: EventData['messages.expired']): void {
+  const isGone = (one: { id: string; seq: number }) => one.seq < before && !kept.includes(one.id)
+  for (const message of [...held.messages.values()]) {
+    if (message.replyPreview && isGone(message.replyPreview)) change(held, message.id, { replyPreview: null })
+    if (isGone(message)) held.messages.delete(message.id)
+  }
 }
 
 /** Replies show what they reply to as it is now. */

@@ -29,6 +29,7 @@ export const MAX_EXCERPT = 200
 export const ReplyPreview = Shape('ReplyPreview', {
   id: Id,
   authorId: Id,
+  seq: Type.Integer({ minimum: 1, description: 'Its place in the channel' }),
   excerpt: Type.String({ description: `The first ${MAX_EXCERPT} characters of it; empty once it is deleted` }),
   deleted: Type.Boolean(),
   webhookName: Type.Optional(Type.String({ description: "Of a webhook's message that isn't deleted: by what name" })),
