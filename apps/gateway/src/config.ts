@@ -1,5 +1,5 @@
 import { type Environment, parseConfig } from '@conntext/kernel'
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 
 /** A token bucket: refilled at `perSecond`, holding at most `burst`. 0 per second turns the limit off. */
 export type Rate = { perSecond: number; burst: number }
@@ -27,6 +27,9 @@ export type GatewayConfig = {
     frames: Rate
     /** `message.send` of one account, over all its connections. */
     messages: Rate
+    /** `typing` of one account, and `presence` of one connection. */
+    typing: Rate
+    presences: Rate
     maxConnections: number
     maxConnectionsPerUser: number
     /** Queued bytes at which a connection is cut at once. */
@@ -52,10 +55,42 @@ export type GatewayConfig = {
     /** Events of one stream replayed at most; whoever missed more is told to reset. */
     maxReplay: number
   }
+  presence: {
+    /** For how long changes are gathered before clients, and other gateways, are told of them. */
+    windowMs: number
+    announceMs: number
+    /** How many presences one frame tells at most. */
+    maxPerFrame: number
+    /** What telling all clients may take: with many of them frames come less often. */
+    bytesPerSecond: number
+    /** How long somebody whose last connection has gone still counts as there. */
+    graceMs: number
+    /** How often a gateway says that it lives, and how long what it said holds when it doesn't. */
+    aliveMs: number
+    leaseMs: number
+    /** How often it is looked at what has run out. */
+    tickMs: number
+    /** How long a gateway that starts waits at most for what the others know. */
+    joinMs: number
+  }
+  typing: {
+    /** How long somebody counts as typing. */
+    lastsMs: number
+    /** For how long it isn't told again. */
+    againMs: number
+    /** How many people may be told of in one channel at a time. */
+    maxPerChannel: number
+    /** What is beyond this is dropped: each event counts for every connection that it would go to. */
+    deliveriesPerSecond: number
+  }
   /** How long a service may take to begin its answer, but to an upload. What was asked may still be done then. */
   answerMs: number
+  /** How long requests are still taken at a stop, so that whoever balances load sees it first. */
+  lingerMs: number
   /** How long requests under way may take to finish at a stop. */
   drainMs: number
+  /** For how long a service that has been there may be away before the gateway isn't ready: as long as its restart takes. */
+  patienceMs: number
 }
 
 export const gatewayDefaults: GatewayConfig = {
@@ -78,6 +113,8 @@ export const gatewayDefaults: GatewayConfig = {
     maxFrameBytes: 524_288,
     frames: { perSecond: 500, burst: 2_000 },
     messages: { perSecond: 100, burst: 1_000 },
+    typing: { perSecond: 2, burst: 10 },
+    presences: { perSecond: 0.5, burst: 5 },
     maxConnections: 20_000,
     maxConnectionsPerUser: 1_000,
     maxBufferedBytes: 4_194_304,
@@ -94,8 +131,22 @@ export const gatewayDefaults: GatewayConfig = {
     ringAgeMs: 30_000,
     maxReplay: 5_000,
   },
+  presence: {
+    windowMs: 250,
+    announceMs: 50,
+    maxPerFrame: 200,
+    bytesPerSecond: 50_000_000,
+    graceMs: 12_000,
+    aliveMs: 3_000,
+    leaseMs: 10_000,
+    tickMs: 1_000,
+    joinMs: 1_000,
+  },
+  typing: { lastsMs: 8_000, againMs: 3_000, maxPerChannel: 50, deliveriesPerSecond: 50_000 },
   answerMs: 30_000,
+  lingerMs: 0,
   drainMs: 10_000,
+  patienceMs: 0,
 }
 
 type Overrides = {
@@ -111,6 +162,8 @@ export const gatewayConfig = (overrides: Overrides = {}): GatewayConfig => ({
   rates: { ...gatewayDefaults.rates, ...overrides.rates },
   socket: { ...gatewayDefaults.socket, ...overrides.socket },
   streams: { ...gatewayDefaults.streams, ...overrides.streams },
+  presence: { ...gatewayDefaults.presence, ...overrides.presence },
+  typing: { ...gatewayDefaults.typing, ...overrides.typing },
 })
 
 const count = (initial: number, maximum = 1_000_000) => Type.Integer({ minimum: 0, maximum, default: initial })
@@ -142,8 +195,9 @@ export const gatewaySettings = Type.Object({
 })
 
 /** A gateway's configuration from the environment. @throws ConfigError that names every fault. */
-export function readGatewayConfig(env: Environment): GatewayConfig {
-  const read = parseConfig(gatewaySettings, env)
+export const readGatewayConfig = (env: Environment): GatewayConfig => toGatewayConfig(parseConfig(gatewaySettings, env))
+
+export function toGatewayConfig(read: Static<typeof gatewaySettings>): GatewayConfig {
   const origins = read.CONNTEXT_CORS_ORIGINS
   return gatewayConfig({
     hostname: read.CONNTEXT_HOST,

@@ -9,6 +9,7 @@ export const gatewayErrors = defineErrors('gateway', {
   notIdentified: { status: 401, title: 'The connection has not identified itself' },
   alreadyIdentified: { status: 409, title: 'The connection has identified itself already' },
   tooManyConnections: { status: 429, title: 'The account has too many connections' },
+  notATextChannel: { status: 409, title: 'Messages are for text channels' },
   invalidFrame: { status: 422, title: 'The frame is not valid' },
 })
 

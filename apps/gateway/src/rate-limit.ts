@@ -13,13 +13,21 @@ function refill(bucket: Bucket, rate: Rate, now: number): void {
 }
 
 /** Takes one token if there is one. `now` in milliseconds, never going back. */
-export function takeToken(bucket: Bucket, rate: Rate, now: number): boolean {
+export const takeToken = (bucket: Bucket, rate: Rate, now: number): boolean => takeTokens(bucket, rate, now, 1)
+
+/** Takes so many tokens if there are as many, or all where it takes more than there ever are. */
+export function takeTokens(bucket: Bucket, rate: Rate, now: number, count: number): boolean {
   if (rate.perSecond === 0) return true
   refill(bucket, rate, now)
-  if (bucket.tokens < 1) return false
-  bucket.tokens -= 1
+  const needed = Math.min(count, rate.burst)
+  if (bucket.tokens < needed) return false
+  bucket.tokens -= needed
   return true
 }
+
+/** In how many whole seconds there is a token again. */
+export const secondsToToken = ({ tokens }: Bucket, { perSecond }: Rate): number =>
+  Math.max(1, Math.ceil((1 - tokens) / perSecond))
 
 /**
  * Token buckets by client, in memory and bounded: the client that has been quiet for longest is forgotten first, so
@@ -66,7 +74,7 @@ export class RateLimiter {
       limit: burst,
       remaining: Math.floor(bucket.tokens),
       reset: Math.ceil((burst - bucket.tokens) / perSecond),
-      retryAfter: allowed ? 0 : Math.max(1, Math.ceil((1 - bucket.tokens) / perSecond)),
+      retryAfter: allowed ? 0 : secondsToToken(bucket, this.rate),
     }
   }
 

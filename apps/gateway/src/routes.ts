@@ -6,6 +6,8 @@ import { createDocs, serveStatic, staticText } from './docs/page.ts'
 import { upgradeRequired } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import { createPages } from './pages/pages.ts'
+import type { Presences } from './presence/presences.ts'
+import { presenceRoutes } from './presence/routes.ts'
 import type { Readiness } from './readiness.ts'
 
 const Live = Type.Object({ alive: Type.Literal(true), version: Type.String() }, { title: 'Liveness' })
@@ -26,11 +28,12 @@ export type RoutesDeps = AccessOptions & {
   openapi: object
   asyncapi: string
   version: string
+  presences: Pick<Presences, 'list'>
   ready(): Promise<Readiness>
 }
 
 /** The few addresses that the gateway answers by itself. */
-export function gatewayRoutes({ log, metrics, openapi, asyncapi, version, ready, ...options }: RoutesDeps) {
+export function gatewayRoutes({ log, metrics, openapi, asyncapi, version, presences, ready, ...options }: RoutesDeps) {
   const docs = createDocs()
   const pages = createPages()
   const document = staticText('application/json; charset=utf-8', JSON.stringify(openapi))
@@ -128,5 +131,5 @@ export function gatewayRoutes({ log, metrics, openapi, asyncapi, version, ready,
     .get('/verify-email', () => pages.verifyEmail(), page)
     .get('/reset-password', () => pages.resetPassword(), page)
 
-  return baseApp({ log }).use(routes)
+  return baseApp({ log }).use(routes).use(presenceRoutes(options, presences))
 }

@@ -21,16 +21,18 @@ import { createCors } from './http/cors.ts'
 import { compileOperations } from './http/operations.ts'
 import { createPipeline, type Upstream } from './http/pipeline.ts'
 import { createMetrics } from './metrics.ts'
+import { Presences } from './presence/presences.ts'
 import { createReadiness } from './readiness.ts'
 import { gatewayRoutes } from './routes.ts'
 import type { SocketData } from './sockets/connection.ts'
-import { Connections, SERVER_TOPIC, userTopic } from './sockets/connections.ts'
+import { Connections, PRESENCE_TOPIC, SERVER_TOPIC, userTopic } from './sockets/connections.ts'
 import { sendAway, socketHandler, upgrade } from './sockets/gateway-socket.ts'
 import { Operations } from './sockets/operations.ts'
 import { Replay, resetFrame } from './sockets/replay.ts'
 import { startSweep } from './sockets/sweep.ts'
 import { StreamHub } from './streams/hub.ts'
 import { streamSource } from './streams/source.ts'
+import { Typing } from './typing/typing.ts'
 
 export * from './config.ts'
 
@@ -99,7 +101,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     openapi: deps.openapi,
     asyncapi: deps.asyncapi,
     version: deps.version,
-    ready: createReadiness(deps.ports, bus, () => draining),
+    presences: sockets.presences,
+    ready: createReadiness(deps.ports, bus, { isDraining: () => draining, patienceMs: config.patienceMs }),
     refused: ({ userId }, permission, route) => log.info({ userId, permission, route }, 'a request was refused'),
   })
   const socketDeps = { ...sockets, config, cors, admission, metrics, isDraining: () => draining }
@@ -111,6 +114,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     cors,
     operationsOf: compileOperations(deps.openapi),
     upstreams: { ...deps.upstreams, gateway: own.handle },
+    isDraining: () => draining,
     upgrade: (request, exchange) => upgrade(socketDeps, server!, request, exchange),
   })
   let endings: (() => void)[] = []
@@ -141,6 +145,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await sockets.conversations.start()
       sockets.access.start()
       sockets.hub.start()
+      await sockets.presences.start()
       const { access, connections } = sockets
       const { reconcileMs } = config.streams
       const endOnGap = bus.onGap(() => queueMicrotask(() => access.recheck()))
@@ -160,7 +165,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
 
     async stop() {
       draining = true
+      await sockets.presences.leave()
       sendAway(sockets.connections)
+      await Bun.sleep(config.lingerMs)
       await closeServer(server, config.drainMs)
       for (const end of endings.splice(0)) end()
       sockets.access.stop()
@@ -196,17 +203,36 @@ function createSockets(
     return stream === SERVER_STREAM ? SERVER_TOPIC : userTopic(stream.slice('user:'.length))
   }
 
+  const receivers = (topic: string): number => connections.followers(topic) + connections.followers(`${topic}z`)
+
   /** The frame is text already: one publish, and Bun writes the same bytes to everybody. */
-  const publish = (stream: string, frame: string): void => {
-    const topic = topicOf(stream)
-    if (topic === undefined) return
+  const publishTo = (topic: string, frame: string): number => {
     const plain = connections.followers(topic)
     const packed = connections.followers(`${topic}z`)
     if (plain > 0) server()?.publish(topic, frame, false)
     if (packed > 0) server()?.publish(`${topic}z`, frame, true)
-    metrics.published.inc()
     metrics.deliveries.inc(plain + packed)
+    return plain + packed
   }
+
+  const publish = (stream: string, frame: string): void => {
+    const topic = topicOf(stream)
+    if (topic === undefined) return
+    publishTo(topic, frame)
+    metrics.published.inc()
+  }
+
+  const presences = new Presences({
+    config: config.presence,
+    ...{ bus, guard, connections, clock, log },
+    held: () => access.gate.closed,
+    publish(frame, count) {
+      metrics.presencesTold.inc(count)
+      return publishTo(PRESENCE_TOPIC, frame)
+    },
+    counted: (count) => metrics.presences.set(count),
+  })
+  const typing = new Typing({ config, bus, guard, access, presences, clock, log, metrics })
 
   const hub: StreamHub = new StreamHub({
     config: config.streams,
@@ -217,7 +243,8 @@ function createSockets(
     gate: access.gate,
     deliver(stream, frame) {
       conversations.beforeDelivery(stream, frame)
-      publish(stream, frame)
+      const count = () => receivers(topicOf(stream) ?? '')
+      if (typing.admit(stream, frame, count)) publish(stream, frame)
     },
     reset(stream, seq) {
       publish(stream, resetFrame(stream, seq))
@@ -225,7 +252,7 @@ function createSockets(
     },
     needed(stream) {
       const topic = topicOf(stream)
-      return topic !== undefined && connections.followers(topic) + connections.followers(`${topic}z`) > 0
+      return topic !== undefined && receivers(topic) > 0
     },
   })
   const replay = new Replay({ hub, source, access, metrics })
@@ -239,11 +266,14 @@ function createSockets(
     hub,
     source,
     connections,
+    presences,
+    typing,
     replay,
     metrics,
+    clock,
     log,
   })
-  return { connections, access, conversations, hub, operations }
+  return { connections, access, conversations, presences, hub, operations }
 }
 
 /** Waits for the requests under way, for `drainMs` at most. */

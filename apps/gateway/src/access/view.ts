@@ -62,6 +62,10 @@ export class View {
     return this.#topics.get(channelId)
   }
 
+  channel(channelId: string): Channel | undefined {
+    return this.#channels.get(channelId)
+  }
+
   has(channelId: string): boolean {
     return this.#channels.has(channelId)
   }

@@ -36,6 +36,8 @@ export class Connection {
   heartbeatAt = this.openedAt
   slowSince: number | undefined
   readonly frames: Bucket
+  /** Its changes of presence. */
+  readonly presences: Bucket
   /** What waits to be sent. One call to messaging is under way at a time, so that everything keeps its order. */
   readonly sends: SendFrame[] = []
   sending = false
@@ -54,6 +56,7 @@ export class Connection {
     config: GatewayConfig['socket'],
   ) {
     this.frames = fullBucket(config.frames, this.openedAt)
+    this.presences = fullBucket(config.presences, this.openedAt)
   }
 
   get id(): string {

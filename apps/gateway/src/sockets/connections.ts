@@ -14,6 +14,8 @@ function remove<T>(index: Map<string, Set<T>>, key: string, value: T): void {
 }
 
 export const SERVER_TOPIC = 's'
+/** Presences, apart from the server's events: they have no order with them, and are followed from `ready` on. */
+export const PRESENCE_TOPIC = 'p'
 export const conversationTopic = (id: string): string => `c${id}`
 export const userTopic = (userId: string): string => `u${userId}`
 
@@ -56,7 +58,7 @@ export class Connections {
   /** Counts the connection to what it sees, and to what everybody has, from now on. */
   see(connection: Connection, visibility: Visibility): void {
     const userId = connection.identity!.userId
-    if (!connection.visibility) this.#count(connection, [SERVER_TOPIC, userTopic(userId)], 1)
+    if (!connection.visibility) this.#count(connection, [SERVER_TOPIC, PRESENCE_TOPIC, userTopic(userId)], 1)
     else this.#count(connection, connection.visibility.topics, -1)
     connection.visibility = visibility
     this.#count(connection, visibility.topics, 1)
@@ -84,7 +86,7 @@ export class Connections {
     remove(this.#bySession, identity.sessionId, connection)
     for (const id of [...connection.conversations]) this.leaveConversation(connection, id)
     if (visibility) {
-      this.#count(connection, [SERVER_TOPIC, userTopic(identity.userId), ...visibility.topics], -1)
+      this.#count(connection, [SERVER_TOPIC, PRESENCE_TOPIC, userTopic(identity.userId), ...visibility.topics], -1)
       connection.visibility = undefined
     }
   }

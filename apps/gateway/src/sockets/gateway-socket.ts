@@ -7,6 +7,7 @@ import { type Admission, tooMany } from '../http/admission.ts'
 import type { Cors } from '../http/cors.ts'
 import type { Exchange } from '../http/pipeline.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Presences } from '../presence/presences.ts'
 import { Connection, type SocketData } from './connection.ts'
 import type { Connections } from './connections.ts'
 import type { Operations } from './operations.ts'
@@ -19,6 +20,7 @@ export type GatewaySocketDeps = {
   admission: Admission
   connections: Connections
   operations: Operations
+  presences: Presences
   metrics: Metrics
   isDraining(): boolean
 }
@@ -49,7 +51,7 @@ export function upgrade(
  * others, though they may have agreed to it, get theirs as they are.
  */
 export function socketHandler(deps: GatewaySocketDeps): WebSocketHandler<SocketData> {
-  const { config, connections, operations, metrics } = deps
+  const { config, connections, operations, presences, metrics } = deps
   const { heartbeatMs, identifyMs, maxFrameBytes, frames, maxBufferedBytes, compression } = config.socket
   const limits = { maxFrameBytes, framesPerSecond: frames.perSecond, identifyMs }
   return {
@@ -74,6 +76,7 @@ export function socketHandler(deps: GatewaySocketDeps): WebSocketHandler<SocketD
     close(socket, code) {
       const { connection } = socket.data
       connections.gone(connection)
+      presences.left(connection)
       connection.wake()
       metrics.connections.set(connections.all.size)
       metrics.closed(code)

@@ -20,10 +20,12 @@ import { type Conversations, mayTakePart, nothing, type Participation } from '..
 import type { View, Visibility } from '../access/view.ts'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
+import type { Choice } from '../presence/own.ts'
+import type { Presences } from '../presence/presences.ts'
 import type { StreamHub } from '../streams/hub.ts'
 import type { StreamSource } from '../streams/source.ts'
 import type { Connection } from './connection.ts'
-import type { Connections } from './connections.ts'
+import { type Connections, PRESENCE_TOPIC } from './connections.ts'
 import type { Replay } from './replay.ts'
 
 export type IdentifyFrame = Extract<ClientFrame, { op: 'identify' }>
@@ -38,6 +40,7 @@ export type IdentifyDeps = {
   hub: StreamHub
   source: StreamSource
   connections: Connections
+  presences: Presences
   replay: Replay
 }
 
@@ -62,12 +65,14 @@ type Outlook = {
 
 /**
  * From a token to a living connection: `ready`, then what was missed, then what comes, without a gap or a repeat
- * between them. Answers a refusal instead where there is one. `reply` is called right after `ready`.
+ * between them. Answers a refusal instead where there is one. `choice` is what the frame says of its presence; `reply` is
+ * called right after `ready`.
  */
 export async function identify(
   deps: IdentifyDeps,
   connection: Connection,
   frame: IdentifyFrame,
+  choice: Choice,
   reply: () => void,
 ): Promise<Refusal | undefined> {
   const identity = await deps.guard.identify(frame.token)
@@ -91,6 +96,7 @@ export async function identify(
     begin(deps, connection, {
       user: shownTo(identity, user),
       cursors,
+      choice,
       outlook: found,
       resumed: frame.cursors !== undefined,
     })
@@ -188,11 +194,18 @@ async function impossibleCursors(
   return new Set(ahead.flatMap(([stream, seq]) => (seq > (heads.get(stream) ?? 0) ? [stream] : [])))
 }
 
-type Beginning = { user: OwnUser; cursors: Map<string, number>; outlook: Outlook; resumed: boolean }
+type Beginning = {
+  user: OwnUser
+  cursors: Map<string, number>
+  choice: Choice
+  outlook: Outlook
+  resumed: boolean
+}
 
 /** Sends `ready` and notes from where each stream goes on. Nothing here waits. */
-function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outlook, resumed }: Beginning): void {
-  const { hub, connections, replay, config } = deps
+function begin(deps: IdentifyDeps, connection: Connection, beginning: Beginning): void {
+  const { hub, connections, presences, replay, config } = deps
+  const { user, cursors, choice, outlook, resumed } = beginning
   const { view, visibility, participation, grant, resets, lastRead, contacts } = outlook
   const own = userStream(user.id)
   const positions = new Map<string, number>()
@@ -211,8 +224,12 @@ function begin(deps: IdentifyDeps, connection: Connection, { user, cursors, outl
   connections.see(connection, visibility)
   for (const id of talks) connections.joinConversation(connection, id)
   connection.positions = positions
+  presences.enter(connection, choice)
+  // From now on: what changes after `ready` is told, however long the catching up takes.
+  connection.socket.subscribe(connection.topic(PRESENCE_TOPIC))
   const headOf = headReader(hub, positions)
-  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, contacts, headOf }))
+  const presence = presences.readyPart(user.id, partnersOf(participation))
+  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, contacts, presence, headOf }))
   for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
 }
 
@@ -237,7 +254,14 @@ type ReadyParts = {
   resumed: boolean
   lastRead: Map<string, number>
   contacts: Contacts
+  /** `presence`, `presences` and `presenceCount`, as JSON text. */
+  presence: string
   headOf(stream: string): number
+}
+
+/** Whom one talks with, the newest conversations first. */
+function* partnersOf({ newest, versions }: Participation): Generator<string> {
+  for (const { id, participants } of newest) if (versions.has(id)) for (const { userId } of participants) yield userId
 }
 
 /** One's own mark was looked up later than the conversation, and in step with one's own stream. */
@@ -249,7 +273,7 @@ const readUpTo = (own: ConversationParticipant, seq: number): ConversationPartic
 
 /** `ReadyFrame` as text, from parts that were made once for everybody. */
 function readyFrame(parts: ReadyParts): string {
-  const { view, visibility, participation, user, resumed, lastRead, contacts, headOf } = parts
+  const { view, visibility, participation, user, resumed, lastRead, contacts, presence, headOf } = parts
   const channels: string[] = []
   const streams = [`"server":${headOf(SERVER_STREAM)}`, `"user":${headOf(userStream(user.id))}`]
   let index = 0
@@ -272,7 +296,7 @@ function readyFrame(parts: ReadyParts): string {
   return (
     `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
     `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},` +
-    `"blocks":${JSON.stringify(contacts.blocks)},"dmsFrom":"${contacts.dmsFrom}","presences":[],"voiceStates":[],` +
+    `"blocks":${JSON.stringify(contacts.blocks)},"dmsFrom":"${contacts.dmsFrom}",${presence},"voiceStates":[],` +
     `"streams":{${streams.join()}},"resumed":${resumed}}`
   )
 }

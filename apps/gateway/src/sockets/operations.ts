@@ -7,11 +7,14 @@ import {
   type Problem,
 } from '@conntext/contracts'
 import { accessErrors, channelNotFound, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
-import { type AppError, type Logger, newId } from '@conntext/kernel'
+import { type AppError, type Clock, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { RateLimiter, takeToken } from '../rate-limit.ts'
+import { cleanChoice } from '../presence/choice.ts'
+import type { Choice } from '../presence/own.ts'
+import { RateLimiter, secondsToToken, takeToken } from '../rate-limit.ts'
+import type { Typing } from '../typing/typing.ts'
 import type { Connection, ReadFrame, SendFrame } from './connection.ts'
 import { parseFrame } from './frames.ts'
 import { type IdentifyDeps, type IdentifyFrame, identify, type Refusal } from './identify.ts'
@@ -22,12 +25,16 @@ const MAX_QUEUED_READS = 500
 
 type DeliveredFrame = Extract<ClientFrame, { op: 'delivered' }>
 type RefreshFrame = Extract<ClientFrame, { op: 'refresh' }>
+type PresenceFrame = Extract<ClientFrame, { op: 'presence' }>
+type TypingFrame = Extract<ClientFrame, { op: 'typing' }>
 
 export type OperationsDeps = IdentifyDeps & {
   config: GatewayConfig
   guard: Guard
   messaging: Pick<MessagingPort, 'sendMessages' | 'acknowledgeDeliveries' | 'markRead'>
+  typing: Typing
   metrics: Metrics
+  clock: Clock
   log: Logger
   now?: () => number
 }
@@ -80,6 +87,8 @@ export class Operations {
     else if (frame.op === 'refresh') void this.#refresh(connection, frame)
     else if (frame.op === 'delivered') this.#deliver(connection, frame)
     else if (frame.op === 'read') this.#read(connection, frame)
+    else if (frame.op === 'typing') void this.#type(connection, frame)
+    else if (frame.op === 'presence') this.#present(connection, frame)
     else this.#send(connection, frame)
   }
 
@@ -97,13 +106,27 @@ export class Operations {
       else this.#fail(connection, frame.id, gatewayErrors.alreadyIdentified())
       return
     }
+    const choice = this.#choiceOf(connection, frame)
+    if (!choice) return
     connection.identifying = true
     try {
-      const refused = await identify(this.deps, connection, frame, () => this.#succeed(connection, frame.id, '{}'))
+      const reply = () => this.#succeed(connection, frame.id, '{}')
+      const refused = await identify(this.deps, connection, frame, choice, reply)
       if (refused) this.#refuse(connection, frame.id, refused)
     } catch (error) {
       const known = this.#known(error)
       this.#refuse(connection, frame.id, { error: known, code: closeCodes.tryAgainLater, reason: 'try again later' })
+    }
+  }
+
+  /** How it wants to be seen; where that is nothing to be shown it may identify again. */
+  #choiceOf(connection: Connection, { id, presence }: IdentifyFrame): Choice | undefined {
+    try {
+      return cleanChoice(presence ?? {}, this.deps.clock.now(), '/presence')
+    } catch (error) {
+      if (id === undefined) connection.close(closeCodes.malformed, 'a presence that does not fit')
+      else this.#fail(connection, id, this.#known(error))
+      return undefined
     }
   }
 
@@ -138,6 +161,7 @@ export class Operations {
       if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ detail, retryAfter }))
       return
     }
+    this.deps.typing.wrote(frame.channelId, userId)
     connection.sends.push(frame)
     if (!connection.sending) void this.#ship(connection)
   }
@@ -224,6 +248,29 @@ export class Operations {
     } catch (error) {
       const known = this.#known(error, requestId)
       for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
+    }
+  }
+
+  async #type(connection: Connection, { id, channelId }: TypingFrame): Promise<void> {
+    try {
+      await this.deps.typing.start(connection, channelId)
+      this.#succeed(connection, id, '{}')
+    } catch (error) {
+      if (id !== undefined) this.#fail(connection, id, this.#known(error))
+    }
+  }
+
+  #present(connection: Connection, { id, op: _, ...chosen }: PresenceFrame): void {
+    const { config, clock, presences } = this.deps
+    try {
+      if (!takeToken(connection.presences, config.socket.presences, performance.now())) {
+        const retryAfter = secondsToToken(connection.presences, config.socket.presences)
+        throw requestErrors.tooMany({ detail: `Too many changes: again in ${retryAfter} s.`, retryAfter })
+      }
+      const presence = presences.say(connection, cleanChoice(chosen, clock.now()))
+      this.#succeed(connection, id, JSON.stringify(presence))
+    } catch (error) {
+      if (id !== undefined) this.#fail(connection, id, this.#known(error))
     }
   }
 
