@@ -6,6 +6,7 @@ import { type Clock, type Logger, type RunningJob, startJob, systemClock } from 
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
+import { contactRoutes } from './contacts/routes.ts'
 import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
 import { conversationRoutes } from './conversations/routes.ts'
@@ -23,11 +24,12 @@ import { createPort } from './port.ts'
 import { pruningJob } from './pruning.ts'
 import { reactionRoutes } from './reactions/routes.ts'
 import { readRoutes } from './reads/routes.ts'
-import { latestOnly, STREAM_EVENT } from './reads/service.ts'
+import { latestOnly } from './reads/service.ts'
 import { retentionJob } from './retention/job.ts'
 import { SearchIndexer } from './search/indexer.ts'
 import { Lanes } from './search/lanes.ts'
 import { searchRoutes } from './search/routes.ts'
+import { STREAM_EVENT } from './streams/owed.ts'
 import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
@@ -116,7 +118,8 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(mediaRoutes(routeDeps))
       .use(uploadRoutes(routeDeps))
       .use(libraryRoutes(routeDeps))
-      .use(conversationRoutes(routeDeps)),
+      .use(conversationRoutes(routeDeps))
+      .use(contactRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects
