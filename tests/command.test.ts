@@ -197,7 +197,7 @@ describe('a password reset', () => {
       async () => {
         const newPassword = `another-long-password-${running}`
         if (!running) await server.kill('SIGTERM')
-        const { code, out, err } = await conntext(server.data, 'accounts', 'reset-password', 'owner')
+        const { code, out, err } = await conntext(server.data, 'users', 'reset-password', 'owner')
         if (!running) {
           // Keys too are rotated without a server.
           expect(await conntext(server.data, 'keys', 'rotate')).toMatchObject({ code: 0 })
@@ -216,14 +216,14 @@ describe('a password reset', () => {
   }
 
   test('of nobody is refused', async () => {
-    const { code, out, err } = await conntext(server.data, 'accounts', 'reset-password', 'nobody')
+    const { code, out, err } = await conntext(server.data, 'users', 'reset-password', 'nobody')
     expect({ code, out }).toEqual({ code: 1, out: '' })
     expect(err).toBe('conntext: Nobody has this user name')
   })
 })
 
 test('an account without a second factor is told so', async () => {
-  const { code, err } = await conntext(server.data, 'accounts', 'disable-mfa', 'owner')
+  const { code, err } = await conntext(server.data, 'users', 'disable-mfa', 'owner')
   expect({ code, err }).toEqual({ code: 0, err: 'conntext: owner has no second factor.' })
 })
 
@@ -242,7 +242,7 @@ describe('a command that is given wrongly ends with 2 and the usage', () => {
     ['keys', 'destroy'],
     ['keys', 'list', '--master'],
     ['keys', 'rotate', '--everything'],
-    ['accounts', 'reset-password', 'owner', 'password'],
+    ['users', 'reset-password', 'owner', 'password'],
   ]
   for (const args of wrong) {
     test(`conntext ${args.join(' ')}`, async () => {
@@ -255,6 +255,6 @@ describe('a command that is given wrongly ends with 2 and the usage', () => {
   test('while help is told', async () => {
     const { code, out } = await conntext('/nowhere', 'help')
     expect(code).toBe(0)
-    expect(out).toContain('accounts disable-mfa USERNAME')
+    expect(out).toContain('users disable-mfa USERNAME')
   })
 })

@@ -3,9 +3,12 @@ import { fileURLToPath } from 'node:url'
 const MAIN = fileURLToPath(new URL('../../apps/server/src/cli/main.ts', import.meta.url))
 
 /** Runs `conntext …` on a data directory, as an operator would. */
-export async function conntext(data: string, ...args: string[]) {
+export const conntext = (data: string, ...args: string[]) => conntextWith({ CONNTEXT_DATA: data }, ...args)
+
+/** The same with settings. */
+export async function conntextWith(settings: Record<string, string>, ...args: string[]) {
   const child = Bun.spawn([process.execPath, MAIN, ...args], {
-    env: { ...process.env, CONNTEXT_DATA: data },
+    env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [out, err, code] = await Promise.all([

@@ -16,14 +16,23 @@ function meaning(error: unknown): unknown {
   return isDeferred ? new MailDeferred('the mail server puts it off', { cause: error }) : error
 }
 
+export type SmtpMailer = Mailer & {
+  /** Whether the mail server lets us in, without a mail. Throws when it doesn't. */
+  check(): Promise<void>
+}
+
 /**
  * Sends by SMTP, each mail on a connection of its own.
  * @param url `smtp://` (STARTTLS where the server offers it) or `smtps://`, with user and password where it takes them
  * @param from an address, or `Name <address>`
  */
-export function createSmtpMailer({ url, from }: { url: string; from: string }): Mailer {
+export function createSmtpMailer({ url, from }: { url: string; from: string }): SmtpMailer {
   const transport = createTransport({ url, disableFileAccess: true, disableUrlAccess: true, ...TIMEOUTS })
   return {
+    async check() {
+      await transport.verify()
+    },
+
     async send(mail) {
       assertOneLine(mail)
       const { id, to, subject, text } = mail

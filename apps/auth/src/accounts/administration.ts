@@ -8,10 +8,12 @@ import type { ResetData } from '../passwords/resets.ts'
 import type { Transaction } from '../transaction.ts'
 import { createValidationTokens } from '../validation/tokens.ts'
 import { accountErrors } from './errors.ts'
-import { deleteFactors, lockAccountByName } from './queries.ts'
+import { deleteFactors, type ListedAccount, listAccounts, lockAccountByName } from './queries.ts'
 
 /** Longer than a mail's: the operator has to pass it on. */
 const RESET_MS = 24 * 60 * 60_000
+
+const LISTED_AT_ONCE = 500
 
 const audit = auditFor('auth')
 
@@ -40,6 +42,16 @@ export function createAccountAdministration({ db, keyring, clock }: Dependencies
     )
 
   return {
+    /** All accounts that there are, in the order in which they were made, a page at a time. */
+    async *list(): AsyncGenerator<ListedAccount> {
+      for (let after: string | undefined; ; ) {
+        const page = await listAccounts(db, { after, limit: LISTED_AT_ONCE })
+        yield* page
+        if (page.length < LISTED_AT_ONCE) return
+        after = page.at(-1)!.id
+      }
+    },
+
     /**
      * A single-use token that sets a new password; those that were made before are worth nothing any more.
      * @throws account.notFound, .notForUse

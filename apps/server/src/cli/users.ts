@@ -3,12 +3,22 @@ import { type Logger, systemClock } from '@conntext/kernel'
 import { openKeyring } from '@conntext/keyring'
 import type { Place } from './place.ts'
 
-const open = async ({ db, masterKey }: Place, log: Logger) =>
+const open = async ({ db, masterKey }: Pick<Place, 'db' | 'masterKey'>, log: Logger) =>
   createAccountAdministration({
     db,
     keyring: await openKeyring({ ...authKeys, db, masterKey, log }),
     clock: systemClock,
   })
+
+/** One line for each account: its id, name and kind, how it stands, and when it was made. */
+export async function* listUsers({ db, masterKey }: Place, log: Logger): AsyncGenerator<string> {
+  for await (const { id, username, kind, standing, isOwner, createdAt } of (
+    await open({ db, masterKey }, log)
+  ).list()) {
+    const role = isOwner ? 'owner' : kind
+    yield [id, username.padEnd(32), role.padEnd(5), standing.padEnd(7), createdAt.toISOString()].join('  ')
+  }
+}
 
 /** Answers the token, for standard output alone, and what there is to say about it. */
 export async function resetPassword(place: Place, username: string, log: Logger) {

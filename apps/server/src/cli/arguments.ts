@@ -1,0 +1,51 @@
+import { parseArgs } from 'node:util'
+
+/** A command that was given wrongly: its message is all that the operator needs. */
+export class UsageError extends Error {}
+
+const FLAGS = ['master', 'signing', 'repair'] as const
+
+export type Flags = Record<(typeof FLAGS)[number], boolean>
+export type Given = { operands: string[]; flags: Flags }
+export type Usage = { operands: string[]; flags?: (keyof Flags)[] }
+
+/**
+ * Finds the command, of one word or two, and what was given to it.
+ * @throws UsageError
+ */
+export function parse<C extends Usage>(
+  args: string[],
+  commands: Record<string, C>,
+): { command: C; given: Given } | 'help' {
+  const { values, positionals } = readArguments(args)
+  if (values.help || positionals[0] === 'help') return 'help'
+  const length = [2, 1].find((words) => Object.hasOwn(commands, positionals.slice(0, words).join(' ')))
+  const name = positionals.slice(0, length ?? 2).join(' ')
+  const command = length === undefined ? undefined : commands[name]
+  if (!command) throw new UsageError(name === '' ? 'what is to be done?' : `there is no command "${name}"`)
+  const operands = positionals.slice(length)
+  if (operands.length !== command.operands.length) {
+    throw new UsageError(`${name} takes ${command.operands.join(' ') || 'no operands'}`)
+  }
+  const flags = Object.fromEntries(FLAGS.map((flag) => [flag, values[flag] ?? false])) as Flags
+  const misplaced = FLAGS.find((flag) => flags[flag] && !command.flags?.includes(flag))
+  if (misplaced) throw new UsageError(`${name} takes no --${misplaced}`)
+  return { command, given: { operands, flags } }
+}
+
+function readArguments(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        master: { type: 'boolean' },
+        signing: { type: 'boolean' },
+        repair: { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}

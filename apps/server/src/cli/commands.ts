@@ -1,0 +1,99 @@
+import { createLogger } from '@conntext/kernel'
+import { loadConfig } from '../config.ts'
+import type { Given, Usage } from './arguments.ts'
+import { examine } from './doctor/examine.ts'
+import { render } from './doctor/finding.ts'
+import { listKeys, rotateKeys } from './keys.ts'
+import { checkFiles } from './media.ts'
+import { openPlace, type Place } from './place.ts'
+import { tellStatus } from './status.ts'
+import { disableMfa, listUsers, resetPassword } from './users.ts'
+
+export const HELP = `conntext COMMAND
+
+  start                              runs the server, as npm start does
+  status                             whether the server runs and is ready, and what of it is not
+  doctor                             looks at all that the server needs, and says what to do
+  users list                         the accounts, and how they stand
+  users reset-password USERNAME      prints a single-use token that sets a new password
+  users disable-mfa USERNAME         removes the authenticator app, passkeys and recovery codes
+  keys list                          the data keys: their age, and how many values each still opens
+  keys rotate [--signing] [--master] seals all that is sealed under new keys, while the server goes on
+      --signing                      and has access tokens signed by a new key
+      --master                       and wraps the keys under a new master key
+  media check [--repair]             compares the database with the files that are stored
+      --repair                       and brings them together
+  help                               prints this
+
+The server is the one whose data is in CONNTEXT_DATA (./data), be it running or not.`
+
+export const say = (line: string) => console.error(`conntext: ${line}`)
+const log = createLogger({ service: 'command', level: 'error', write: (line) => void process.stderr.write(line) })
+
+/** Answers the exit code. */
+type Command = Usage & { run(given: Given): Promise<number> }
+
+/** What is done to a server's data. */
+const at =
+  (run: (place: Place, given: Given) => Promise<void>) =>
+  async (given: Given): Promise<number> => {
+    const place = await openPlace(loadConfig(process.env).data)
+    try {
+      await run(place, given)
+      return 0
+    } finally {
+      await place.close()
+    }
+  }
+
+export const commands: Record<string, Command> = {
+  // It ends with a signal, not with its own code.
+  start: { operands: [], run: () => import('../main.ts').then(() => new Promise<never>(() => {})) },
+  status: { operands: [], run: () => tellStatus(loadConfig(process.env), console.log) },
+  doctor: {
+    operands: [],
+    async run() {
+      let faults = 0
+      for await (const finding of examine(process.env)) {
+        console.log(render(finding))
+        if (finding.state === 'fault') faults += 1
+      }
+      say(faults === 0 ? 'nothing is in the way' : `${faults} to be mended`)
+      return faults === 0 ? 0 : 1
+    },
+  },
+  'users list': {
+    operands: [],
+    run: at(async (place) => {
+      for await (const line of listUsers(place, log)) console.log(line)
+    }),
+  },
+  'users reset-password': {
+    operands: ['USERNAME'],
+    run: at(async (place, { operands }) => {
+      const { token, said } = await resetPassword(place, operands[0]!, log)
+      say(said)
+      console.log(token)
+    }),
+  },
+  'users disable-mfa': {
+    operands: ['USERNAME'],
+    run: at(async (place, { operands }) => say(await disableMfa(place, operands[0]!, log))),
+  },
+  'keys list': {
+    operands: [],
+    run: at(async (place) => console.log((await listKeys(place)).join('\n'))),
+  },
+  'keys rotate': {
+    operands: [],
+    flags: ['master', 'signing'],
+    run: at((place, { flags }) => rotateKeys(place, flags, { log, say })),
+  },
+  'media check': {
+    operands: [],
+    flags: ['repair'],
+    run: at(async (place, { flags }) =>
+      console.log((await checkFiles(place, loadConfig(process.env), flags)).join('\n')),
+    ),
+  },
+}

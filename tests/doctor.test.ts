@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { chmod, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { conntextWith } from './command/conntext.ts'
+
+const MINUTES = 60_000
+
+let server: ServerProcess
+let settings: Record<string, string>
+beforeAll(async () => {
+  server = await startServerProcess()
+  settings = { CONNTEXT_PORT: new URL(server.url).port, CONNTEXT_HOST: '127.0.0.1' }
+}, MINUTES)
+afterAll(async () => server?.[Symbol.asyncDispose](), MINUTES)
+
+const command = (...args: string[]) => conntextWith({ ...settings, CONNTEXT_DATA: server.data }, ...args)
+const findings = (out: string) => out.split('\n').filter((line) => /^(ok|warning|FAULT) /.test(line))
+const about = (out: string, what: string) => findings(out).find((line) => line.includes(`  ${what}: `))
+
+test(
+  'of a server that runs: its status, and a doctor that finds nothing in the way',
+  async () => {
+    const status = await command('status')
+    expect(status).toMatchObject({ code: 0 })
+    expect(status.out).toMatch(/^ready at http:\/\/127\.0\.0\.1:\d+ /)
+    expect(status.out).toContain('  messaging: up')
+    const { code, out } = await command('doctor')
+    expect(code).toBe(0)
+    for (const what of ['configuration', 'disk space', 'clock', 'master key', 'Postgres', 'order of time', 'server']) {
+      expect(about(out, what)).toStartWith('ok ')
+    }
+    expect(about(out, 'Postgres')).toContain('that of the running server')
+    // What is a matter of choice is told, with what to do, and is no fault.
+    expect(about(out, 'mail')).toStartWith('warning ')
+    expect(out).toContain('Set CONNTEXT_SMTP_URL')
+  },
+  MINUTES,
+)
+
+test(
+  'the accounts, with how they stand',
+  async () => {
+    const body = { username: 'olga', password: 'a-long-enough-password', setupCode: SETUP_CODE }
+    const answer = await fetch(`${server.url}/v1/auth/register`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    const { user } = (await answer.json()) as { user: { id: string } }
+    const { code, out } = await command('users', 'list')
+    expect(code).toBe(0)
+    expect(out.trim().split(/\s{2,}/)).toEqual([user.id, 'olga', 'owner', 'active', expect.stringMatching(/Z$/)])
+  },
+  MINUTES,
+)
+
+test(
+  'every fault of a configuration at once, and no value',
+  async () => {
+    const wrong = { CONNTEXT_PORT: 'sixty', CONNTEXT_S3_ENDPOINT: 'ftp://hunter2', CONNTEXT_PROT: '1' }
+    const { code, out } = await conntextWith({ CONNTEXT_DATA: server.data, ...wrong }, 'doctor')
+    expect(code).toBe(1)
+    expect(findings(out).every((line) => line.startsWith('FAULT '))).toBe(true)
+    expect(out).toContain('CONNTEXT_PORT')
+    expect(out).toContain('CONNTEXT_S3_ENDPOINT')
+    expect(out).not.toContain('hunter2')
+  },
+  MINUTES,
+)
+
+test(
+  'stores that are set and not there, and a port that is somebody else’s',
+  async () => {
+    const taken = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+    const data = await mkdtemp(join(tmpdir(), 'conntext-doctor-'))
+    const dead = `http://127.0.0.1:${unusedPort()}`
+    const missing = {
+      CONNTEXT_HOST: '127.0.0.1',
+      CONNTEXT_PORT: String(taken.port),
+      CONNTEXT_CLICKHOUSE_URL: dead,
+      CONNTEXT_S3_ENDPOINT: dead,
+      CONNTEXT_S3_ACCESS_KEY: 'key',
+      CONNTEXT_S3_SECRET_KEY: 'secret-of-this-test',
+      CONNTEXT_SMTP_URL: `smtp://127.0.0.1:${unusedPort()}`,
+      CONNTEXT_MAIL_FROM: 'conntext@example.org',
+      CONNTEXT_PUBLIC_URL: 'http://chat.example.org',
+    }
+    const { code, out } = await conntextWith({ CONNTEXT_DATA: data, ...missing }, 'doctor')
+    taken.stop(true)
+    await rm(data, { recursive: true })
+    expect(code).toBe(1)
+    for (const what of [`port ${taken.port}`, 'ClickHouse', 'object store', 'mail']) {
+      expect(about(out, what)).toStartWith('FAULT ')
+    }
+    expect(about(out, 'public URL')).toStartWith('warning ')
+    expect(out).not.toContain('secret-of-this-test')
+  },
+  MINUTES,
+)
+
+function unusedPort(): number {
+  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  listener.stop(true)
+  return listener.port
+}
+
+test(
+  'of a server at rest: its database is looked at all the same; a key that others can read, or that is gone, is a fault',
+  async () => {
+    await server.kill('SIGTERM')
+    const status = await command('status')
+    expect(status).toMatchObject({ code: 1 })
+    expect(status.out).toStartWith('not running: ')
+    const well = await command('doctor')
+    expect(well.code).toBe(0)
+    expect(about(well.out, 'Postgres')).toContain('started for this look')
+    expect(about(well.out, `port ${settings.CONNTEXT_PORT}`)).toStartWith('ok ')
+
+    const key = join(server.data, 'secrets', 'master-key')
+    await chmod(key, 0o644)
+    const open = await command('doctor')
+    expect(open.code).toBe(1)
+    expect(about(open.out, 'master key')).toContain('can be read by other accounts')
+    await chmod(key, 0o600)
+
+    await rename(key, `${key}.away`)
+    const gone = await command('doctor')
+    expect(gone.code).toBe(1)
+    expect(about(gone.out, 'master key')).toContain('is missing')
+    await rename(`${key}.away`, key)
+  },
+  2 * MINUTES,
+)
