@@ -1,6 +1,7 @@
 import { type Client, createClient } from './generated/client/index.ts'
 import { refresh as exchange } from './generated/sdk.gen.ts'
 import type { Authenticated } from './generated/types.gen.ts'
+import { lifetimeOf } from './lifetime.ts'
 import { unwrap } from './problem.ts'
 
 /** What register, log in and refresh answer, as far as it has to be kept. */
@@ -21,12 +22,20 @@ export type ApiOptions = {
 // Refreshed a little early: a token must not expire on its way.
 const EARLY_MS = 30_000
 
+/** When something came, by both clocks: one may be set anew, the other stand still while the device sleeps. */
+type Moment = { wallMs: number; steadyMs: number }
+const now = (): Moment => ({ wallMs: Date.now(), steadyMs: performance.now() })
+
 /** One person's access to one server: pass `client` to the generated calls. */
 export class Api {
   readonly client: Client
   readonly baseUrl: string
   #tokens: Tokens | undefined
   #refreshing: Promise<Tokens> | undefined
+  /** When the tokens came from the server; undefined for those that were kept from an earlier time. */
+  #received: Moment | undefined
+  /** By how much the server's clock is ahead, as far as answers have told. */
+  #aheadMs = 0
 
   constructor(private readonly options: ApiOptions) {
     this.baseUrl = options.baseUrl.replace(/\/$/, '')
@@ -35,6 +44,11 @@ export class Api {
       baseUrl: this.baseUrl,
       auth: () => this.accessToken().catch(() => undefined),
       ...(options.fetch ? { fetch: options.fetch } : {}),
+    })
+    this.client.interceptors.response.use((response) => {
+      const date = Date.parse(response.headers.get('date') ?? '')
+      if (!Number.isNaN(date)) this.#aheadMs = date - Date.now()
+      return response
     })
   }
 
@@ -45,14 +59,31 @@ export class Api {
   /** Takes over the answer of register or log in. */
   use(tokens: Tokens): void {
     this.#tokens = tokens
+    this.#received = now()
     this.options.onTokens?.(tokens)
   }
 
-  /** A token that is good for the next half minute; refreshes when it must, once for all who ask at the same time. */
-  async accessToken(): Promise<string> {
+  /**
+   * A token that is good for the next half minute, whatever the time is here; refreshes when it must, once for all who
+   * ask at the same time. `refused` is one that the server would not have: then it isn't answered again.
+   */
+  async accessToken(refused?: string): Promise<string> {
     if (!this.#tokens) throw new Error('nobody is logged in')
-    if (Date.parse(this.#tokens.accessTokenExpiresAt) - EARLY_MS > Date.now()) return this.#tokens.accessToken
+    const { accessToken } = this.#tokens
+    if (accessToken !== refused && this.#isFresh(this.#tokens)) return accessToken
     return (await this.refresh()).accessToken
+  }
+
+  /** By the server's clock: a token says itself for how long it is good, and what came from there came just then. */
+  #isFresh({ accessToken, accessTokenExpiresAt }: Tokens): boolean {
+    const lifetimeMs = lifetimeOf(accessToken)
+    const { wallMs, steadyMs } = now()
+    const received = this.#received
+    if (!received || lifetimeMs === undefined) {
+      return Date.parse(accessTokenExpiresAt) - EARLY_MS > wallMs + this.#aheadMs
+    }
+    const age = Math.max(wallMs - received.wallMs, steadyMs - received.steadyMs)
+    return age < lifetimeMs - Math.min(EARLY_MS, lifetimeMs / 3)
   }
 
   /** Exchanges the refresh token for new ones. */

@@ -3,109 +3,93 @@ import { ProblemError } from '../problem.ts'
 import { backoff } from './backoff.ts'
 import { Cursors } from './cursors.ts'
 import { Deliveries, type Delivery } from './deliveries.ts'
-import { Emitter } from './emitter.ts'
-import type { Events, Hello, OutgoingMessage, Ready, Reply, Reset, ServerFrame, StreamEvent } from './frames.ts'
+import { Emitter, type Listener } from './emitter.ts'
+import {
+  comeBack,
+  type Events,
+  type Hello,
+  type OutgoingMessage,
+  type Ready,
+  type ReplyData,
+  type Reset,
+  type ServerFrame,
+  type Spoken,
+  type StreamEvent,
+} from './frames.ts'
+import { Inbox } from './inbox.ts'
+import { Link } from './link.ts'
+import { DEFAULTS, type GatewayEvents, type GatewayOptions } from './options.ts'
+import { Requests } from './requests.ts'
 
-export type GatewayOptions = {
-  /** The server's address, such as `http://localhost:8080`. */
-  baseUrl: string
-  /** A valid access token; asked for at each connection and when the living one's expires. */
-  token: () => Promise<string>
-  /** For runtimes without a global one (Node before 22). */
-  WebSocket?: typeof WebSocket
-  /** Pauses between tries to connect. */
-  reconnect?: { firstMs: number; longestMs: number }
-  /** Whether to tell those who write to one that it has arrived; true unless given. */
-  acknowledgeDeliveries?: boolean
-  /** How long a connection may take until it is ready, before another one is tried; half a minute unless given. */
-  connectMs?: number
-}
+type Ordered = Ready | Reset | StreamEvent
 
-/** What to listen to: the connection's own news, and each event by its name. */
-export type GatewayEvents = Events & {
-  ready: Ready
-  event: StreamEvent
-  /** The log was too old: fetch the stream's state anew. */
-  reset: Reset
-  /** The connection has gone; unless `final`, the client is about to come back. */
-  disconnected: { code: number; final: boolean }
-}
-
-type Pending = {
-  /** As JSON. */
-  frame: string
-  resolve: (value: unknown) => void
-  reject: (error: Error) => void
-  /** The connection on which it waits for its answer. */
-  sentOn: WebSocket | undefined
-}
-
-const DEFAULTS = { reconnect: { firstMs: 250, longestMs: 15_000 }, connectMs: 30_000, acknowledgeDeliveries: true }
 const AUTHENTICATION_FAILED = 4003
-// Coming back would not help: we spoke nonsense, or the session has been ended.
-const FINAL = new Set([4002, 4004])
-const TOO_MANY = 429
+const TOO_SLOW = 4008
+const LOST = 1006
 // Whose tokens are refused when they are renewed has to log in again.
 const LOGGED_OUT = new Set([401, 403])
-// More than once in the time by which `Api` renews a token early, so that the living one never runs out.
-const REFRESH_EVERY_MS = 20_000
-// The rest waits here: a burst of thousands must not be too many frames for the server.
-const MAX_UNANSWERED = 100
+// Whoever is told to come back later begins with a pause as after so many failures.
+const LATER = 3
 
 /**
  * The gateway's client. It keeps the connection alive, comes back with its cursors after whatever ended it, and hands
- * on every event of every stream once, in order. What is sent and not yet answered when the connection goes is sent
- * again afterwards; a nonce makes that harmless.
+ * on every event of every stream once, in order: the next when the promises that listeners returned are settled. What
+ * is asked and not yet answered when the connection goes is asked again afterwards; a nonce makes that harmless.
  */
 export class GatewayClient {
   readonly #options: GatewayOptions & typeof DEFAULTS
+  readonly #urls: string[]
   readonly #emitter = new Emitter<GatewayEvents>()
   readonly #cursors = new Cursors()
-  readonly #pending = new Map<number, Pending>()
+  readonly #requests = new Requests()
+  readonly #inbox: Inbox<Ordered>
   readonly #deliveries = new Deliveries((delivery) => this.#deliver(delivery))
-  #socket: WebSocket | undefined
-  #token = ''
-  #ready = false
-  #closed = false
-  #failures = 0
-  #nextId = 1
-  #heartbeat: ReturnType<typeof setInterval> | undefined
-  #refresh: ReturnType<typeof setInterval> | undefined
-  #retry: ReturnType<typeof setTimeout> | undefined
-  #deadline: ReturnType<typeof setTimeout> | undefined
+  readonly #first = Promise.withResolvers<Ready>()
+  #link: Link | undefined
+  /** What listeners have been given and need time for. */
+  #beingHanded: StreamEvent | undefined
+  #presence: Spoken<'presence'> | undefined
   #maxFrameBytes = Number.POSITIVE_INFINITY
-  #lastHeard = 0
+  #ready = false
+  #begun = false
+  #closed = false
+  #attempts = 0
+  #failures = 0
+  #token: string | undefined
+  /** The token that the server would not have, until another one has served. */
+  #refused: string | undefined
+  #retry: ReturnType<typeof setTimeout> | undefined
+  readonly #online = () => this.#hurry()
 
   constructor(options: GatewayOptions) {
     this.#options = { ...DEFAULTS, ...options }
+    const query = this.#options.compress ? '?compress=1' : ''
+    this.#urls = [options.baseUrl]
+      .flat()
+      .map((url) => `${url.replace(/^http/, 'ws').replace(/\/$/, '')}/v1/gateway${query}`)
+    this.#inbox = new Inbox((frame) => this.#hand(frame), this.#options.maxWaiting)
   }
 
-  on<K extends keyof GatewayEvents>(name: K, listener: (value: GatewayEvents[K]) => void): () => void {
+  /** Answers how to stop listening. While the promise that a listener returns is pending, nothing more is handed on. */
+  on<K extends keyof GatewayEvents>(name: K, listener: Listener<GatewayEvents[K]>): () => void {
     return this.#emitter.on(name, listener)
   }
 
-  /** How far each stream has been read: what a later client can begin from. */
+  /** How far listeners are done with each stream: what a later client can begin from. */
   get cursors(): Record<string, number> {
-    return this.#cursors.toJSON()
+    const all = this.#cursors.toJSON()
+    const { stream, seq } = this.#beingHanded ?? {}
+    return stream !== undefined && seq !== undefined && all[stream] === seq ? { ...all, [stream]: seq - 1 } : all
   }
 
-  /** Connects, and from then on stays connected. Resolves with the first `ready`. */
+  /** Connects, and from then on stays connected. Resolves with the first `ready`; once only. */
   connect(cursors?: Record<string, number>): Promise<Ready> {
+    if (this.#begun || this.#closed) return Promise.reject(new Error('a gateway client connects once'))
+    this.#begun = true
     for (const [stream, seq] of Object.entries(cursors ?? {})) this.#cursors.set(stream, seq)
-    return new Promise((resolve, reject) => {
-      const stop = [
-        this.on('ready', (ready) => {
-          for (const end of stop) end()
-          resolve(ready)
-        }),
-        this.on('disconnected', ({ code, final }) => {
-          if (!final) return
-          for (const end of stop) end()
-          reject(new Error(`the gateway closed the connection with ${code}`))
-        }),
-      ]
-      void this.#open()
-    })
+    globalThis.addEventListener?.('online', this.#online)
+    void this.#open()
+    return this.#first.promise
   }
 
   /**
@@ -114,150 +98,152 @@ export class GatewayClient {
    * @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all.
    */
   send(message: OutgoingMessage): Promise<Message> {
-    return this.#request({ op: 'message.send', nonce: crypto.randomUUID(), ...message }) as Promise<Message>
+    return this.#ask('message.send', { nonce: crypto.randomUUID(), ...message })
+  }
+
+  /** Says how far one has read a channel; answers how far that is now. */
+  read(mark: Spoken<'read'>): Promise<ReplyData['read']> {
+    return this.#ask('read', mark)
+  }
+
+  /** Says how one is there, on this connection and those that follow it; answers how others see it. */
+  setPresence(presence: Spoken<'presence'>): Promise<ReplyData['presence']> {
+    this.#presence = { ...this.#presence, ...presence }
+    return this.#ask('presence', presence)
+  }
+
+  /** Says that one is writing, if there is a connection: later it would not be true. */
+  typing(channelId: string): void {
+    if (this.#ready) this.#link?.send(JSON.stringify({ op: 'typing', channelId }))
   }
 
   /** Ends the connection for good; what is unanswered fails. */
   close(): void {
-    clearTimeout(this.#retry)
-    this.#socket?.close(1000)
-    this.#forget()
-    this.#end('the gateway client was closed')
+    this.#leave()
+    this.#end(new Error('the gateway client was closed'))
   }
 
-  #end(reason: string): void {
-    this.#closed = true
-    this.#deliveries.stop()
-    for (const pending of this.#pending.values()) pending.reject(new Error(reason))
-    this.#pending.clear()
-  }
-
-  #request(frame: object): Promise<unknown> {
+  #ask<K extends keyof ReplyData>(op: K, words: object): Promise<ReplyData[K]> {
     if (this.#closed) return Promise.reject(new Error('the gateway client was closed'))
-    return new Promise((resolve, reject) => {
-      const id = this.#nextId++
-      this.#pending.set(id, { frame: JSON.stringify({ ...frame, id }), resolve, reject, sentOn: undefined })
-      this.#transmit()
-    })
-  }
-
-  /** Sends what waits, as far as it may. */
-  #transmit(): void {
-    const socket = this.#socket
-    if (!socket || !this.#ready) return
-    let unanswered = 0
-    for (const [id, pending] of this.#pending) {
-      if (unanswered === MAX_UNANSWERED) return
-      if (pending.sentOn === undefined && !this.#fits(id, pending)) continue
-      unanswered += 1
-      if (pending.sentOn) continue
-      pending.sentOn = socket
-      socket.send(pending.frame)
-    }
-  }
-
-  /** The server would end the connection for a frame that is too large, each time that it came. */
-  #fits(id: number, { frame, reject }: Pending): boolean {
-    const most = this.#maxFrameBytes
-    // No character takes more than three bytes for each of its UTF-16 units.
-    if (frame.length * 3 <= most || new TextEncoder().encode(frame).length <= most) return true
-    this.#pending.delete(id)
-    reject(new RangeError(`the server takes at most ${most} bytes`))
-    return false
+    return this.#requests.ask({ op, ...words }) as Promise<ReplyData[K]>
   }
 
   async #open(): Promise<void> {
     try {
-      this.#token = await this.#options.token()
+      this.#token = await this.#options.token(this.#refused)
     } catch (error) {
       if (error instanceof ProblemError && LOGGED_OUT.has(error.status)) this.#finish(AUTHENTICATION_FAILED)
-      else this.#later()
+      else this.#soon(this.#pause())
       return
     }
     if (this.#closed) return
-    const Socket = this.#options.WebSocket ?? WebSocket
-    const socket = new Socket(`${this.#options.baseUrl.replace(/^http/, 'ws').replace(/\/$/, '')}/v1/gateway`)
-    this.#socket = socket
-    this.#deadline = setTimeout(() => this.#lost(socket, 1006), this.#options.connectMs)
-    socket.onmessage = ({ data }) => this.#receive(socket, JSON.parse(String(data)) as ServerFrame)
-    socket.onclose = ({ code }) => this.#lost(socket, code)
-    // Followed by a close, which is what is acted upon.
-    socket.onerror = () => {}
-  }
-
-  #receive(socket: WebSocket, frame: ServerFrame): void {
-    if (socket !== this.#socket) return
-    this.#lastHeard = Date.now()
-    if (frame.op === 'hello') this.#identify(socket, frame)
-    else if (frame.op === 'ready') this.#begin(frame)
-    else if (frame.op === 'event') this.#take(socket, frame)
-    else if (frame.op === 'reset') this.#restart(frame)
-    else if (frame.op === 'reply') this.#settle(frame)
-    else socket.close(1000)
-  }
-
-  #identify(socket: WebSocket, hello: Hello): void {
-    this.#maxFrameBytes = hello.limits.maxFrameBytes
-    const cursors = this.#cursors.empty ? {} : { cursors: this.#cursors.toJSON() }
-    socket.send(JSON.stringify({ op: 'identify', token: this.#token, ...cursors }))
-    const beat = () => {
-      // Nothing heard for two beats although each is answered: the connection is dead and nobody said so.
-      if (Date.now() - this.#lastHeard > 2.5 * hello.heartbeatMs) this.#lost(socket, 1006)
-      else socket.send(JSON.stringify({ op: 'heartbeat', id: 0 }))
+    try {
+      this.#link = this.#connect(this.#token)
+    } catch (error) {
+      // An address that is none, or no WebSocket at all: the next time would be no better.
+      this.#end(error as Error)
     }
-    this.#heartbeat = setInterval(beat, hello.heartbeatMs * (0.8 + Math.random() * 0.15))
-    this.#refresh = setInterval(() => void this.#renew(socket), REFRESH_EVERY_MS)
   }
 
-  async #renew(socket: WebSocket): Promise<void> {
-    const token = await this.#options.token().catch(() => this.#token)
-    if (socket !== this.#socket || token === this.#token) return
-    this.#token = token
-    socket.send(JSON.stringify({ op: 'refresh', token }))
+  #connect(token: string): Link {
+    const Socket = this.#options.WebSocket ?? globalThis.WebSocket
+    if (!Socket) throw new Error('there is no WebSocket here: give one as an option')
+    const socket = new Socket(this.#urls[this.#attempts++ % this.#urls.length]!)
+    const events = {
+      greeted: (hello: Hello) => this.#introduce(hello),
+      received: (frame: Exclude<ServerFrame, Hello>) => this.#receive(frame),
+      lost: (code: number) => this.#lost(code),
+      renewed: async () => {
+        this.#token = await this.#options.token()
+        return this.#token
+      },
+    }
+    return new Link(socket, events, token, this.#options.connectMs)
+  }
+
+  #introduce({ limits }: Hello): object {
+    this.#maxFrameBytes = limits.maxFrameBytes
+    return {
+      ...(this.#cursors.empty ? {} : { cursors: this.#cursors.toJSON() }),
+      ...(this.#presence ? { presence: this.#presence } : {}),
+    }
+  }
+
+  #receive(frame: Exclude<ServerFrame, Hello>): void {
+    if (frame.op === 'event' || frame.op === 'reset') this.#queue(frame)
+    else if (frame.op === 'ready') this.#begin(frame)
+    else if (frame.op === 'reconnect') this.#move()
+    else if (frame.op === 'reply') {
+      this.#failures = 0
+      this.#requests.settle(frame)
+    }
   }
 
   #begin(ready: Ready): void {
-    clearTimeout(this.#deadline)
-    this.#failures = 0
-    this.#ready = true
+    const link = this.#link
+    if (!link) return
+    this.#refused = undefined
     this.#cursors.begin(ready.streams)
     this.#deliveries.begin(ready)
-    this.#emitter.emit('ready', ready)
-    this.#transmit()
+    this.#ready = true
+    this.#requests.begin(link, this.#maxFrameBytes)
+    this.#queue(ready)
   }
 
-  #take(socket: WebSocket, event: StreamEvent): void {
+  /** Once too much waits, all of that is handed on, and the rest is fetched by coming back for it. */
+  #queue(frame: Ordered): void {
+    if (this.#inbox.push(frame)) return
+    this.#leave()
+    this.#emitter.emit('disconnected', { code: TOO_SLOW, final: false })
+    void this.#inbox.idle().then(() => this.#soon(this.#pause()))
+  }
+
+  #hand(frame: Ordered): Promise<unknown> | undefined {
+    try {
+      return this.#deal(frame)
+    } catch {
+      // Not of the shape that its name promises: whoever sends it is not to be listened to.
+      this.#lost(LOST)
+      return undefined
+    }
+  }
+
+  #deal(frame: Ordered): Promise<unknown> | undefined {
+    if (frame.op === 'event') return this.#take(frame)
+    if (frame.op === 'ready') {
+      this.#first.resolve(frame)
+      return this.#emitter.emit('ready', frame)
+    }
+    this.#cursors.set(frame.stream, frame.seq)
+    return this.#emitter.emit('reset', frame)
+  }
+
+  #take(event: StreamEvent): Promise<unknown> | undefined {
     if (event.seq !== undefined) {
       const verdict = this.#cursors.take(event.stream, event.seq)
-      if (verdict === 'known') return
+      if (verdict === 'known') return undefined
       // Must not happen; coming back with the cursors mends it.
       if (verdict === 'gap') {
-        this.#lost(socket, 1006)
-        return
+        this.#lost(LOST)
+        return undefined
       }
+      this.#failures = 0
     }
     this.#learn(event)
-    this.#emitter.emit('event', event)
-    this.#emitter.emit(event.t, event.d as never)
+    const busy = [this.#emitter.emit('event', event), this.#emitter.emit(event.t, event.d as never)]
+    if (!busy[0] && !busy[1]) return undefined
+    this.#beingHanded = event
+    return Promise.all(busy).finally(() => {
+      this.#beingHanded = undefined
+    })
   }
 
   /** What the events say that concerns the client itself. */
   #learn({ t, d }: StreamEvent): void {
-    if (t === 'access.changed') this.#follow(d as Events['access.changed'])
-    else if (t === 'conversation.created') {
-      const { id, lastSeq } = d as Events['conversation.created']
-      this.#cursors.set(`channel:${id}`, lastSeq)
-    } else if (t === 'conversation.removed') {
-      this.#cursors.delete(`channel:${(d as Events['conversation.removed']).id}`)
-    } else if (t === 'message.created' && this.#options.acknowledgeDeliveries) {
-      this.#deliveries.take(d as Events['message.created'])
-    }
-  }
-
-  #deliver(delivery: Delivery): boolean {
-    if (!this.#socket || !this.#ready) return false
-    this.#socket.send(JSON.stringify({ op: 'delivered', ...delivery }))
-    return true
+    if (t === 'access.changed') this.#follow(d)
+    else if (t === 'conversation.created') this.#cursors.set(`channel:${d.id}`, d.lastSeq)
+    else if (t === 'conversation.removed') this.#cursors.delete(`channel:${d.id}`)
+    else if (t === 'message.created' && this.#options.acknowledgeDeliveries) this.#deliveries.take(d)
   }
 
   #follow({ channels, removed }: Events['access.changed']): void {
@@ -266,68 +252,78 @@ export class GatewayClient {
     for (const channel of channels) this.#cursors.set(`channel:${channel.id}`, channel.lastSeq)
   }
 
-  #restart(reset: Reset): void {
-    this.#cursors.set(reset.stream, reset.seq)
-    this.#emitter.emit('reset', reset)
+  #deliver(delivery: Delivery): boolean {
+    if (!this.#link || !this.#ready) return false
+    this.#link.send(JSON.stringify({ op: 'delivered', ...delivery }))
+    return true
   }
 
-  #settle(reply: Reply): void {
-    const pending = this.#pending.get(reply.id)
-    if (!pending) return
-    if (!reply.ok && reply.error.status === TOO_MANY) {
-      this.#again(pending, reply.error)
-      return
-    }
-    this.#pending.delete(reply.id)
-    if (reply.ok) pending.resolve(reply.d)
-    else pending.reject(new ProblemError(reply.error))
-    this.#transmit()
+  /** The server drains: another one takes over at once, but not of everybody in the same moment. */
+  #move(): void {
+    this.#leave()
+    this.#inbox.clear()
+    this.#emitter.emit('disconnected', { code: 1001, final: false })
+    this.#soon(Math.random() * this.#options.reconnect.firstMs)
   }
 
-  #again(pending: Pending, problem: { retryAfter?: number }): void {
-    const seconds = problem.retryAfter ?? 1
-    const { sentOn } = pending
-    setTimeout(
-      () => {
-        // On another connection it has been sent again already.
-        if (pending.sentOn !== sentOn) return
-        pending.sentOn = undefined
-        this.#transmit()
-      },
-      seconds * 1000 * (1 + Math.random() / 4),
-    )
-  }
-
-  #lost(socket: WebSocket, code: number): void {
-    if (socket !== this.#socket) return
-    this.#forget()
-    if (socket.readyState <= 1) socket.close()
+  #lost(code: number): void {
+    this.#leave()
+    // What was not handed on comes again.
+    this.#inbox.clear()
+    if (this.#closed) return
+    const advice = (comeBack as Record<number, string>)[code]
     // A token may have run out on its way: one more try, with one that is asked for anew.
-    const unwelcome = code === AUTHENTICATION_FAILED && this.#failures > 0
-    if (this.#closed || FINAL.has(code) || unwelcome) {
+    const unwelcome = advice === 'newToken' && this.#refused !== undefined
+    if (advice === 'never' || unwelcome) {
       this.#finish(code)
       return
     }
+    if (advice === 'newToken') this.#refused = this.#token
+    if (advice === 'later') this.#failures = Math.max(this.#failures, LATER)
     this.#emitter.emit('disconnected', { code, final: false })
-    this.#later()
+    this.#soon(this.#pause())
   }
 
   #finish(code: number): void {
     this.#emitter.emit('disconnected', { code, final: true })
-    this.#end(`the gateway closed the connection with ${code}`)
+    this.#end(new Error(`the gateway closed the connection with ${code}`))
   }
 
-  #forget(): void {
-    this.#socket = undefined
-    this.#ready = false
-    clearInterval(this.#heartbeat)
-    clearInterval(this.#refresh)
-    clearTimeout(this.#deadline)
-    for (const pending of this.#pending.values()) pending.sentOn = undefined
-  }
-
-  #later(): void {
+  #end(reason: Error): void {
     if (this.#closed) return
-    this.#retry = setTimeout(() => void this.#open(), backoff(this.#failures++, this.#options.reconnect))
+    this.#closed = true
+    globalThis.removeEventListener?.('online', this.#online)
+    clearTimeout(this.#retry)
+    this.#inbox.clear()
+    this.#deliveries.stop()
+    this.#requests.end(reason)
+    this.#first.promise.catch(() => {})
+    this.#first.reject(reason)
+  }
+
+  /** Lets the connection go. */
+  #leave(): void {
+    this.#link?.end()
+    this.#link = undefined
+    this.#ready = false
+    this.#requests.pause()
+  }
+
+  #pause(): number {
+    return backoff(this.#failures++, this.#options.reconnect)
+  }
+
+  #soon(pauseMs: number): void {
+    if (this.#closed) return
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      void this.#open()
+    }, pauseMs)
+  }
+
+  /** The network is back: no reason to wait any longer. */
+  #hurry(): void {
+    if (this.#retry !== undefined) this.#soon(0)
   }
 }
