@@ -38,6 +38,8 @@ export type Participation = { versions: Map<string, number>; newest: Conversatio
 /** What came to be known while something was being fetched. */
 type Watch = Map<string, ConversationNews>
 
+export type Watched = { participation: Participation; update(): boolean; isStale(): boolean; end(): void }
+
 export const nothing = (): Participation => ({ versions: new Map(), newest: [] })
 
 /**
@@ -49,6 +51,7 @@ export class Conversations {
   readonly #versions = new Map<string, number>()
   readonly #watches = new Set<Watch>()
   readonly #ends: Unsubscribe[] = []
+  #gaps = 0
   #stopped = false
 
   constructor(private readonly options: ConversationsOptions) {}
@@ -57,7 +60,10 @@ export class Conversations {
     const { bus } = this.options
     this.#ends.push(
       await bus.subscribe(subjects.conversations, (payload) => this.#hear(JSON.parse(payload) as ConversationNews)),
-      bus.onGap(() => void this.#recheck()),
+      bus.onGap(() => {
+        this.#gaps += 1
+        void this.#recheck()
+      }),
     )
   }
 
@@ -73,10 +79,11 @@ export class Conversations {
 
   /**
    * What an account takes part in. What changes from now on is added to it by each call of `update`, which answers
-   * whether there was anything; `end` it when it is no longer looked at.
+   * whether there was anything; but after an interruption of the bus it `isStale`. `end` it when it is no longer looked at.
    */
-  async watch(userId: string): Promise<{ participation: Participation; update(): boolean; end(): void }> {
+  async watch(userId: string): Promise<Watched> {
     const heard: Watch = new Map()
+    const gaps = this.#gaps
     this.#watches.add(heard)
     try {
       const participation = await this.#fetch(userId)
@@ -86,7 +93,8 @@ export class Conversations {
         return news.map((one) => updateWith(participation, userId, one)).includes(true)
       }
       update()
-      return { participation, update, end: () => void this.#watches.delete(heard) }
+      const isStale = () => gaps !== this.#gaps
+      return { participation, update, isStale, end: () => void this.#watches.delete(heard) }
     } catch (error) {
       this.#watches.delete(heard)
       throw error

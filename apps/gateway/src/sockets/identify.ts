@@ -137,12 +137,17 @@ async function settle(
   const { guard, messaging, access, conversations, hub, source } = deps
   const personal = userStream(identity.userId)
   const own = [SERVER_STREAM, personal]
-  const watched = await conversations.watch(identity.userId)
+  let watched = await conversations.watch(identity.userId)
   try {
     for (;;) {
       await access.settled()
       // Looked at in every round: once the gateway stops, nothing here waits any more.
       if (!connection.open) return 'gone'
+      if (watched.isStale()) {
+        watched.end()
+        watched = await conversations.watch(identity.userId)
+        continue
+      }
       const version = connection.grantVersion
       const grant = await guard.grantOf(identity)
       if (access.gate.closed) continue
@@ -165,7 +170,7 @@ async function settle(
       // What is read, or who is blocked, meanwhile comes in one's own stream, which `ready` begins where it stands then.
       const current = hub.get(personal)?.head === told
       const holds = current && !access.gate.closed && access.view === view && connection.grantVersion === version
-      if (watched.update() || !holds || !streams.every((stream) => hub.get(stream))) continue
+      if (watched.update() || watched.isStale() || !holds || !streams.every((stream) => hub.get(stream))) continue
       const lastRead = new Map(states.map(({ channelId, lastReadSeq }) => [channelId, lastReadSeq]))
       then({ view, visibility, participation, grant, resets, lastRead, contacts })
       return 'done'

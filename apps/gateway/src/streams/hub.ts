@@ -33,13 +33,15 @@ export class StreamHub {
   readonly #passing: { stream: string; frame: string }[] = []
   #timer: Timer | undefined
   #reconciling: Promise<void> | undefined
+  /** How often the bus was interrupted: what was asked before that says nothing about after it. */
+  #gaps = 0
   #endOnGap: Unsubscribe | undefined
 
   constructor(private readonly options: HubOptions) {}
 
   start(): void {
     const { bus, config } = this.options
-    this.#endOnGap = bus.onGap(() => void this.reconcile())
+    this.#endOnGap = bus.onGap(() => this.#afterGap())
     this.#timer = setInterval(() => {
       this.#letGo()
       void this.reconcile()
@@ -98,14 +100,25 @@ export class StreamHub {
   /** Compares every stream with its owner's head, so that an event whose publication was lost is found. */
   reconcile(): Promise<void> {
     this.#reconciling ??= this.#compare()
-      .catch((error) => this.options.log.warn({ err: error }, 'streams could not be compared with their owners'))
-      .finally(() => {
-        this.#reconciling = undefined
-      })
     return this.#reconciling
   }
 
+  #afterGap(): void {
+    this.#gaps += 1
+    void this.reconcile()
+  }
+
   async #compare(): Promise<void> {
+    for (let gaps = -1; gaps !== this.#gaps; ) {
+      gaps = this.#gaps
+      await this.#compareAll().catch((error) =>
+        this.options.log.warn({ err: error }, 'streams could not be compared with their owners'),
+      )
+    }
+    this.#reconciling = undefined
+  }
+
+  async #compareAll(): Promise<void> {
     const before = new Map<string, number>()
     for (const [stream, held] of this.#held) if (held.live) before.set(stream, held.sequencer.head)
     if (before.size === 0) return
@@ -132,6 +145,7 @@ export class StreamHub {
 
   async #initialise(streams: string[], opened: Held[], brandNew?: ReadonlySet<string>): Promise<void> {
     const { bus, source } = this.options
+    const gaps = this.#gaps
     // Listening comes first: what happens between that and the answer is on the bus, what happened before in the head.
     await Promise.all(
       streams.map(async (stream, index) => {
@@ -150,6 +164,7 @@ export class StreamHub {
       opened[index]!.live = true
       opened[index]!.sequencer.start(fromStart ? 0 : head, head)
     })
+    if (gaps !== this.#gaps) this.#afterGap()
   }
 
   #newHeld(stream: string, now: number): Held {
