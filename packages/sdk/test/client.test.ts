@@ -1,18 +1,7 @@
 import { expect, spyOn, test } from 'bun:test'
 import { GatewayClient, ProblemError } from '../src/index.ts'
 import { event, type Frame, ready, startPeer } from './peer.ts'
-
-const STREAM = 'channel:a'
-const client = (baseUrl: string) =>
-  new GatewayClient({ baseUrl, token: async () => 'token', reconnect: { firstMs: 1, longestMs: 20 } })
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not in time: ${condition}`)
-    await Bun.sleep(2)
-  }
-}
+import { client, STREAM, until } from './support.ts'
 
 test('comes back with its cursors, and hands on each event once and in order', async () => {
   using peer = startPeer((frame, socket, connection) => {

@@ -23,6 +23,7 @@ const EXPOSE_HEADERS = [
   'Content-Disposition',
   'Content-Length',
   'Content-Range',
+  'Date',
   'ETag',
   'Location',
   'RateLimit-Limit',
