@@ -33,6 +33,7 @@ const commands = {
   lint: ['node_modules/.bin/biome', 'check'],
   typecheck: ['tools/check.ts', 'typecheck'],
   conntext: ['apps/server/src/cli/main.ts'],
+  stack: ['tools/stack/main.ts'],
   demo: ['tests/demo.ts'],
   bench: ['bench/main.ts'],
   openapi: ['apps/server/src/openapi/main.ts'],
