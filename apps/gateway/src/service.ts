@@ -56,6 +56,7 @@ export type GatewayDeps = {
       | 'conversationsOf'
       | 'conversation'
       | 'acknowledgeDeliveries'
+      | 'assertAccepted'
       | 'markRead'
       | 'readStates'
       | 'contactsOf'
@@ -232,7 +233,8 @@ function createSockets(
     },
     counted: (count) => metrics.presences.set(count),
   })
-  const typing = new Typing({ config, bus, guard, access, presences, clock, log, metrics })
+  const { messaging } = ports
+  const typing = new Typing({ config, bus, guard, messaging, access, presences, clock, log, metrics })
 
   const hub: StreamHub = new StreamHub({
     config: config.streams,

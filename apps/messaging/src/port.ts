@@ -27,14 +27,17 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import { assertAccepted } from './contacts/acceptance.ts'
 import { readContacts } from './contacts/service.ts'
 import { acknowledgeDeliveries } from './conversations/delivery.ts'
 import { listConversations, listMemberships, readConversation } from './conversations/queries.ts'
 import type { ConversationDeps } from './conversations/service.ts'
 import { forgetUser, settleWrites } from './departure.ts'
+import { pageFiles, pageWritten } from './export/queries.ts'
 import type { PictureQueue } from './images/queue.ts'
 import { publishImage, withdrawImage } from './media/pictures.ts'
 import { deleteRecentMessages } from './messages/deletion.ts'
+import { announceMember } from './messages/joining.ts'
 import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
 import { findMarks } from './reads/queries.ts'
@@ -103,6 +106,12 @@ export function createPort(deps: PortDeps, credential: string) {
       nudge()
       return {}
     },
+    async memberJoined(joining) {
+      await announceMember(deps, joining)
+      return {}
+    },
+    writtenBy: (query) => pageWritten(db, query),
+    filesOf: (query) => pageFiles(db, query),
     async conversationsOf({ userId, after }) {
       const rows = await listMemberships(db, { userId, after, limit: MAX_MEMBERSHIPS + 1 })
       const memberships = rows.slice(0, MAX_MEMBERSHIPS)
@@ -110,6 +119,10 @@ export function createPort(deps: PortDeps, credential: string) {
       return { memberships, newest, next: rows.length > MAX_MEMBERSHIPS ? memberships.at(-1)!.id : null }
     },
     conversation: async ({ channelId }) => (await readConversation(db, channelId)) ?? null,
+    async assertAccepted({ userId, channelId }) {
+      await assertAccepted(db, channelId, userId)
+      return {}
+    },
     async acknowledgeDeliveries({ userId, deliveries }) {
       await acknowledgeDeliveries(deps, userId, deliveries)
       return {}

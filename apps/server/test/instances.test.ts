@@ -34,6 +34,7 @@ async function startInstances() {
     conversationsOf: async () => ({ memberships: [], newest: [], next: null }),
     conversation: async () => null,
     acknowledgeDeliveries: still,
+    assertAccepted: still,
     markRead: async ({ channelId }: { channelId: string }) => ({ channelId, lastReadSeq: 0 }),
     readStates: async () => ({ states: [] }),
     contactsOf: async () => ({ blocks: [], dmsFrom: 'everyone' as const }),

@@ -5,6 +5,7 @@ import {
   type EventData,
   encodeNews,
   ephemeralFrame,
+  type MessagingPort,
   streamChannel,
   subjects,
 } from '@conntext/contracts'
@@ -26,6 +27,7 @@ export type TypingOptions = {
   config: GatewayConfig
   bus: Bus
   guard: Guard
+  messaging: Pick<MessagingPort, 'assertAccepted'>
   access: Access
   presences: Pick<Presences, 'isInvisible'>
   clock: Clock
@@ -57,10 +59,12 @@ export class Typing {
     const allowance = this.#rate.take(userId)
     if (allowance && !allowance.allowed) throw requestErrors.tooMany({ retryAfter: allowance.retryAfter })
     await this.#assertMayWrite(connection, channelId)
-    // Asked afterwards, for the answer may have taken its time.
-    if (!connection.open || connection.expelled || this.options.presences.isInvisible(userId)) return
     if (!this.#isNews(channelId, userId)) return
-    await this.#tell(channelId, userId)
+    // Only now, for this is asked of another service.
+    if (connection.conversations.has(channelId)) await this.options.messaging.assertAccepted({ userId, channelId })
+    // Asked last, for the answers may have taken their time.
+    if (!connection.open || connection.expelled || this.options.presences.isInvisible(userId)) return
+    if (this.#isNews(channelId, userId)) await this.#tell(channelId, userId)
   }
 
   /** The message is there: whoever writes on is typing anew. */

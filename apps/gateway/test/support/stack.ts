@@ -1,7 +1,7 @@
 import { type Bus, createMemoryBus } from '@conntext/bus'
 import type { MessagingPort, ServiceHealth, SystemPort } from '@conntext/contracts'
 import { access, baseApp, Guard } from '@conntext/http'
-import { silentLogger } from '@conntext/kernel'
+import { type Clock, silentLogger } from '@conntext/kernel'
 import { testAuthority } from '@conntext/testing'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
@@ -21,6 +21,8 @@ export type StackOptions = {
   /** Changes what the ports answer. */
   ports?: (ports: GatewayDeps['ports']) => GatewayDeps['ports']
   upstreams?: Partial<GatewayDeps['upstreams']>
+  /** The gateway's. */
+  clock?: Clock
   /** Another instance of the same server: it shares the bus and the accounts, and no more. */
   beside?: { bus: Bus; authority: Awaited<ReturnType<typeof testAuthority>> }
 }
@@ -35,10 +37,14 @@ const emptyStreams: Pick<SystemPort, 'streamHeads' | 'streamEvents'> = {
 }
 
 /** Nobody here has ever written to anybody. */
-const noConversations: Pick<MessagingPort, 'conversationsOf' | 'conversation' | 'acknowledgeDeliveries'> = {
+const noConversations: Pick<
+  MessagingPort,
+  'conversationsOf' | 'conversation' | 'acknowledgeDeliveries' | 'assertAccepted'
+> = {
   conversationsOf: async () => ({ memberships: [], newest: [], next: null }),
   conversation: async () => null,
   acknowledgeDeliveries: async () => ({}),
+  assertAccepted: async () => ({}),
 }
 
 /** Nobody here has anything against anybody. */
@@ -94,6 +100,7 @@ export async function startStack(options: StackOptions = {}) {
       socket: { sweepMs: 20, ...options.config?.socket },
     }),
     log,
+    ...(options.clock ? { clock: options.clock } : {}),
     bus: options.gatewayBus?.(bus) ?? bus,
     guard,
     upstreams: { ...services, ...options.upstreams },

@@ -4,9 +4,11 @@ import { Enumeration, Fields, Id, Nullable, Problem, Timestamp } from '../api/co
 import { ContactSettings, MAX_BLOCKS } from '../api/contacts.ts'
 import { Conversation, READY_CONVERSATIONS } from '../api/conversations.ts'
 import { PermissionName } from '../api/identity.ts'
+import { Media } from '../api/media.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ReadMark, ReadState } from '../api/reads.ts'
 import { ServiceHealth } from '../api/system.ts'
+import { ExportedMessage } from '../api/users.ts'
 import { definePort, type PortOf } from './port.ts'
 import { StreamAppend, streamOperations } from './streams.ts'
 
@@ -33,6 +35,9 @@ const PictureHolder = Type.Optional(
   Type.String({ pattern: '^(server|user:[0-9a-f-]{36})$', description: '`server` unless told' }),
 )
 
+/** Where a page of somebody's messages ended. */
+const WrittenPlace = Fields({ channelId: Id, seq: Type.Integer({ minimum: 1 }) })
+
 export const messagingPort = definePort({
   service: 'messaging',
   operations: {
@@ -42,6 +47,9 @@ export const messagingPort = definePort({
      * waiting, in that order. Each has an outcome of its own, in the same place.
      */
     sendMessages: {
+      // What was sent already is known by its nonce.
+      repeatable: ({ sends }: { sends: { message: { nonce?: string } }[] }) =>
+        sends.every(({ message }) => message.nonce !== undefined),
       request: Fields({
         caller: OnBehalf,
         sends: Type.Array(Fields({ channelId: Id, message: NewMessage }), { minItems: 1, maxItems: MAX_SENDS }),
@@ -50,11 +58,16 @@ export const messagingPort = definePort({
     },
     /** The same as `PUT /v1/channels/{id}/read`, for `read` over the WebSocket. */
     markRead: {
+      repeatable: true,
       request: Fields({ caller: OnBehalf, channelId: Id, seq: ReadMark.properties.seq }),
       response: ReadState,
     },
     /** How far somebody has read, for each channel in which they have read anything. */
-    readStates: { request: Fields({ userId: Id }), response: Fields({ states: Type.Array(ReadState) }) },
+    readStates: {
+      repeatable: true,
+      request: Fields({ userId: Id }),
+      response: Fields({ states: Type.Array(ReadState) }),
+    },
     /** Whom somebody has blocked, and who may begin a conversation with them. */
     contactsOf: {
       request: Fields({ userId: Id }),
@@ -62,16 +75,18 @@ export const messagingPort = definePort({
     },
     /** News of a channel that not everyone may see, for the channel's own stream. */
     appendEvents: {
+      repeatable: true,
       request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
       response: Fields({}),
     },
     /** Removes what a deleted channel held: messages, events, and media that nothing else uses. */
-    channelDeleted: { request: Fields({ channelId: Id }), response: Fields({}) },
+    channelDeleted: { repeatable: true, request: Fields({ channelId: Id }), response: Fields({}) },
     /**
      * Deletes what somebody has written since then, as if each message were deleted by itself, and audits it once. `id`
      * is the caller's for this deletion: a repeat finishes what was begun, and changes nothing more.
      */
     deleteMessagesOf: {
+      repeatable: true,
       request: Fields({ id: Id, userId: Id, since: Timestamp, actor: AuditActor }),
       response: Fields({}),
     },
@@ -80,6 +95,7 @@ export const messagingPort = definePort({
      * where the person wished so. May be repeated.
      */
     userDeleted: {
+      repeatable: true,
       request: Fields({ userId: Id, messages: Enumeration(['keep', 'delete']) }),
       response: Fields({}),
     },
@@ -88,16 +104,35 @@ export const messagingPort = definePort({
      * @throws media.notFound (404), also for other people's; media.notAnImage, media.imageTooLarge (422)
      */
     publishImage: {
+      repeatable: true,
       request: Fields({ mediaId: Id, userId: Id, holder: PictureHolder }),
       response: Fields({}),
     },
     /** The picture is shown there no more. May be repeated, and asked of what was never published. */
-    withdrawImage: { request: Fields({ mediaId: Id, holder: PictureHolder }), response: Fields({}) },
+    withdrawImage: { repeatable: true, request: Fields({ mediaId: Id, holder: PictureHolder }), response: Fields({}) },
+    /**
+     * Somebody has joined: says so in the server's own channel, where it has one. `id` tells this joining from every
+     * other: it is said once, however often it is told.
+     */
+    memberJoined: { repeatable: true, request: Fields({ id: Id, userId: Id }), response: Fields({}) },
+    /** What somebody has written and not deleted, wherever that was, a page at a time: for their own copy of it. */
+    writtenBy: {
+      repeatable: true,
+      request: Fields({ userId: Id, after: Type.Optional(WrittenPlace) }),
+      response: Fields({ items: Type.Array(ExportedMessage), next: Nullable(WrittenPlace) }),
+    },
+    /** What is known of somebody's files, a page at a time. */
+    filesOf: {
+      repeatable: true,
+      request: Fields({ userId: Id, after: Type.Optional(Id) }),
+      response: Fields({ items: Type.Array(Media), next: Nullable(Id) }),
+    },
     /**
      * The conversations that somebody takes part in, by id, after `after`; the first page also tells the newest of them
      * in full. `next`, where there are more.
      */
     conversationsOf: {
+      repeatable: true,
       request: Fields({ userId: Id, after: Type.Optional(Id) }),
       response: Fields({
         memberships: Type.Array(Fields({ id: Id, version: Type.Integer({ minimum: 0 }) }), {
@@ -109,11 +144,18 @@ export const messagingPort = definePort({
     },
     /** One conversation, for who serves it; null where there is none. */
     conversation: {
+      repeatable: true,
       request: Fields({ channelId: Id }),
       response: Nullable(Fields({ version: Type.Integer({ minimum: 0 }), conversation: Conversation })),
     },
+    /**
+     * Nothing, where the others in a conversation take what somebody writes there; whether they may write at all is another
+     * question. @throws conversation.notAccepted (403), conversation.blocked (409)
+     */
+    assertAccepted: { repeatable: true, request: Fields({ userId: Id, channelId: Id }), response: Fields({}) },
     /** What has reached a device of somebody's. Leaves alone what isn't theirs, or is known already. */
     acknowledgeDeliveries: {
+      repeatable: true,
       request: Fields({
         userId: Id,
         deliveries: Type.Array(Fields({ channelId: Id, seq: Type.Integer({ minimum: 1 }) }), {
@@ -122,7 +164,7 @@ export const messagingPort = definePort({
       }),
       response: Fields({}),
     },
-    health: { request: Fields({}), response: ServiceHealth },
+    health: { repeatable: true, request: Fields({}), response: ServiceHealth },
   },
 })
 export type MessagingPort = PortOf<typeof messagingPort>
