@@ -35,6 +35,8 @@ import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
 import { uploadRoutes } from './uploads/routes.ts'
 
+export * from './settings.ts'
+
 // A running upload keeps its file's time fresh with every chunk.
 const ABANDONED_MS = 3_600_000
 // Fewer at once than connections, so that a search never keeps a message from being sent.

@@ -6,6 +6,8 @@ import { voiceStatus, workersProbe } from './status/service.ts'
 import type { WorkerLocation } from './worker/locate.ts'
 import { createWorkerSupervisor } from './worker/supervisor.ts'
 
+export * from './settings.ts'
+
 export type RealtimeDeps = {
   log: Logger
   guard: Guard

@@ -1,7 +1,8 @@
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
-import { ConfigError, createLogger, type Logger } from '@conntext/kernel'
+import { createLogger, type Logger } from '@conntext/kernel'
+import { addressFault } from '@conntext/runtime'
 import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
@@ -60,17 +61,6 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await stop()
     throw error
   }
-}
-
-/** An address that can't be had is for the operator to change. */
-function addressFault(error: unknown, { hostname, port }: ServerConfig['gateway']): ConfigError | undefined {
-  const faults: Record<string, { setting: string; message: string }> = {
-    EADDRINUSE: { setting: 'CONNTEXT_PORT', message: `port ${port} is taken by another program` },
-    EACCES: { setting: 'CONNTEXT_PORT', message: `port ${port} is not for this account to listen on` },
-    EADDRNOTAVAIL: { setting: 'CONNTEXT_HOST', message: `${hostname} is no address of this machine` },
-  }
-  const fault = faults[String((error as { code?: unknown } | null)?.code)]
-  return fault && new ConfigError([fault])
 }
 
 /** In the reverse order, each whatever became of the others. */

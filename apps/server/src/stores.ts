@@ -1,5 +1,5 @@
 import { createDatabase } from '@conntext/database'
-import { type Audit, isAuditAway, migrateAudit, openAudit } from '@conntext/db-audit'
+import { AUDIT_DATABASE, type Audit, isAuditAway, migrateAudit, openAudit } from '@conntext/db-audit'
 import {
   COMMUNICATIONS,
   migrateCommunications,
@@ -21,16 +21,9 @@ import {
   supervise,
 } from '@conntext/embedded'
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
-import {
-  type ObjectStore,
-  ObjectStoreRefused,
-  ObjectStoreUnavailable,
-  openFilesystemStore,
-  openS3Store,
-} from '@conntext/object-store'
+import { bucketRefusal } from '@conntext/messaging'
+import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, openS3Store } from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
-
-const AUDIT_DATABASE = 'audit'
 
 export type Stores = {
   /** The Server Details database, as each of its services. */
@@ -157,19 +150,7 @@ export async function openObjects({
 
 /** What keeps the bucket from being opened, in terms of the settings; the values aren't told. */
 function bucketFault(error: unknown): ConfigError | undefined {
-  if (error instanceof ObjectStoreRefused) {
-    const faults = {
-      credentials: [
-        'CONNTEXT_S3_ACCESS_KEY',
-        'the object store refuses it, or its CONNTEXT_S3_SECRET_KEY, for the bucket',
-      ],
-      bucket: ['CONNTEXT_S3_BUCKET', 'names a bucket that the object store refuses'],
-      region: ['CONNTEXT_S3_REGION', 'is not the one of the object store, or of the bucket'],
-    } as const
-    const [setting, message] = faults[error.reason]
-    return new ConfigError([{ setting, message: `${message} (${error.answer})` }])
-  }
-  if (!(error instanceof ObjectStoreUnavailable)) return undefined
+  if (!(error instanceof ObjectStoreUnavailable)) return bucketRefusal(error)
   const message = `names an object store that can't be used (${error.message})`
   return new ConfigError([{ setting: 'CONNTEXT_S3_ENDPOINT', message }])
 }

@@ -41,6 +41,8 @@ import { serverRoutes } from './server/routes.ts'
 import { setUp } from './server/service.ts'
 import { appendForeign } from './streams/service.ts'
 
+export * from './settings.ts'
+
 export type SystemDeps = {
   /** As `conntext_system`; at least six connections: the outbox holds one for each of its topics while it delivers. */
   db: ServerDetails

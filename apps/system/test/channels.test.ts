@@ -326,6 +326,56 @@ describe('slow mode', () => {
   })
 })
 
+describe('retention', () => {
+  const post = (fields: object) =>
+    system.call('POST', '/v1/channels', manager, { name: unique('kept'), type: 'text', ...fields })
+  const set = (id: string, messageRetentionDays: unknown) =>
+    system.call('PATCH', `/v1/channels/${id}`, manager, { messageRetentionDays })
+
+  test('is set for text channels, told and audited; null keeps messages for ever', async () => {
+    expect(await post({})).toMatchObject({ status: 201, body: { messageRetentionDays: null } })
+    expect(await post({ messageRetentionDays: 30 })).toMatchObject({ status: 201, body: { messageRetentionDays: 30 } })
+    const { id } = await system.channel(manager)
+    expect(await set(id, 3_650)).toMatchObject({ status: 200, body: { messageRetentionDays: 3_650 } })
+    expect(system.heard.at(-1)).toMatchObject({ t: 'channel.updated', d: { id, messageRetentionDays: 3_650 } })
+    expect((await system.trail('channel.updated')).find((event) => event.target.id === id)).toMatchObject({
+      data: { changes: { messageRetentionDays: { from: null, to: 3_650 } } },
+    })
+    // What isn't named stays.
+    expect(await system.call('PATCH', `/v1/channels/${id}`, manager, { topic: 'x' })).toMatchObject({
+      body: { messageRetentionDays: 3_650 },
+    })
+    expect(await set(id, null)).toMatchObject({ status: 200, body: { messageRetentionDays: null } })
+    for (const bad of [0, 3_651, 1.5, '7']) expect(await set(id, bad)).toMatchObject({ status: 422 })
+    expect(await system.call('PATCH', `/v1/channels/${id}`, member, { messageRetentionDays: 1 })).toMatchObject({
+      status: 403,
+    })
+  })
+
+  test('begins as the server says, unless told', async () => {
+    await using fresh = await startSystem()
+    const owner = await fresh.authority.member({ owner: true })
+    const days = (messageRetentionDays: number | null) =>
+      fresh.call('PATCH', '/v1/server', owner, { messageRetentionDays })
+    const make = (fields: object) => fresh.call('POST', '/v1/channels', owner, { name: unique('kept'), ...fields })
+    expect(await days(90)).toMatchObject({ status: 200, body: { messageRetentionDays: 90 } })
+    expect(await make({ type: 'text' })).toMatchObject({ body: { messageRetentionDays: 90 } })
+    expect(await make({ type: 'text', messageRetentionDays: null })).toMatchObject({
+      body: { messageRetentionDays: null },
+    })
+    expect(await make({ type: 'voice' })).toMatchObject({ status: 201, body: { messageRetentionDays: null } })
+    expect(await days(null)).toMatchObject({ status: 200, body: { messageRetentionDays: null } })
+  })
+
+  test.each(['voice', 'category'] as const)('is not for a %s', async (type) => {
+    const none = { status: 422, body: { code: 'channel.noRetention' } }
+    expect(await post({ type, messageRetentionDays: 5 })).toMatchObject(none)
+    const { id } = await system.channel(manager, { type })
+    expect(await set(id, 5)).toMatchObject(none)
+    expect(await set(id, null)).toMatchObject({ status: 200 })
+  })
+})
+
 describe('DELETE /v1/channels/:channelId', () => {
   test('deletes it, tells everybody, has its content removed, and frees its name', async () => {
     const channel = await system.channel(manager)

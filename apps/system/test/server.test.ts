@@ -126,6 +126,40 @@ describe('PATCH /v1/server', () => {
   })
 })
 
+describe('the server’s own channel', () => {
+  test('is a text channel that whoever sets it may see; it is none when the channel goes', async () => {
+    await using fresh = await startSystem()
+    const owner = await fresh.authority.member({ owner: true })
+    const set = (systemChannelId: string | null, caller: Caller = owner) =>
+      fresh.call('PATCH', '/v1/server', caller, { systemChannelId })
+    const none = { status: 422, body: { code: 'server.badSystemChannel' } }
+    const { id } = await fresh.channel(owner)
+    const voice = await fresh.channel(owner, { type: 'voice' })
+    expect((await fresh.call('GET', '/v1/server')).body).toMatchObject({ systemChannelId: null })
+    expect(await set(voice.id)).toMatchObject(none)
+    expect(await set(newId())).toMatchObject(none)
+    const blind = await fresh.member('server.manage')
+    const { snapshot } = fresh.authority
+    const everyone = snapshot.roles.find((role) => role.isEveryone)!
+    const hidden = { channelId: id, targetKind: 'role' as const, targetId: everyone.id, allow: [] }
+    snapshot.overrides.push({ ...hidden, deny: ['channel.view'] })
+    await fresh.authority.changed()
+    expect(await set(id, blind)).toMatchObject(none)
+    expect(await set(id)).toMatchObject({ status: 200, body: { systemChannelId: id } })
+    expect(fresh.heard.at(-1)).toMatchObject({ t: 'server.updated', d: { systemChannelId: id } })
+    expect((await fresh.trail('server.updated'))[0]).toMatchObject({
+      data: { changes: { systemChannelId: { from: null, to: id } } },
+    })
+    expect(await fresh.call('DELETE', `/v1/channels/${id}`, owner)).toMatchObject({ status: 204 })
+    expect((await fresh.call('GET', '/v1/server')).body).toMatchObject({ systemChannelId: null })
+    const told = await fresh.streamOf('server')
+    expect(told.filter(({ t }) => t === 'server.updated').at(-1)).toMatchObject({ d: { systemChannelId: null } })
+    const other = await fresh.channel(owner)
+    await set(other.id)
+    expect(await set(null)).toMatchObject({ status: 200, body: { systemChannelId: null } })
+  })
+})
+
 describe('the icon', () => {
   const away = new AppError('dependency.away', 503, 'away')
   const upload = (caller: Caller) => {

@@ -1,3 +1,6 @@
 export { type Audit, type AuditConnection, isAuditAway, openAudit, type Query } from './client.ts'
 export * from './events.ts'
 export { type Migration, migrateAudit } from './migrate.ts'
+
+/** The ClickHouse database that holds it. */
+export const AUDIT_DATABASE = 'audit'

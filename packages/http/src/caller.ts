@@ -40,7 +40,8 @@ export function requestId(headers: Headers): string {
 export const visitorOf = (headers: Headers): Visitor => ({
   requestId: requestId(headers),
   address: headers.get(ADDRESS_HEADER),
-  userAgent: headers.get('user-agent')?.slice(0, MAX_HEADER) ?? null,
+  // Between services one that isn't there is sent as an empty one.
+  userAgent: headers.get('user-agent')?.slice(0, MAX_HEADER) || null,
   reason: decodeReason(headers.get('x-audit-reason')),
 })
 

@@ -6,12 +6,19 @@ import { Elysia } from 'elysia'
 import { baseApp } from './app.ts'
 import { dependencyErrors } from './errors.ts'
 
-const CREDENTIAL_HEADER = 'x-conntext-service'
+/** With what services prove themselves to one another. */
+export const CREDENTIAL_HEADER = 'x-conntext-service'
 
 const portErrors = defineErrors('port', { unauthorised: { status: 401, title: 'Services only' } })
 
-/** How a request reaches an app: its `handle` in one process, `fetch` across a network. */
-export type Transport = (request: Request) => Promise<Response> | Response
+/**
+ * What a call to a port is, for who has to bring it across a network: its body, so that it can be sent again, and
+ * whether it may be done twice.
+ */
+export type PortCall = { body: string; repeatable: boolean }
+
+/** How a request reaches an app: its `handle` in one process, a network otherwise. */
+export type Transport = (request: Request, call: PortCall) => Promise<Response> | Response
 
 const path = (service: string, operation: string) => `/internal/${service}/${operation}`
 
@@ -56,8 +63,11 @@ export function callPort<P extends PortTable>(
   const base = options.base ?? 'http://localhost'
   const entries = Object.entries(table.operations).map(([name, operation]) => {
     const answers = TypeCompiler.Compile(operation.response)
+    const { repeatable = false } = operation
     const call = async (input: unknown) => {
-      const { ok, output } = await send(table.service, options, base + path(table.service, name), input)
+      const may = typeof repeatable === 'function' ? repeatable(input as never) : repeatable
+      const portCall = { body: JSON.stringify(input), repeatable: may }
+      const { ok, output } = await send(table.service, options, base + path(table.service, name), portCall)
       if (!ok) throw revive(table.service, output)
       if (!answers.Check(output)) throw new Error(`${table.service}.${name} answered out of contract`)
       return output
@@ -71,15 +81,15 @@ async function send(
   service: string,
   options: { transport: Transport; credential: string },
   url: string,
-  input: unknown,
+  call: PortCall,
 ): Promise<{ ok: boolean; output: unknown }> {
   const request = new Request(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: options.credential },
-    body: JSON.stringify(input),
+    body: call.body,
   })
   try {
-    const response = await options.transport(request)
+    const response = await options.transport(request, call)
     return { ok: response.ok, output: await response.json() }
   } catch (cause) {
     throw away(service, cause)

@@ -61,7 +61,7 @@ while [ -e "$1/postgres/postmaster.pid" ] && [ $tries -lt 100 ]; do sleep 0.1; t
 rm -rf "$1"`
 
 /** Removes the directory once this process is gone: `bun test` runs no exit handlers. */
-function removeAfterwards(directory: string): void {
+export function removeAfterwards(directory: string): void {
   const command = ['/bin/sh', '-c', REMOVE, 'sh', directory]
   Bun.spawn(command, { stdio: ['pipe', 'ignore', 'ignore'], detached: true }).unref()
 }

@@ -22,6 +22,7 @@ export type PipelineDeps = {
   cors: Cors
   operationsOf(path: string): PathOperations
   upstreams: Record<Destination, Upstream>
+  isDraining(): boolean
   /** Takes a request for the WebSocket; answers nothing when it has become one. */
   upgrade(request: Request, exchange: Exchange): Response | undefined
 }
@@ -70,6 +71,7 @@ export function createPipeline(deps: PipelineDeps) {
     }
     if (response === undefined) return undefined
     finishHeaders(response.headers, exchange.requestId, exchange.allowance)
+    if (deps.isDraining()) response.headers.set('connection', 'close')
     cors.decorate(response.headers, headers.get('origin'))
     if (response.headers.get('content-type')?.startsWith('text/event-stream')) connection.keepOpen()
     metrics.request(exchange.destination, request.method, response.status, performance.now() - started)
@@ -149,6 +151,7 @@ function passable(
   }
   if (change.body) {
     const { method, headers, signal } = request
+    headers.set('content-length', String(change.body.byteLength))
     return new Request(`http://localhost${path}${search}`, { method, headers, signal, body: change.body })
   }
   return sane ? request : new Request(`http://localhost${path}${search}`, request)

@@ -5,6 +5,7 @@ import { examine } from './doctor/examine.ts'
 import { render } from './doctor/finding.ts'
 import { listKeys, rotateKeys } from './keys.ts'
 import { checkFiles } from './media.ts'
+import { migrate } from './migrate.ts'
 import { openPlace, type Place } from './place.ts'
 import { tellStatus } from './status.ts'
 import { disableMfa, listUsers, resetPassword } from './users.ts'
@@ -17,6 +18,8 @@ export const HELP = `conntext COMMAND
   users list                         the accounts, and how they stand
   users reset-password USERNAME      prints a single-use token that sets a new password
   users disable-mfa USERNAME         removes the authenticator app, passkeys and recovery codes
+  migrate                            makes the databases, schemas and users of a split deployment, or brings
+                                     them up to date (docs/operations.md)
   keys list                          the data keys: their age, and how many values each still opens
   keys rotate [--signing] [--master] seals all that is sealed under new keys, while the server goes on
       --signing                      and has access tokens signed by a new key
@@ -60,6 +63,13 @@ export const commands: Record<string, Command> = {
       }
       say(faults === 0 ? 'nothing is in the way' : `${faults} to be mended`)
       return faults === 0 ? 0 : 1
+    },
+  },
+  migrate: {
+    operands: [],
+    run: async () => {
+      await migrate(process.env, { say, log })
+      return 0
     },
   },
   'users list': {

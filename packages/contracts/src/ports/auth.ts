@@ -8,6 +8,7 @@ import { definePort, type PortOf } from './port.ts'
 
 /** Sessions and API tokens that were ended within the last `seconds`: what a verifier that has just started must know. */
 const revokedSessions = {
+  repeatable: true,
   request: Fields({ seconds: Type.Integer({ minimum: 1, maximum: 86_400 }) }),
   response: Fields({ sessions: Type.Array(Fields({ id: Id, revokedAt: Timestamp })) }),
 }
@@ -15,17 +16,19 @@ const revokedSessions = {
 export const authPort = definePort({
   service: 'auth',
   operations: {
-    authority: { request: Fields({}), response: AuthoritySnapshot },
+    authority: { repeatable: true, request: Fields({}), response: AuthoritySnapshot },
     /** Null for an id that nobody has. */
-    grant: { request: Fields({ userId: Id }), response: Nullable(Grant) },
+    grant: { repeatable: true, request: Fields({ userId: Id }), response: Nullable(Grant) },
     grants: {
+      repeatable: true,
       request: Fields({ userIds: Type.Array(Id, { maxItems: 1000 }) }),
       response: Type.Array(Grant),
     },
-    keys: { request: Fields({}), response: JsonWebKeySet },
+    keys: { repeatable: true, request: Fields({}), response: JsonWebKeySet },
     revokedSessions,
     /** What an API token stands for, and when it ends; null for one that is wrong or has ended. Records its use. */
     identifyToken: {
+      repeatable: true,
       request: Fields({ token: OpaqueToken }),
       response: Nullable(
         Fields({ tokenId: Id, userId: Id, scopes: Type.Array(PermissionName), expiresAt: Nullable(Timestamp) }),
@@ -42,11 +45,12 @@ export const authPort = definePort({
     },
     /** Who goes by these user names, in any case; those that nobody has are left out. */
     findUsers: {
+      repeatable: true,
       request: Fields({ usernames: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64 }) }),
       response: Type.Array(Fields({ id: Id, username: Type.String() })),
     },
-    ownUser: { request: Fields({ userId: Id }), response: Nullable(OwnUser) },
-    health: { request: Fields({}), response: ServiceHealth },
+    ownUser: { repeatable: true, request: Fields({ userId: Id }), response: Nullable(OwnUser) },
+    health: { repeatable: true, request: Fields({}), response: ServiceHealth },
   },
 })
 export type AuthPort = PortOf<typeof authPort>

@@ -1,7 +1,14 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 
-/** One call that a service offers to the other services: what it takes and what it answers, both checked. */
-export type Operation = { request: TSchema; response: TSchema }
+/**
+ * One call that a service offers to the other services: what it takes and what it answers, both checked. `repeatable`:
+ * doing it twice is as good as doing it once, so that it is sent again where an answer was lost on the way.
+ */
+export type Operation = {
+  request: TSchema
+  response: TSchema
+  repeatable?: boolean | ((request: never) => boolean)
+}
 
 /** A service's port: a literal table, so that both ends are made from the same words. */
 export type PortTable = { service: string; operations: Record<string, Operation> }

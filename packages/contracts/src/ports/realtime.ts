@@ -5,8 +5,8 @@ import { definePort, type PortOf } from './port.ts'
 export const realtimePort = definePort({
   service: 'realtime',
   operations: {
-    voiceStatus: { request: Fields({}), response: VoiceStatus },
-    health: { request: Fields({}), response: ServiceHealth },
+    voiceStatus: { repeatable: true, request: Fields({}), response: VoiceStatus },
+    health: { repeatable: true, request: Fields({}), response: ServiceHealth },
   },
 })
 export type RealtimePort = PortOf<typeof realtimePort>

@@ -13,6 +13,7 @@ export type StreamEvent = Static<typeof StreamEvent>
 export const streamOperations = {
   /** The last number of each stream, 0 where nothing has happened; `oldest` is the first one still in the log. */
   streamHeads: {
+    repeatable: true,
     request: Fields({ streams: Type.Array(Stream, { maxItems: MAX_HEADS }) }),
     response: Fields({ heads: Type.Record(Type.String(), Type.Integer({ minimum: 0 })) }),
   },
@@ -20,6 +21,7 @@ export const streamOperations = {
    * Events after `after`, ascending and gapless, up to `limit`. `truncated`: the log no longer reaches back that far.
    */
   streamEvents: {
+    repeatable: true,
     request: Fields({
       stream: Stream,
       after: Type.Integer({ minimum: 0 }),

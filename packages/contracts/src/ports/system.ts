@@ -14,24 +14,30 @@ export const systemPort = definePort({
     ...streamOperations,
     /** Appends to the server's and the users' streams. Repeats are ignored, by event id. */
     appendEvents: {
+      repeatable: true,
       request: Fields({ events: Type.Array(StreamAppend, { maxItems: 500 }) }),
       response: Acknowledged,
     },
     /** Stores audit events for good before it answers. Repeats are ignored, by event id. */
-    ingestAudit: { request: Fields({ events: Type.Array(AuditEvent, { maxItems: 1000 }) }), response: Acknowledged },
+    ingestAudit: {
+      repeatable: true,
+      request: Fields({ events: Type.Array(AuditEvent, { maxItems: 1000 }) }),
+      response: Acknowledged,
+    },
     /**
      * Takes one use of an invite for an account that is about to be made; a repeat for the same user takes no other. With
      * `again` for an account that is there already and wants to come back: whatever it used before, it takes a new one.
      * @throws invite.notFound (404), invite.expired (410), invite.usedUp (410)
      */
     reserveInvite: {
+      repeatable: ({ again }: { again?: boolean }) => !again,
       request: Fields({ code: Type.String({ maxLength: 512 }), userId: Id, again: Type.Optional(Type.Boolean()) }),
       response: Fields({ inviteId: Id, roleId: Nullable(Id) }),
     },
     /** Gives the use back: the account was not made. */
-    releaseInvite: { request: Fields({ userId: Id }), response: Acknowledged },
-    registrationMode: { request: Fields({}), response: Fields({ mode: RegistrationMode }) },
-    health: { request: Fields({}), response: ServiceHealth },
+    releaseInvite: { repeatable: true, request: Fields({ userId: Id }), response: Acknowledged },
+    registrationMode: { repeatable: true, request: Fields({}), response: Fields({ mode: RegistrationMode }) },
+    health: { repeatable: true, request: Fields({}), response: ServiceHealth },
   },
 })
 export type SystemPort = PortOf<typeof systemPort>

@@ -1,0 +1,40 @@
+import { openCommunications } from '@conntext/db-communications'
+import { openS3Store } from '@conntext/object-store'
+import { databaseSettings, runService, startGuard, withPassword } from '@conntext/runtime'
+import { Type } from '@sinclair/typebox'
+import manifest from '../package.json'
+import {
+  bucketRefusal,
+  createMessagingService,
+  messagingRules,
+  messagingSettings,
+  toMessagingConfig,
+} from './service.ts'
+
+await runService({
+  name: 'messaging',
+  port: 8083,
+  version: manifest.version,
+  neighbours: ['auth', 'system'],
+  settings: {
+    ...messagingSettings,
+    ...databaseSettings('CONNTEXT_COMMUNICATIONS_URL', 'conntext_messaging'),
+    CONNTEXT_S3_ENDPOINT: Type.Optional(messagingSettings.CONNTEXT_S3_ENDPOINT, false),
+  },
+  rules: messagingRules,
+  async create(process) {
+    const { settings, bus, log, credentials, ports, closing, untilThere } = process
+    const url = withPassword(settings.CONNTEXT_COMMUNICATIONS_URL, settings.CONNTEXT_DATABASE_PASSWORD)
+    const db = openCommunications({ url, applicationName: 'conntext messaging', poolSize: 16 })
+    await closing('database', () => db.close())
+    const { s3, quotas } = toMessagingConfig(settings)
+    await untilThere('Postgres', () => db.check())
+    const objects = await untilThere('the object store', () =>
+      openS3Store(s3!).catch((error: unknown) => {
+        throw bucketRefusal(error) ?? error
+      }),
+    )
+    const guard = await startGuard(process)
+    return createMessagingService({ db, objects, quotas, bus, log, guard, ...ports, credential: credentials.shown })
+  },
+})

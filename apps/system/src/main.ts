@@ -1,0 +1,53 @@
+import { AUDIT_DATABASE, openAudit } from '@conntext/db-audit'
+import { openServerDetails } from '@conntext/db-server-details'
+import {
+  databaseSettings,
+  MasterKeySetting,
+  masterKeysOf,
+  runService,
+  startGuard,
+  withPassword,
+} from '@conntext/runtime'
+import { Type } from '@sinclair/typebox'
+import manifest from '../package.json'
+import { clickHouseSettings, createSystemService } from './service.ts'
+
+await runService({
+  name: 'system',
+  port: 8082,
+  version: manifest.version,
+  neighbours: ['auth', 'messaging', 'realtime'],
+  settings: {
+    ...clickHouseSettings,
+    ...databaseSettings('CONNTEXT_SERVER_DETAILS_URL', 'conntext_system'),
+    CONNTEXT_CLICKHOUSE_URL: Type.Optional(clickHouseSettings.CONNTEXT_CLICKHOUSE_URL, false),
+    CONNTEXT_MASTER_KEY: MasterKeySetting,
+  },
+  async create(process) {
+    const { settings, bus, log, credentials, ports, closing, untilThere } = process
+    const url = withPassword(settings.CONNTEXT_SERVER_DETAILS_URL, settings.CONNTEXT_DATABASE_PASSWORD)
+    const db = openServerDetails({ url, applicationName: 'conntext system' })
+    await closing('database', () => db.close())
+    const audit = openAudit({
+      url: settings.CONNTEXT_CLICKHOUSE_URL,
+      username: settings.CONNTEXT_CLICKHOUSE_USER,
+      password: settings.CONNTEXT_CLICKHOUSE_PASSWORD,
+      database: AUDIT_DATABASE,
+      log,
+    })
+    await closing('audit', () => audit.close())
+    await untilThere('Postgres', () => db.check())
+    await untilThere('ClickHouse', () => audit.check())
+    return createSystemService({
+      db,
+      audit,
+      bus,
+      log,
+      guard: await startGuard(process),
+      masterKey: () => masterKeysOf(settings.CONNTEXT_MASTER_KEY),
+      ...ports,
+      credential: credentials.shown,
+      version: manifest.version,
+    })
+  },
+})

@@ -1,0 +1,44 @@
+import { CREDENTIAL_HEADER } from '@conntext/http'
+
+/** Said by a service that takes no more, or not yet: nobody should count on it. Absent from all others. */
+export const STATE_HEADER = 'x-conntext-state'
+/** `starting`: nothing was done of what was asked. `draining`: it was, and the service will soon be gone. */
+export type ProcessState = 'starting' | 'draining'
+
+// RFC 9110, section 7.6.1: for one connection, not for the next. `expect` has been answered where it arrived.
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
+const OF_THE_REQUEST = ['host', 'expect']
+
+/** A request's headers for the next hop. What a client library would add of its own stays away. */
+export function forwarded(given: Headers, credential: string): Headers {
+  const headers = new Headers(given)
+  dropHopByHop(headers)
+  for (const name of OF_THE_REQUEST) headers.delete(name)
+  if (!headers.has('accept-encoding')) headers.set('accept-encoding', 'identity')
+  if (!headers.has('user-agent')) headers.set('user-agent', '')
+  headers.set(CREDENTIAL_HEADER, credential)
+  return headers
+}
+
+/** The answer as it goes on: without what was said between the two services. */
+export function received(response: Response): Response {
+  dropHopByHop(response.headers)
+  response.headers.delete(STATE_HEADER)
+  return response
+}
+
+function dropHopByHop(headers: Headers): void {
+  const named = headers.get('connection')
+  for (const name of HOP_BY_HOP) headers.delete(name)
+  for (const name of named?.split(',') ?? []) if (/^[\w-]+$/.test(name.trim())) headers.delete(name.trim())
+}

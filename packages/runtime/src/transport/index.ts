@@ -1,0 +1,3 @@
+export { type ProcessState, STATE_HEADER } from './headers.ts'
+export { FRESH_MS } from './instance.ts'
+export * from './transport.ts'
