@@ -101,6 +101,8 @@ test('the custom status is the one that was said last, stays when its device goe
   expect(status()?.text).toBe('in a meeting')
   now += 61_000
   await eventually(() => status() === null)
+  const over = { text: 'in a meeting', expiresAt }
+  expect((await enterAs(stack, watching.token, { customStatus: over })).ready.presence.customStatus).toBeNull()
   expect((await phone.ask({ op: 'presence', customStatus: null })).d.customStatus).toBeNull()
 })
 

@@ -18,6 +18,17 @@ export function cleanChoice({ status, customStatus }: ChosenPresence, now: Date,
   }
 }
 
+/**
+ * What a client says of itself as it identifies: what it has said before, on another connection. A custom status whose
+ * time is over by now is none. @throws as `cleanChoice`
+ */
+export function cleanIntroduction(presence: ChosenPresence, now: Date): Choice {
+  const { customStatus, ...rest } = presence
+  const expiresAt = customStatus?.expiresAt
+  const isOver = expiresAt != null && Date.parse(expiresAt) <= now.getTime()
+  return cleanChoice(isOver ? rest : presence, now, '/presence')
+}
+
 function cleanStatus(given: ChosenPresence['customStatus'], now: Date, path: string): CustomStatus | null {
   const text = given?.text ? cleanName(given.text, { path: `${path}/text`, most: MOST_STATUS }) : null
   const emoji = given?.emoji ? cleanEmoji(given.emoji, `${path}/emoji`) : null

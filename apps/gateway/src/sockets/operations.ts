@@ -11,7 +11,7 @@ import { type AppError, type Clock, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
-import { cleanChoice } from '../presence/choice.ts'
+import { cleanChoice, cleanIntroduction } from '../presence/choice.ts'
 import type { Choice } from '../presence/own.ts'
 import { RateLimiter, secondsToToken, takeToken } from '../rate-limit.ts'
 import type { Typing } from '../typing/typing.ts'
@@ -122,7 +122,7 @@ export class Operations {
   /** How it wants to be seen; where that is nothing to be shown it may identify again. */
   #choiceOf(connection: Connection, { id, presence }: IdentifyFrame): Choice | undefined {
     try {
-      return cleanChoice(presence ?? {}, this.deps.clock.now(), '/presence')
+      return cleanIntroduction(presence ?? {}, this.deps.clock.now())
     } catch (error) {
       if (id === undefined) connection.close(closeCodes.malformed, 'a presence that does not fit')
       else this.#fail(connection, id, this.#known(error))

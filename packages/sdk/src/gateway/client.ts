@@ -19,7 +19,9 @@ import {
 import { Inbox } from './inbox.ts'
 import { Link } from './link.ts'
 import { DEFAULTS, type GatewayEvents, type GatewayOptions } from './options.ts'
+import { OwnPresence } from './own-presence.ts'
 import { Requests } from './requests.ts'
+import { OwnTyping } from './typing.ts'
 
 type Ordered = Ready | Reset | StreamEvent
 
@@ -48,7 +50,8 @@ export class GatewayClient {
   #link: Link | undefined
   /** What listeners have been given and need time for. */
   #beingHanded: StreamEvent | undefined
-  #presence: Spoken<'presence'> | undefined
+  readonly #presence = new OwnPresence((choice) => this.#ask('presence', choice))
+  readonly #typing = new OwnTyping()
   #maxFrameBytes = Number.POSITIVE_INFINITY
   #ready = false
   #begun = false
@@ -98,6 +101,7 @@ export class GatewayClient {
    * @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all.
    */
   send(message: OutgoingMessage): Promise<Message> {
+    this.#typing.sent(message.channelId)
     return this.#ask('message.send', { nonce: crypto.randomUUID(), ...message })
   }
 
@@ -106,15 +110,18 @@ export class GatewayClient {
     return this.#ask('read', mark)
   }
 
-  /** Says how one is there, on this connection and those that follow it; answers how others see it. */
+  /**
+   * Says how one is there, on this connection and those that follow it; answers what one's account is then, with its
+   * other devices. Before `connect` it counts from the first moment on.
+   * @throws ProblemError when the server refuses it: it is as before then
+   */
   setPresence(presence: Spoken<'presence'>): Promise<ReplyData['presence']> {
-    this.#presence = { ...this.#presence, ...presence }
-    return this.#ask('presence', presence)
+    return this.#presence.set(presence)
   }
 
-  /** Says that one is writing, if there is a connection: later it would not be true. */
+  /** To be called at each key: says now and then that one is writing, if there is a connection; later it would not be true. */
   typing(channelId: string): void {
-    if (this.#ready) this.#link?.send(JSON.stringify({ op: 'typing', channelId }))
+    if (this.#ready && this.#typing.isNews(channelId)) this.#link?.send(JSON.stringify({ op: 'typing', channelId }))
   }
 
   /** Ends the connection for good; what is unanswered fails. */
@@ -163,9 +170,10 @@ export class GatewayClient {
 
   #introduce({ limits }: Hello): object {
     this.#maxFrameBytes = limits.maxFrameBytes
+    const presence = this.#presence.introduction
     return {
       ...(this.#cursors.empty ? {} : { cursors: this.#cursors.toJSON() }),
-      ...(this.#presence ? { presence: this.#presence } : {}),
+      ...(presence ? { presence } : {}),
     }
   }
 
