@@ -32,9 +32,13 @@ export type Deletion = {
   [K in 'deleteMessagesOf' | 'userDeleted']: { operation: K; request: Parameters<MessagingPort[K]>[0] }
 }['deleteMessagesOf' | 'userDeleted']
 
+/** Somebody has joined, of their own accord. */
+export type Joining = { userId: string }
+
 /** What a change owes to others, written in its own transaction. */
 export type Owed = {
   audit?: AuditEvent[]
+  joins?: Joining[]
   events?: StreamAppend[]
   deletions?: Deletion[]
   pictures?: PictureGivenUp[]
@@ -49,7 +53,7 @@ type Dependencies = {
   log: Logger
   keyring: Keyring
   system: Pick<SystemPort, 'appendEvents' | 'ingestAudit' | 'releaseInvite'>
-  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'withdrawImage'>
+  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'withdrawImage' | 'memberJoined'>
   /** What features owe beside that, by the outbox's topic. */
   topics?: Record<string, Deliver>
 }
@@ -78,6 +82,9 @@ export function createChanges({ db, bus, log, keyring, system, messaging, topics
       picture: async (batch) => {
         for (const { payload } of batch) await withdrawPicture(db, messaging, payload as PictureGivenUp)
       },
+      joining: async (batch) => {
+        for (const { id, payload } of batch) await messaging.memberJoined({ id, ...(payload as Joining) })
+      },
       invite: async (batch) => {
         for (const { payload } of batch) await system.releaseInvite(payload as { userId: string })
       },
@@ -97,9 +104,13 @@ export function createChanges({ db, bus, log, keyring, system, messaging, topics
     relay,
 
     /** Writes what is owed; with the pool instead of a transaction, by itself. */
-    async owe(tx: Executor, { audit = [], events = [], deletions = [], pictures = [] }: Owed): Promise<void> {
+    async owe(
+      tx: Executor,
+      { audit = [], joins = [], events = [], deletions = [], pictures = [] }: Owed,
+    ): Promise<void> {
       await enqueue(tx, authOutbox, [
         ...audit.map((event) => auditEntry(keyring, event)),
+        ...joins.map((joining) => ({ id: newId(), topic: 'joining', payload: joining })),
         ...events.map((event) => ({ id: event.id, topic: 'stream', payload: event })),
         ...deletions.map((deletion) => ({ id: newId(), topic: 'deletion', payload: deletion })),
         ...pictures.map((picture) => ({ id: newId(), topic: 'picture', payload: picture })),

@@ -83,7 +83,17 @@ export type AuthServiceDependencies = {
   /** Called once, after the server got its owner. */
   onClaimed?(): Promise<void>
   system: Pick<SystemPort, 'reserveInvite' | 'releaseInvite' | 'registrationMode' | 'appendEvents' | 'ingestAudit'>
-  messaging: Pick<MessagingPort, 'deleteMessagesOf' | 'userDeleted' | 'publishImage' | 'withdrawImage' | 'contactsOf'>
+  messaging: Pick<
+    MessagingPort,
+    | 'deleteMessagesOf'
+    | 'userDeleted'
+    | 'publishImage'
+    | 'withdrawImage'
+    | 'contactsOf'
+    | 'memberJoined'
+    | 'writtenBy'
+    | 'filesOf'
+  >
   /** What services prove themselves with to each other. */
   credential: string
   /** Where people reach this server, without a path. */

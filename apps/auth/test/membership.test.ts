@@ -8,6 +8,7 @@ import {
   systemActor,
 } from '@conntext/contracts'
 import { AppError, newId } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
 import { PASSWORD, startAuth, testClock } from './stack.ts'
 import { apiToken, ranked, refusal, type Stack } from './support/authority.ts'
 
@@ -217,4 +218,24 @@ test('who leaves takes no API token of a bot along', async () => {
   expect(await auth.service.guard.identify(own)).toMatchObject({ userId: ann.id })
   const ended = await auth.actions('token.revoked')
   expect(ended).toMatchObject([{ target: { id: hers.id }, data: { userId: bot.id, by: 'leaving' } }])
+})
+
+test('messaging is told once of each time that somebody joins, and not of the end of a ban', async () => {
+  await using auth = await startAuth()
+  const owner = await auth.owner()
+  const ann = await ranked(auth, owner, 'ann', [])
+  const joins = (userId: string) => [...auth.joined.values()].filter((one) => one === userId).length
+  await eventually(() => joins(owner.user.id) === 1 && joins(ann.id) === 1)
+  await leave(auth, ann.accessToken)
+  await join(auth, ann.accessToken)
+  await eventually(() => joins(ann.id) === 2)
+  await auth.request('POST', `/v1/members/${ann.id}/kick`, { token: owner.accessToken })
+  const again = await auth.login('ann')
+  await join(auth, again.body.accessToken)
+  await eventually(() => joins(ann.id) === 3)
+  await auth.request('POST', '/v1/bans', { token: owner.accessToken, body: { userId: ann.id } })
+  await auth.request('DELETE', `/v1/bans/${ann.id}`, { token: owner.accessToken })
+  await auth.member('bob')
+  await eventually(() => auth.joined.size === 5)
+  expect(joins(ann.id)).toBe(3)
 })

@@ -3,6 +3,8 @@ import {
   type AuditEvent,
   type Authenticated,
   authPort,
+  type ExportedMessage,
+  type Media,
   type NewRole,
   type OwnUser,
   type Permission,
@@ -106,7 +108,27 @@ function fakeMessaging() {
   }
   /** Whom people have blocked. */
   const blocks = new Map<string, string[]>()
+  /** Who was told to have joined, by the id of the joining. */
+  const joined = new Map<string, string>()
+  /** What people have written, and their files: each list is one page. */
+  const written = { messages: [] as ExportedMessage[][], files: [] as Media[][], away: false }
+  const page = <T>(pages: T[][], at: number) => {
+    if (written.away) throw new AppError('dependency.away', 503, 'away')
+    return { items: pages[at] ?? [], next: at + 1 < pages.length ? at + 1 : null }
+  }
   const port: AuthServiceDependencies['messaging'] = {
+    async memberJoined({ id, userId }) {
+      joined.set(id, userId)
+      return {}
+    },
+    async writtenBy({ userId: channelId, after }) {
+      const { items, next } = page(written.messages, after?.seq ?? 0)
+      return { items, next: next === null ? null : { channelId, seq: next } }
+    },
+    async filesOf({ after }) {
+      const { items, next } = page(written.files, Number(after ?? 0))
+      return { items, next: next === null ? null : String(next) }
+    },
     contactsOf: async ({ userId }) => ({ blocks: blocks.get(userId) ?? [], dmsFrom: 'everyone' }),
     deleteMessagesOf: taking('deleteMessagesOf'),
     userDeleted: taking('userDeleted'),
@@ -122,7 +144,7 @@ function fakeMessaging() {
       return {}
     },
   }
-  return { deletions, pictures, blocks, port }
+  return { deletions, pictures, blocks, joined, written, port }
 }
 
 /** The auth service on a database of its own, with everything around it that it calls. */
@@ -188,6 +210,8 @@ export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}
       }),
     pictures: messaging.pictures,
     blocks: messaging.blocks,
+    joined: messaging.joined,
+    written: messaging.written,
     published,
     claims: () => claims,
     port: callPort(authPort, { transport: (request) => service.port.handle(request), credential: CREDENTIAL }),

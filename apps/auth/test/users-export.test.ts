@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
-import type { Problem, UserExport } from '@conntext/contracts'
+import { type ExportedMessage, type Media, type Problem, UserExport } from '@conntext/contracts'
 import { passkeys, recoveryCodes } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
+import { Value } from '@sinclair/typebox/value'
 import { PASSWORD, startAuth } from './stack.ts'
 
 const PATH = '/v1/users/@me/export'
@@ -64,4 +65,61 @@ test('a copy is for who is logged in: no token is a 401, an API token a 403', as
   const refused = await auth.request<Problem>('GET', PATH, { token: made.body.token })
   expect([refused.status, refused.body.code]).toEqual([403, 'access.notForTokens'])
   expect((await auth.request('GET', `${PATH}?userId=${newId()}`, { token })).status).toBe(422)
+})
+
+const message = (content: string): ExportedMessage => ({
+  id: newId(),
+  channelId: newId(),
+  type: 'default',
+  content,
+  replyTo: null,
+  mediaIds: [],
+  createdAt: new Date().toISOString(),
+  editedAt: null,
+})
+
+test('a copy tells what one has written and uploaded, page after page', async () => {
+  await using auth = await startAuth()
+  const { accessToken: token, user } = await auth.member('ann')
+  const pages = [200, 1, 0, 3].map((count) => Array.from({ length: count }, (_, at) => message(`"word" ${at}\n🎉`)))
+  const file: Media = {
+    ...{
+      id: newId(),
+      ownerId: user.id,
+      filename: 'a "file"',
+      contentType: 'text/plain',
+      size: 3,
+      sha256: '0'.repeat(64),
+    },
+    ...{ state: 'ready', width: null, height: null, thumbnail: false, createdAt: new Date().toISOString() },
+  }
+  auth.written.messages = pages
+  auth.written.files = [[file]]
+  const { body, headers } = await auth.request<UserExport>('GET', PATH, { token })
+  expect(headers.get('content-type')).toBe('application/json')
+  expect(body.messages).toEqual(pages.flat())
+  expect(body.files).toEqual([file])
+  expect([...Value.Errors(UserExport, body)].filter(({ message }) => !message.includes('Unknown format'))).toEqual([])
+  auth.written.messages = []
+  auth.written.files = []
+  expect((await auth.request<UserExport>('GET', PATH, { token })).body).toMatchObject({ messages: [], files: [] })
+})
+
+test('a copy is not begun where messages are not to be had, and breaks off where they are no longer', async () => {
+  await using auth = await startAuth()
+  const { accessToken: token } = await auth.member('ann')
+  auth.written.away = true
+  expect((await auth.request<Problem>('GET', PATH, { token })).status).toBe(503)
+  expect(await auth.actions('user.exported')).toEqual([])
+  auth.written.away = false
+  auth.written.messages = Array.from({ length: 5 }, () => [message('a word')])
+  const request = new Request(`http://localhost${PATH}`, { headers: { authorization: `Bearer ${token}` } })
+  const answer = await auth.service.app.handle(request)
+  const reader = answer.body!.getReader()
+  await reader.read()
+  auth.written.away = true
+  const rest = async () => {
+    while (!(await reader.read()).done);
+  }
+  expect(rest()).rejects.toThrow('away')
 })

@@ -55,6 +55,7 @@ export function createMembership(deps: Dependencies) {
           audit('member.rejoined', actor, userId, { via }),
           ...added.map((roles) => audit('member.rolesChanged', actor, userId, roles)),
         ],
+        joins: [{ userId }],
       })
       return beginMembership(tx, changes, { userId, now: clock.now() })
     })

@@ -52,6 +52,7 @@ export async function recordAccount(tx: Transaction, changes: Changes, { user, r
       ...(roleIds.length > 0 ? [audit('member.rolesChanged', actor, user.id, { added: roleIds, removed: [] })] : []),
       ...(way === 'setupCode' ? [audit('server.claimed', actor, user.id, {})] : []),
     ],
+    joins: [{ userId: user.id }],
     events: [streamEvent(SERVER_STREAM, 'member.joined', { user, roleIds, joinedAt: user.createdAt })],
   })
 }

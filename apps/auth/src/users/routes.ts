@@ -70,18 +70,23 @@ export const userRoutes = (options: AccessOptions, { users, deletions, exports }
     )
     .get(
       '/@me/export',
-      ({ caller, set }) => {
-        set.headers['content-disposition'] = 'attachment; filename="conntext-account.json"'
-        set.headers['cache-control'] = 'no-store'
-        return exports.take(caller)
-      },
+      async ({ caller }) =>
+        new Response(await exports.take(caller), {
+          headers: {
+            'content-type': 'application/json',
+            'content-disposition': 'attachment; filename="conntext-account.json"',
+            'cache-control': 'no-store',
+          },
+        }),
       {
         can: 'account',
         response: { 200: UserExport },
         detail: {
           operationId: 'exportOwnUser',
           summary: 'Take a copy of what the server holds of your account',
-          description: 'Without your messages and files, and without secrets.',
+          description:
+            'With all that you have written, wherever that was, and what is known of your files. Without secrets. Each file ' +
+            'is to be had by its id.',
           tags,
         },
       },

@@ -4,9 +4,9 @@ import { Media } from './media.ts'
 
 /**
  * What somebody wrote; what a program wrote by a `webhook`, whose id is the author's; or what the server says of what
- * somebody did: `pinned`, whose author pinned the message that it replies to.
+ * somebody did: `pinned`, whose author pinned the message that it replies to; `memberJoined`, whose author has joined.
  */
-export const MessageType = Enumeration(['default', 'webhook', 'pinned'], { title: 'MessageType' })
+export const MessageType = Enumeration(['default', 'webhook', 'pinned', 'memberJoined'], { title: 'MessageType' })
 export type MessageType = Static<typeof MessageType>
 
 /** By what name and with which picture a webhook's message was said. The picture may be gone since. */

@@ -2,6 +2,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
 import { DmsFrom } from './contacts.ts'
 import { Confirmation, OwnUser, PermissionName, Session } from './identity.ts'
+import { Media } from './media.ts'
+import { MessageType } from './messaging.ts'
 
 /** How one leaves for good: what becomes of one's messages, and proof that it is still oneself. */
 export const UserDeletion = Shape('UserDeletion', {
@@ -10,7 +12,20 @@ export const UserDeletion = Shape('UserDeletion', {
 })
 export type UserDeletion = Static<typeof UserDeletion>
 
-/** All that the server holds of a person, but for their messages and files, and but for secrets. */
+/** A message as its author gets it with everything of theirs: their words, and nobody else's. */
+export const ExportedMessage = Shape('ExportedMessage', {
+  id: Id,
+  channelId: Id,
+  type: MessageType,
+  content: Type.String(),
+  replyTo: Nullable(Id),
+  mediaIds: Type.Array(Id),
+  createdAt: Timestamp,
+  editedAt: Nullable(Timestamp),
+})
+export type ExportedMessage = Static<typeof ExportedMessage>
+
+/** All that the server holds of a person, but for secrets. */
 export const UserExport = Shape('UserExport', {
   exportedAt: Timestamp,
   account: Fields({
@@ -48,5 +63,9 @@ export const UserExport = Shape('UserExport', {
   bots: Type.Array(Fields({ id: Id, username: Type.String(), createdAt: Timestamp })),
   dmsFrom: DmsFrom,
   blocks: Type.Array(Id, { description: 'Those whom they have blocked' }),
+  files: Type.Array(Media),
+  messages: Type.Array(ExportedMessage, {
+    description: 'What they have written and not deleted, also where they no longer look: by channel, in its order',
+  }),
 })
 export type UserExport = Static<typeof UserExport>
