@@ -6,6 +6,7 @@ const asOwner = ({ owner }: Scene) => ({ token: owner.token })
 /** Other people: members, their roles, bots, and what moderators do. */
 export const memberRequests: GoodRequests = {
   getUser: ({ member }) => ({ path: { id: member.id } }),
+  listPresences: ({ owner, member }) => ({ query: { userIds: `${owner.id},${member.id}`, limit: '1' } }),
   getMember: ({ member }) => ({ path: { id: member.id } }),
   updateMember: ({ spare, roles }) => ({
     path: { id: spare.id },

@@ -252,7 +252,7 @@ export type ClientFrames = {
     id?: number
     /** An access token or an API token */
     token: string
-    /** To go on where one left off: of at most 8000 streams the last number that one has */
+    /** To go on where one left off: of each stream the last number that one has */
     cursors?: Record<string, number>
     presence?: ChosenPresence
   }

@@ -567,6 +567,32 @@ export type EmailVerification = {
     token: string;
 };
 
+export type ExportedMessage = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    type: 'default' | 'webhook' | 'pinned' | 'memberJoined';
+    content: string;
+    /**
+     * A UUIDv7
+     */
+    replyTo: string | null;
+    mediaIds: Array<string>;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    editedAt: string | null;
+};
+
 export type Highlight = {
     /**
      * In Unicode code points of the content
@@ -770,7 +796,7 @@ export type Message = {
      * A UUIDv7
      */
     authorId: string;
-    type: 'default' | 'webhook' | 'pinned';
+    type: 'default' | 'webhook' | 'pinned' | 'memberJoined';
     content: string;
     nonce: string | null;
     /**
@@ -986,6 +1012,37 @@ export type NewTimeout = {
      * At most 28 days
      */
     expiresInSeconds: number;
+};
+
+export type NewWebhook = {
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    name: string;
+    /**
+     * A UUIDv7
+     */
+    avatarId?: string | null;
+    /**
+     * Whether it may call everyone and roles; takes message.mentionEveryone in the channel
+     */
+    mentionEveryone?: boolean;
+};
+
+export type NewWebhookMessage = {
+    /**
+     * At most the server's limit of Unicode code points
+     */
+    content: string;
+    /**
+     * Instead of the webhook’s name
+     */
+    username?: string;
+    /**
+     * A repeat answers what the first did
+     */
+    nonce?: string;
 };
 
 export type OidcCode = {
@@ -1843,6 +1900,11 @@ export type UserExport = {
      * Those whom they have blocked
      */
     blocks: Array<string>;
+    files: Array<Media>;
+    /**
+     * What they have written and not deleted, also where they no longer look: by channel, in its order
+     */
+    messages: Array<ExportedMessage>;
 };
 
 export type UserPatch = {
@@ -1880,6 +1942,31 @@ export type VoiceStatus = {
     workers: number;
 };
 
+export type Webhook = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    name: string;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
+    mentionEveryone: boolean;
+    /**
+     * A UUIDv7
+     */
+    createdBy: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+};
+
 export type WebhookAuthor = {
     /**
      * A UUIDv7
@@ -1890,6 +1977,60 @@ export type WebhookAuthor = {
      * A UUIDv7
      */
     avatarId: string | null;
+};
+
+export type WebhookPage = {
+    items: Array<Webhook>;
+    nextCursor: string | null;
+};
+
+export type WebhookPatch = {
+    /**
+     * A UUIDv7
+     */
+    channelId?: string;
+    name?: string;
+    /**
+     * A UUIDv7
+     */
+    avatarId?: string | null;
+    /**
+     * Whether it may call everyone and roles; takes message.mentionEveryone in the channel
+     */
+    mentionEveryone?: boolean;
+};
+
+export type WebhookWithSecret = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    name: string;
+    /**
+     * A UUIDv7
+     */
+    avatarId: string | null;
+    mentionEveryone: boolean;
+    /**
+     * A UUIDv7
+     */
+    createdBy: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * Shown this once: whoever has it can write into the channel
+     */
+    secret: string;
+    /**
+     * Where to POST messages to, on this server; the secret is in it
+     */
+    path: string;
 };
 
 export type GetKeysData = {
@@ -10830,3 +10971,457 @@ export type GetVoiceStatusResponses = {
 };
 
 export type GetVoiceStatusResponse = GetVoiceStatusResponses[keyof GetVoiceStatusResponses];
+
+export type ListWebhooksData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/webhooks';
+};
+
+export type ListWebhooksErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListWebhooksError = ListWebhooksErrors[keyof ListWebhooksErrors];
+
+export type ListWebhooksResponses = {
+    /**
+     * Response for status 200
+     */
+    200: WebhookPage;
+};
+
+export type ListWebhooksResponse = ListWebhooksResponses[keyof ListWebhooksResponses];
+
+export type CreateWebhookData = {
+    body: NewWebhook;
+    path?: never;
+    query?: never;
+    url: '/v1/webhooks';
+};
+
+export type CreateWebhookErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The channel has as many webhooks as it can, or is no text channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CreateWebhookError = CreateWebhookErrors[keyof CreateWebhookErrors];
+
+export type CreateWebhookResponses = {
+    /**
+     * Response for status 201
+     */
+    201: WebhookWithSecret;
+};
+
+export type CreateWebhookResponse = CreateWebhookResponses[keyof CreateWebhookResponses];
+
+export type DeleteWebhookData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        webhookId: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{webhookId}';
+};
+
+export type DeleteWebhookErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DeleteWebhookError = DeleteWebhookErrors[keyof DeleteWebhookErrors];
+
+export type DeleteWebhookResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeleteWebhookResponse = DeleteWebhookResponses[keyof DeleteWebhookResponses];
+
+export type GetWebhookData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        webhookId: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{webhookId}';
+};
+
+export type GetWebhookErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetWebhookError = GetWebhookErrors[keyof GetWebhookErrors];
+
+export type GetWebhookResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Webhook;
+};
+
+export type GetWebhookResponse = GetWebhookResponses[keyof GetWebhookResponses];
+
+export type UpdateWebhookData = {
+    body: WebhookPatch;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        webhookId: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{webhookId}';
+};
+
+export type UpdateWebhookErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The other channel has as many webhooks as it can, or is no text channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UpdateWebhookError = UpdateWebhookErrors[keyof UpdateWebhookErrors];
+
+export type UpdateWebhookResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Webhook;
+};
+
+export type UpdateWebhookResponse = UpdateWebhookResponses[keyof UpdateWebhookResponses];
+
+export type RotateWebhookSecretData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        webhookId: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{webhookId}/rotate';
+};
+
+export type RotateWebhookSecretErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RotateWebhookSecretError = RotateWebhookSecretErrors[keyof RotateWebhookSecretErrors];
+
+export type RotateWebhookSecretResponses = {
+    /**
+     * Response for status 200
+     */
+    200: WebhookWithSecret;
+};
+
+export type RotateWebhookSecretResponse = RotateWebhookSecretResponses[keyof RotateWebhookSecretResponses];
+
+export type ExecuteWebhookData = {
+    body: NewWebhookMessage;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        webhookId: string;
+        secret: string;
+    };
+    query?: never;
+    url: '/v1/webhooks/{webhookId}/{secret}';
+};
+
+export type ExecuteWebhookErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * There is no such webhook, or the secret is another
+     */
+    404: Problem;
+    /**
+     * The message that was sent with this nonce has been deleted
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ExecuteWebhookError = ExecuteWebhookErrors[keyof ExecuteWebhookErrors];
+
+export type ExecuteWebhookResponses = {
+    /**
+     * Response for status 201
+     */
+    201: Message;
+};
+
+export type ExecuteWebhookResponse = ExecuteWebhookResponses[keyof ExecuteWebhookResponses];
