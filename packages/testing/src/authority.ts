@@ -54,7 +54,7 @@ export async function testAuthority(bus: Bus) {
     channels: [],
     overrides: [],
   }
-  const announce = (change: AuthorityChange) => bus.publish(subjects.authority, JSON.stringify(change))
+  const announce = (change: AuthorityChange) => bus.announce(subjects.authority, JSON.stringify(change))
   const apiTokens = new Map<string, ApiToken>()
   const revoked: { id: string; revokedAt: string }[] = []
   const port: Pick<AuthPort, Offered> = {
@@ -161,7 +161,7 @@ export async function testAuthority(bus: Bus) {
     /** Ends a session or an API token, by its id. */
     async revoke(sessionId: string, userId: string) {
       this.revokeSilently(sessionId)
-      await bus.publish(subjects.sessionRevoked, JSON.stringify({ sessionId, userId }))
+      await bus.announce(subjects.sessionRevoked, JSON.stringify({ sessionId, userId }))
     },
   }
 }

@@ -10,7 +10,7 @@ import {
   type Permission,
   type Problem,
 } from '@conntext/contracts'
-import { createGateway, type GatewayDeps, gatewayConfig } from '@conntext/gateway'
+import { createGateway, type GatewayConfig, type GatewayDeps, gatewayConfig } from '@conntext/gateway'
 import { callPort, Guard } from '@conntext/http'
 import { silentLogger as log } from '@conntext/kernel'
 import { createMessagingService } from '@conntext/messaging'
@@ -29,10 +29,19 @@ export class Client {
   readonly frames: Frame[] = []
   readonly socket: WebSocket
   #nextId = 1
+  #closedWith: number | undefined
 
   constructor(address: string) {
     this.socket = new WebSocket(`ws://${address}/v1/gateway`)
+    this.socket.onclose = ({ code }) => {
+      this.#closedWith = code
+    }
     this.socket.onmessage = ({ data }) => this.frames.push(JSON.parse(data as string))
+  }
+
+  /** Resolves when the server has closed it, with that code. */
+  async closed(code: number): Promise<void> {
+    await eventually(() => this.#closedWith === code)
   }
 
   send(frame: object): void {
@@ -66,15 +75,25 @@ export class Client {
 }
 
 type Options = {
+  /** A bus for each process, instead of one that all share. */
+  newBus?: () => Bus
+  streams?: Partial<GatewayConfig['streams']>
   /** What the gateways listen on, made of the bus that everybody else uses. */
   gatewayBus?: (bus: Bus) => Bus
   /** Changes what messaging answers to the gateways. */
   gatewayPort?: (port: MessagingPort) => MessagingPort
 }
 
-/** Two instances of messaging over one database, and two gateways, on one bus; auth is the tests'. */
+/** Two instances of messaging over one database, and two gateways, on one bus or each on its own; auth is the tests'. */
 export async function startConversing(options: Options = {}) {
-  const bus = createMemoryBus(log)
+  const shared = createMemoryBus(log)
+  const buses: Bus[] = []
+  const newBus = () => {
+    const bus = options.newBus?.() ?? shared
+    buses.push(bus)
+    return bus
+  }
+  const bus = newBus()
   const authority = await testAuthority(bus)
   const database = await testCommunications()
   const directory = await mkdtemp(join(tmpdir(), 'conntext-conversing-'))
@@ -87,27 +106,33 @@ export async function startConversing(options: Options = {}) {
     }),
     streamEvents: async () => ({ events: [], truncated: false }),
   }
-  const newGuard = async () => {
+  const newGuard = async (bus: Bus) => {
     const guard = new Guard({ auth: authority.port, bus, log })
     await guard.start()
     return guard
   }
   const instances = await Promise.all(
     [1, 2].map(async () => {
-      const guard = await newGuard()
+      const [messagingBus, gatewayBus] = [newBus(), newBus()]
+      const guard = await newGuard(messagingBus)
       const service = createMessagingService({
-        ...{ db: database.messaging, objects, bus, log, guard, credential },
+        ...{ db: database.messaging, objects, bus: messagingBus, log, guard, credential },
         auth: authority.port,
         system: { ingestAudit: still, appendEvents: still },
       } as never)
       await service.start()
       const port = callPort(messagingPort, { transport: (request) => service.port.handle(request), credential })
-      const gatewayGuard = await newGuard()
+      const gatewayGuard = await newGuard(gatewayBus)
       const upstream: GatewayDeps['upstreams']['messaging'] = (request) => service.app.handle(request)
       const gateway = createGateway({
-        config: gatewayConfig({ port: 0, hostname: '127.0.0.1', socket: { sweepMs: 20 } }),
+        config: gatewayConfig({
+          port: 0,
+          hostname: '127.0.0.1',
+          socket: { sweepMs: 20 },
+          streams: { ...options.streams },
+        }),
         log,
-        bus: options.gatewayBus?.(bus) ?? bus,
+        bus: options.gatewayBus?.(gatewayBus) ?? gatewayBus,
         guard: gatewayGuard,
         upstreams: { auth: upstream, system: upstream, messaging: upstream, realtime: upstream },
         ports: {
@@ -175,6 +200,7 @@ export async function startConversing(options: Options = {}) {
         await service.stop()
         for (const guard of guards) await guard.stop()
       }
+      for (const bus of buses) await bus.close()
       await database[Symbol.asyncDispose]()
       await rm(directory, { recursive: true, force: true })
     },
