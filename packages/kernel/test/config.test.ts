@@ -1,6 +1,16 @@
-import { describe, expect, test } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
-import { ConfigError, type Environment, parseConfig } from '../src/index.ts'
+import {
+  ConfigError,
+  type Environment,
+  neededWith,
+  parseConfig,
+  readEnvironment,
+  unknownSettings,
+} from '../src/index.ts'
 
 const Schema = Type.Object({
   PORT: Type.Integer({ minimum: 1, maximum: 65_535, default: 8080 }),
@@ -81,4 +91,79 @@ describe('a bad configuration', () => {
   test.each(['yes', 'on', '2', 'TRUEISH'])('%p is neither true nor false', (SECURE) => {
     expect(faults({ ...valid, SECURE }).faults).toHaveLength(1)
   })
+})
+
+describe('a setting in a file', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'conntext-config-'))
+  afterAll(() => rmSync(directory, { recursive: true }))
+  const file = (name: string, text: string) => {
+    const path = join(directory, name)
+    writeFileSync(path, text)
+    return path
+  }
+
+  test('has its value without the white space at the end, converted like any other', () => {
+    const env = { SECRET_FILE: file('secret', '  two words\nand a line \r\n\n'), PORT_FILE: file('port', '9000\n') }
+    expect(parseConfig(Schema, env)).toMatchObject({ SECRET: '  two words\nand a line', PORT: 9000 })
+  })
+
+  test('goes before the default, and an empty path or variable is absent', () => {
+    expect(parse({ NOTE_FILE: file('note', 'from the file'), NOTE: '' }).NOTE).toBe('from the file')
+    expect(parse({ PORT_FILE: '' }).PORT).toBe(8080)
+  })
+
+  test('names what is wrong with it, beside all other faults, and no value', () => {
+    const { message } = faults({
+      SECRET_FILE: join(directory, 'none'),
+      PORT_FILE: directory,
+      RATIO_FILE: file('ratio', '0.5'),
+      RATIO: '0.6',
+      NOTE_FILE: file('empty', '\n'),
+      LEVEL_FILE: file('level', 'loud'),
+      SECURE: 'perhaps',
+    })
+    expect(message).toBe(
+      [
+        'Bad configuration',
+        "  PORT_FILE: names a file that can't be read (EISDIR)",
+        '  RATIO_FILE: is set, and so is RATIO: one of the two is wanted',
+        '  SECRET_FILE: names a file that is not there',
+        '  NOTE_FILE: names a file that is empty',
+        '  SECURE: expected true or false',
+        '  LEVEL: expected info or debug',
+      ].join('\n'),
+    )
+    expect(message).not.toContain(directory)
+  })
+})
+
+test('what must hold between settings is told with the other faults, once each', () => {
+  const rules = [neededWith('NOTE', ['SECRET']), neededWith('NOTE', ['LEVEL'])]
+  const found = (env: Environment) => {
+    try {
+      parseConfig(Schema, env, rules)
+      return undefined
+    } catch (error) {
+      return (error as ConfigError).message.split('\n').slice(1)
+    }
+  }
+  expect(found({ ...valid })).toBeUndefined()
+  expect(found({ NOTE: 'x', PORT: 'x' })).toEqual([
+    '  PORT: expected a whole number from 1 to 65535',
+    '  SECRET: is required',
+    '  LEVEL: is required where NOTE is set',
+  ])
+})
+
+test('a variable that looks like a setting and is none is found, be it for a file', () => {
+  const known = { CONNTEXT_PORT: 1 }
+  const env = { CONNTEXT_PORT: '1', CONNTEXT_PORT_FILE: '', CONNTEXT_PROT: '', CONNTEXT_PROT_FILE: '', PATH: '' }
+  expect(unknownSettings(known, env)).toEqual(['CONNTEXT_PROT', 'CONNTEXT_PROT_FILE'])
+})
+
+test('without a file of settings the environment is all there is', () => {
+  expect(readEnvironment({ A: '1', CONNTEXT_CONFIG: '' })).toEqual({ A: '1', CONNTEXT_CONFIG: '' })
+  expect(() => readEnvironment({ CONNTEXT_CONFIG: '/nowhere/at/all' })).toThrow(
+    /CONNTEXT_CONFIG: names a file that is not/,
+  )
 })

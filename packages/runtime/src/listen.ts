@@ -2,10 +2,10 @@ import type { ServiceHealth, ServiceName } from '@conntext/contracts'
 import {
   CREDENTIAL_HEADER,
   dependencyErrors,
+  type Handler,
   internalError,
   problemResponse,
   requestId,
-  type Service,
 } from '@conntext/http'
 import { type AppError, ConfigError, defineErrors, equalSecrets, type Logger } from '@conntext/kernel'
 import type { Figures } from './figures.ts'
@@ -35,13 +35,14 @@ export type ListenerOptions = Listening & {
 export type Listener = {
   port: number
   /** From now on requests are answered by the service; before, that it is starting. */
-  serve(service: Service, health: () => Promise<ServiceHealth>): void
+  serve(service: Hosted, health: () => Promise<ServiceHealth>): void
   /** Lets others turn elsewhere, finishes what is under way, in bounded time, and closes. */
   drain(): Promise<void>
   close(): Promise<void>
 }
 
-type Serving = { service: Service; health(): Promise<ServiceHealth> }
+type Hosted = { app: Handler; port: Handler }
+type Serving = { service: Hosted; health(): Promise<ServiceHealth> }
 
 /**
  * The one port of a service within: its public routes, which gateways pass requests to, and `/internal` for the other
@@ -127,7 +128,7 @@ function serveOn(
 }
 
 async function pass(
-  service: Service,
+  service: Hosted,
   request: Request,
   path: string,
   credential: string,

@@ -39,6 +39,10 @@ const NOT_SENT = new Set(
   ),
 )
 
+// On a connection that was used before, Bun's fetch sends again by itself what HTTP calls idempotent; whoever deletes would
+// be told that there is nothing to delete.
+const REPEATED_BY_BUN = new Set(['PUT', 'DELETE'])
+
 type Body = { held: Uint8Array | string | undefined } | { streamed: ReadableStream<Uint8Array> }
 
 type Sending = {
@@ -165,6 +169,7 @@ async function send(
     headers,
     ...(payload === undefined ? {} : { body: payload, duplex: 'half' }),
     signal,
+    keepalive: !REPEATED_BY_BUN.has(request.method),
     redirect: 'manual',
     decompress: false,
   } as RequestInit)
