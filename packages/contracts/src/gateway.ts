@@ -33,8 +33,9 @@ export const clientFrames = {
     id,
     token: Token,
     cursors: Type.Optional(
-      Type.Record(Type.String({ maxLength: 64 }), Seq, {
-        description: `To go on where one left off: of at most ${MAX_CURSORS} streams the last number that one has`,
+      Type.Record(Type.String(), Seq, {
+        maxProperties: MAX_CURSORS,
+        description: 'To go on where one left off: of each stream the last number that one has',
       }),
     ),
     presence: Type.Optional(ChosenPresence),
@@ -108,7 +109,7 @@ export const serverFrames = {
     }),
     presenceCount: Type.Integer({ minimum: 0, description: 'How many are there' }),
     voiceStates: Type.Array(Type.Never(), { description: 'Empty for now' }),
-    streams: Type.Record(Type.String({ maxLength: 64 }), Seq, {
+    streams: Type.Record(Type.String(), Seq, {
       description: 'Every stream that one follows, with its last number',
     }),
     resumed: Type.Boolean({ description: 'Whether `identify` brought cursors' }),

@@ -1,4 +1,4 @@
-import { type ClientFrame, clientFrames, MAX_CURSORS } from '@conntext/contracts'
+import { type ClientFrame, clientFrames } from '@conntext/contracts'
 import { type InputFault, parseJson } from '@conntext/kernel'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
@@ -33,7 +33,7 @@ export function parseFrame(text: string): ParsedFrame {
   if (!known) return malformed('unknown op')
   if (id !== undefined && !(Number.isSafeInteger(id) && (id as number) >= 0)) return malformed('bad id')
   for (const field of Object.keys(value)) if (!known.fields.has(field)) return malformed('unknown field')
-  const faults = known.check.Check(value) ? tooManyCursors(value) : faultsOf(known.check, value)
+  const faults = known.check.Check(value) ? [] : faultsOf(known.check, value)
   if (faults.length === 0) return { kind: 'frame', frame: value as ClientFrame }
   return id === undefined ? malformed('values that do not fit') : { kind: 'invalid', id: id as number, faults }
 }
@@ -47,12 +47,6 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-function tooManyCursors(value: Record<string, unknown>): InputFault[] {
-  const cursors = value.cursors
-  if (cursors === undefined || Object.keys(cursors as object).length <= MAX_CURSORS) return []
-  return [{ path: '/cursors', message: `At most ${MAX_CURSORS}` }]
 }
 
 function faultsOf(check: ReturnType<typeof TypeCompiler.Compile>, value: unknown): InputFault[] {
