@@ -27,15 +27,12 @@ export type Deps = {
 
 /** The five services of one process, each reaching the others through its port, as it would across a network. */
 export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi, asyncapi }: Deps) {
-  // Nobody outside this process can reach the ports, and the credential dies with it.
+  // Nobody outside this process can reach the ports, and within it they are called directly.
   const credential = randomToken()
   const log = (service: string) => createLogger({ service, level: config.logLevel })
   const services: Record<string, Service> = {}
   // Each port is looked up when it is called: the services know one another in a circle.
-  const port = (service: string) => ({
-    transport: (request: Request) => services[service]!.port.handle(request),
-    credential,
-  })
+  const port = (service: string) => ({ served: () => services[service]!.port })
   const auth = callPort(authPort, port('auth'))
   const system = callPort(systemPort, port('system'))
   const messaging = callPort(messagingPort, port('messaging'))

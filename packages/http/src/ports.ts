@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Elysia } from 'elysia'
 import { baseApp } from './app.ts'
+import { type DirectCalls, directCalls } from './direct-calls.ts'
 import { dependencyErrors } from './errors.ts'
 
 /** With what services prove themselves to one another. */
@@ -24,7 +25,8 @@ const path = (service: string, operation: string) => `/internal/${service}/${ope
 
 /**
  * A service's port as an app of its own, never exposed by the gateway: one POST for each operation of the table,
- * checked in both directions, for whoever knows the service credential.
+ * checked in both directions, for whoever knows the service credential. Whoever has the port in the same process calls
+ * it without a request (`callPort` with `served`).
  */
 export function servePort<P extends PortTable>(
   table: P,
@@ -49,25 +51,29 @@ export function servePort<P extends PortTable>(
       ),
     )
   }
-  return app
+  return Object.assign(app, { direct: directCalls(table, implementation, options.log) })
 }
+
+/** Where a port is: behind a transport, or, as it is served, in this very process. */
+export type PortPlace =
+  | { transport: Transport; credential: string; base?: string }
+  | { served: () => { direct: DirectCalls } }
 
 /**
  * The other end: a port to call like functions. A problem that the service answers is thrown here as the same
  * `AppError`. One that can't be reached, doesn't know us or doesn't know the operation yet is `dependency.away` (503).
  */
-export function callPort<P extends PortTable>(
-  table: P,
-  options: { transport: Transport; credential: string; base?: string },
-): PortOf<P> {
-  const base = options.base ?? 'http://localhost'
+export function callPort<P extends PortTable>(table: P, place: PortPlace): PortOf<P> {
   const entries = Object.entries(table.operations).map(([name, operation]) => {
     const answers = TypeCompiler.Compile(operation.response)
     const { repeatable = false } = operation
-    const call = async (input: unknown) => {
+    const ask = (input: unknown): Promise<Answer> => {
+      if ('served' in place) return place.served().direct(name, input)
       const may = typeof repeatable === 'function' ? repeatable(input as never) : repeatable
-      const portCall = { body: JSON.stringify(input), repeatable: may }
-      const { ok, output } = await send(table.service, options, base + path(table.service, name), portCall)
+      return send(table.service, place, name, { body: JSON.stringify(input), repeatable: may })
+    }
+    const call = async (input: unknown) => {
+      const { ok, output } = await ask(input)
       if (!ok) throw revive(table.service, output)
       if (!answers.Check(output)) throw new Error(`${table.service}.${name} answered out of contract`)
       return output
@@ -77,19 +83,21 @@ export function callPort<P extends PortTable>(
   return Object.fromEntries(entries) as PortOf<P>
 }
 
+type Answer = { ok: boolean; output: unknown }
+
 async function send(
   service: string,
-  options: { transport: Transport; credential: string },
-  url: string,
+  { transport, credential, base = 'http://localhost' }: { transport: Transport; credential: string; base?: string },
+  operation: string,
   call: PortCall,
-): Promise<{ ok: boolean; output: unknown }> {
-  const request = new Request(url, {
+): Promise<Answer> {
+  const request = new Request(base + path(service, operation), {
     method: 'POST',
-    headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: options.credential },
+    headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: credential },
     body: call.body,
   })
   try {
-    const response = await options.transport(request, call)
+    const response = await transport(request, call)
     return { ok: response.ok, output: await response.json() }
   } catch (cause) {
     throw away(service, cause)

@@ -1,4 +1,5 @@
 import type { ServiceName } from '@conntext/contracts'
+import type { DirectCalls } from './direct-calls.ts'
 
 /** Something that answers requests: an Elysia app, or whatever stands in for one across a network. */
 export type Handler = { handle(request: Request): Promise<Response> }
@@ -10,7 +11,7 @@ export type Handler = { handle(request: Request): Promise<Response> }
 export type Service = {
   name: ServiceName
   app: Handler & { routes: { method: string; path: string; hooks: unknown }[] }
-  port: Handler
+  port: Handler & { direct: DirectCalls }
   /** Starts what runs besides requests; resolves when the service can be used. */
   start(): Promise<void>
   /** Finishes what is under way and ships what is owed, in bounded time. Does not close what it was given. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { definePort, Fields, type PortOf } from '@conntext/contracts'
 import { AppError, defineErrors, silentLogger } from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
+import { copyOf } from '../src/direct-calls.ts'
 import { callPort, servePort, type Transport } from '../src/index.ts'
 import { recordingLogger, request } from './support/app.ts'
 
@@ -23,11 +24,20 @@ const greeting = defineErrors('greeting', {
 type Greeter = PortOf<typeof table>
 const credential = 'between services'
 
-function start(greet: Greeter['greet'] = async ({ name }) => ({ text: `Hello ${name}` }), password = credential) {
+const hello: Greeter['greet'] = async ({ name }) => ({ text: `Hello ${name}` })
+
+function serve(greet = hello) {
   const { log, lines } = recordingLogger()
-  const app = servePort(table, { greet, nothing: async () => null }, { credential, log })
+  return { app: servePort(table, { greet, nothing: async () => null }, { credential, log }), lines }
+}
+function start(greet = hello, password = credential) {
+  const { app, lines } = serve(greet)
   const port = callPort(table, { transport: (request) => app.handle(request), credential: password })
   return { app, port, lines }
+}
+function startDirectly(greet = hello) {
+  const { app, lines } = serve(greet)
+  return { app, port: callPort(table, { served: () => app }), lines }
 }
 const over = (transport: Transport) => callPort(table, { transport, credential })
 
@@ -41,21 +51,14 @@ async function failure(call: Promise<unknown>): Promise<AppError> {
   return error
 }
 
-describe('a call', () => {
+describe.each([
+  ['over HTTP', start],
+  ['within the process', startDirectly],
+])('a call %s', (_, start) => {
   test('takes and answers what the table says, null included', async () => {
     const { port } = start()
     expect(await port.greet({ name: 'Ada' })).toEqual({ text: 'Hello Ada' })
     expect(await port.nothing({})).toBeNull()
-  })
-
-  test('goes to the base address it was given', async () => {
-    const urls: string[] = []
-    const transport: Transport = (request) => {
-      urls.push(request.url)
-      return Response.json({ text: '' })
-    }
-    await callPort(table, { transport, credential, base: 'http://greeter:9000' }).greet({ name: 'x' })
-    expect(urls).toEqual(['http://greeter:9000/internal/greeter/greet'])
   })
 
   test('fails as the implementation failed: code, status, words, faults, when to come back', async () => {
@@ -80,9 +83,10 @@ describe('a call', () => {
     expect(lines.join()).toContain('the secret cause')
   })
 
-  test('with a wrong input is refused by the other end', async () => {
+  test('with a wrong input is refused by the other end, with what is wrong with it', async () => {
     const { port } = start()
-    expect(await failure(port.greet({ name: '' }))).toMatchObject({ status: 422, code: 'request.invalid' })
+    const refused = await failure(port.greet({ name: '' }))
+    expect(refused).toMatchObject({ status: 422, code: 'request.invalid', errors: [{ path: '/body/name' }] })
     expect(await failure(port.greet({ name: 'x', more: 1 } as never))).toMatchObject({ status: 422 })
   })
 
@@ -92,6 +96,54 @@ describe('a call', () => {
     const more = start(async () => ({ text: 'x', more: 1 }) as never)
     await expect(more.port.greet({ name: 'x' })).rejects.toThrow('out of contract')
   })
+
+  test('shares no object between its two ends', async () => {
+    const held: { name: string }[] = []
+    const answer = { text: 'as it was' }
+    const { port } = start(async (asked) => {
+      held.push(asked)
+      return answer
+    })
+    const asked = { name: 'Ada' }
+    const answered = await port.greet(asked)
+    answer.text = 'changed later'
+    asked.name = 'changed later'
+    expect([held[0], answered]).toEqual([{ name: 'Ada' }, { text: 'as it was' }])
+  })
+
+  test('leaves out what JSON leaves out', async () => {
+    const { port } = start(async () => ({ text: 'x', more: undefined }) as never)
+    expect(Object.keys(await port.greet({ name: 'x', more: undefined } as never))).toEqual(['text'])
+  })
+
+  test('of an operation that the other end does not know is no mistake of the client', async () => {
+    const { app } = start()
+    const newer = definePort({ service: 'greeter', operations: { wave: table.operations.greet } })
+    const overHttp = { transport: (request: Request) => app.handle(request), credential }
+    const port = callPort(newer, start === startDirectly ? { served: () => app } : overHttp)
+    expect(await failure(port.wave({ name: 'x' }))).toMatchObject({ code: 'dependency.away', status: 503 })
+  })
+})
+
+test('what stays in the process is copied as JSON would', () => {
+  const odd = JSON.parse('{"__proto__":{"a":1},"constructor":[]}')
+  const samples = [
+    ...[null, '', 'Ä\ud800', 0, Number.NaN, Number.POSITIVE_INFINITY, true],
+    ...[[undefined, () => 1, Symbol('x'), [[]]], { a: undefined, b: () => 1, c: { d: [1, { e: 'f' }] } }, odd],
+    ...[new Date(0), { at: new Date(0) }, new Map([[1, 2]])],
+  ]
+  for (const sample of samples) expect(copyOf(sample)).toEqual(JSON.parse(JSON.stringify(sample)))
+  expect(Object.keys(copyOf(odd) as object)).toContain('__proto__')
+})
+
+test('a call goes to the base address it was given', async () => {
+  const urls: string[] = []
+  const transport: Transport = (request) => {
+    urls.push(request.url)
+    return Response.json({ text: '' })
+  }
+  await callPort(table, { transport, credential, base: 'http://greeter:9000' }).greet({ name: 'x' })
+  expect(urls).toEqual(['http://greeter:9000/internal/greeter/greet'])
 })
 
 describe('a service that cannot be reached', () => {
@@ -121,13 +173,6 @@ describe('a mistake between services is no mistake of the client', () => {
       code: 'dependency.away',
       status: 503,
     })
-  })
-
-  test('an operation that an older version does not know is a 503 too', async () => {
-    const { app } = start()
-    const newer = definePort({ service: 'greeter', operations: { wave: table.operations.greet } })
-    const port = callPort(newer, { transport: (request) => app.handle(request), credential })
-    expect(await failure(port.wave({ name: 'x' }))).toMatchObject({ code: 'dependency.away', status: 503 })
   })
 })
 

@@ -11,7 +11,8 @@ export type Answer = (request: Request) => Response | Promise<Response>
 /** A service that answers everything in one way. */
 function serviceOf(answer: Answer) {
   const handler = { handle: async (request: Request) => answer(request) }
-  return { app: handler, port: handler }
+  const direct = () => Promise.reject(new Error('not in one process here'))
+  return { app: handler, port: { ...handler, direct } }
 }
 
 const up = async (): Promise<ServiceHealth> => ({ service: 'messaging', state: 'up', dependencies: [] })
