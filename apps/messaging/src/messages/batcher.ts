@@ -4,6 +4,8 @@ export type Outcome<O> = { value: O } | { error: unknown }
 export type BatcherOptions<I, O> = {
   /** Does the work of a batch; answers in the members' order. A failure of the whole becomes each member's. */
   run(items: I[]): Promise<Outcome<O>[]>
+  /** What is done one after the other: two batches with the same key are never under way at once. */
+  keyOf(item: I): string
   maxBatch: number
   maxInFlight: number
   maxQueued: number
@@ -11,15 +13,17 @@ export type BatcherOptions<I, O> = {
   full(): Error
 }
 
-type Entry<I, O> = { item: I; done: PromiseWithResolvers<O> }
+type Entry<I, O> = { item: I; key: string; done: PromiseWithResolvers<O> }
 
 /**
- * Groups concurrent work. There is no timer: the first item goes at once, and what arrives while all of `maxInFlight`
- * batches are under way forms the next one. So an idle server answers without delay, and a busy one in large batches.
+ * Groups concurrent work. There is no timer: the first item goes at once, and what arrives for a key while a batch with
+ * it is under way, or while `maxInFlight` are, forms the next one. So an idle server answers without delay, a busy one
+ * in large batches, and items of one key are worked on in their order.
  */
 export class Batcher<I, O> {
   #queue: Entry<I, O>[] = []
   #inFlight = 0
+  readonly #busy = new Set<string>()
   #scheduled = false
   #idle: (() => void)[] = []
 
@@ -28,7 +32,7 @@ export class Batcher<I, O> {
   add(item: I): Promise<O> {
     if (this.#queue.length >= this.options.maxQueued) return Promise.reject(this.options.full())
     const done = Promise.withResolvers<O>()
-    this.#queue.push({ item, done })
+    this.#queue.push({ item, key: this.options.keyOf(item), done })
     this.#schedule()
     return done.promise
   }
@@ -50,13 +54,29 @@ export class Batcher<I, O> {
   }
 
   #launch(): void {
-    while (this.#inFlight < this.options.maxInFlight && this.#queue.length > 0) {
-      this.#inFlight += 1
-      void this.#process(this.#queue.splice(0, this.options.maxBatch))
+    while (this.#inFlight < this.options.maxInFlight) {
+      const entries = this.#takeNext()
+      if (entries.length === 0) return
+      void this.#process(entries)
     }
   }
 
+  /** The oldest whose key nobody works on; what has to wait keeps its place. */
+  #takeNext(): Entry<I, O>[] {
+    const taken: Entry<I, O>[] = []
+    const waiting: Entry<I, O>[] = []
+    for (const entry of this.#queue) {
+      const isFree = taken.length < this.options.maxBatch && !this.#busy.has(entry.key)
+      ;(isFree ? taken : waiting).push(entry)
+    }
+    if (taken.length > 0) this.#queue = waiting
+    return taken
+  }
+
   async #process(entries: Entry<I, O>[]): Promise<void> {
+    const keys = new Set(entries.map((entry) => entry.key))
+    this.#inFlight += 1
+    for (const key of keys) this.#busy.add(key)
     try {
       const outcomes = await this.options.run(entries.map((entry) => entry.item))
       entries.forEach(({ done }, index) => {
@@ -68,6 +88,7 @@ export class Batcher<I, O> {
       for (const { done } of entries) done.reject(error)
     }
     this.#inFlight -= 1
+    for (const key of keys) this.#busy.delete(key)
     if (this.#queue.length > 0) this.#schedule()
     else if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }

@@ -102,7 +102,7 @@ async function lookUp(
   const [rows, replied, media, slowMode] = await Promise.all([
     findByNonces(
       tx,
-      batch.flatMap((one) => (one.nonce === null ? [] : { ...one, nonce: one.nonce })),
+      batch.flatMap(({ authorId, channelId, nonce }) => (nonce === null ? [] : { authorId, channelId, nonce })),
     ),
     findReplied(tx, unique(batch.map((one) => one.replyTo))),
     holdMedia(tx, unique(batch.flatMap((one) => one.mediaIds))),

@@ -8,8 +8,10 @@ import { NOBODY } from '../mentions/resolve.ts'
 import type { Transaction } from '../streams/writer.ts'
 import type { MessageRow } from './shape.ts'
 
-// Columns as arrays: one statement of one text, whatever the number of rows, so that it is prepared once.
+// Columns as arrays, and rows as JSON: one statement of one text, whatever the number of rows, so that it is prepared
+// once.
 const column = (values: unknown[]) => sql.param(values)
+const json = (text: string) => sql`${text}::text::json`
 
 export type NonceKey = { authorId: string; channelId: string; nonce: string }
 
@@ -25,8 +27,8 @@ export async function findByNonces(tx: Transaction, keys: NonceKey[]): Promise<M
     .from(messages)
     .where(
       sql`(${messages.authorId}, ${messages.channelId}, ${messages.nonce}) in (
-        select * from unnest(${column(keys.map((key) => key.authorId))}::uuid[],
-          ${column(keys.map((key) => key.channelId))}::uuid[], ${column(keys.map((key) => key.nonce))}::text[]))
+        select "authorId", "channelId", nonce from json_to_recordset(${json(JSON.stringify(keys))})
+          as asked ("authorId" uuid, "channelId" uuid, nonce text))
         and ${messages.nonce} is not null`,
     )
   const [, rows] = await Promise.all([planning, found])
@@ -46,26 +48,28 @@ export async function holdMedia(tx: Transaction, ids: string[]): Promise<Map<str
  */
 export async function insertMessages(tx: Transaction, sent: Message[], events: Appended[], at: string): Promise<void> {
   if (sent.length === 0) return
-  const of = (field: keyof Message) => column(sent.map((message) => message[field]))
-  const mentions = column(sent.map(({ mentions }) => (mentions === NOBODY ? null : JSON.stringify(mentions))))
-  const ids = of('id')
-  const numbers = of('seq')
+  const authors = column([...new Set(sent.map((message) => message.authorId))])
   const heads = new Map(events.map((event) => [event.stream, event.seq]))
   const attached = sent.flatMap((message) =>
     message.media.map((file, position) => ({ messageId: message.id, mediaId: file.id, position })),
   )
+  // The frames hold all there is to store, and are JSON already: nothing is taken apart or escaped for the way there.
+  const frames = json(`[${events.map((event) => event.frame).join(',')}]`)
   // Sent one after the other without waiting: the connection runs them in this order.
   const [inserted] = await Promise.all([
-    tx.execute(sql`insert into ${messages}
-        (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions, created_at)
-      select id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions::jsonb, ${at}::timestamptz
-      from unnest(${ids}::uuid[], ${numbers}::bigint[], ${of('channelId')}::uuid[], ${of('authorId')}::uuid[],
-        ${of('type')}::text[], ${of('nonce')}::text[], ${of('content')}::text[], ${of('replyTo')}::uuid[],
-        ${mentions}::text[]) as sent (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions)
-      where not exists (select from ${deletedAuthors} where user_id = any(${of('authorId')}::uuid[]))`),
-    tx.execute(sql`insert into ${streamEvents} (id, seq, stream, frame, type, at)
-      select *, 'message.created', ${at}::timestamptz from unnest(${ids}::uuid[], ${numbers}::bigint[],
-        ${column(events.map((event) => event.stream))}::text[], ${column(events.map((event) => event.frame))}::text[])`),
+    tx.execute(sql`with sent as materialized (
+        select frame::text as frame, frame ->> 'stream' as stream, message.*
+        from json_array_elements(${frames}) as frame,
+          json_to_record(frame -> 'd') as message (id uuid, seq bigint, "channelId" uuid, "authorId" uuid, type text,
+            nonce text, content text, "replyTo" uuid, mentions jsonb)
+        where not exists (select from ${deletedAuthors} where user_id = any(${authors}::uuid[]))
+      ), logged as (
+        insert into ${streamEvents} (id, seq, stream, frame, type, at)
+        select id, seq, stream, frame, 'message.created', ${at}::timestamptz from sent
+      )
+      insert into ${messages} (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions, created_at)
+      select id, seq, "channelId", "authorId", type, nonce, content, "replyTo",
+        nullif(mentions, ${JSON.stringify(NOBODY)}::text::jsonb), ${at}::timestamptz from sent`),
     tx.execute(sql`update ${streams} set last_seq = moved.seq
       from unnest(${column([...heads.keys()])}::text[], ${column([...heads.values()])}::bigint[]) as moved (name, seq)
       where ${streams.name} = moved.name`),

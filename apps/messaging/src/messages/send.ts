@@ -7,7 +7,7 @@ import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
 import { checkContent, checkStorable } from './content.ts'
 import { messageErrors } from './errors.ts'
 
-// Two, so that one channel's commit doesn't hold up another's. With 200 callers, one to four made no difference.
+// Two, so that one channel's commit doesn't hold up another's.
 const MAX_IN_FLIGHT = 2
 const MAX_BATCH = 256
 const MAX_QUEUED = 5000
@@ -22,6 +22,8 @@ export class Sender {
   constructor(private readonly deps: SendDeps) {
     this.#batcher = new Batcher<Outgoing, Message>({
       run: (batch) => commitMessages(deps, batch),
+      // A second batch of a channel would only wait for the first one's lock, and take what could have joined a third.
+      keyOf: ({ channelId }) => channelId,
       maxBatch: MAX_BATCH,
       maxInFlight: MAX_IN_FLIGHT,
       maxQueued: MAX_QUEUED,
