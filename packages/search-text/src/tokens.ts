@@ -23,12 +23,10 @@ const scripts = (property: 'sc' | 'scx') => `[${UNSPACED.map((name) => `\\p{${pr
 // Of the marks only those of one of these scripts alone: the common ones are used with many.
 const RUNNING = `[[[\\p{L}\\p{N}]&&${scripts('scx')}][\\p{M}&&${scripts('sc')}]\\u3099\\u309a]`
 const PICTURE = '[[\\p{So}\\p{Sc}\\p{Extended_Pictographic}\\p{RI}\\p{Emoji_Modifier}]--\\p{ASCII}]'
-const TOKEN = new RegExp(
-  `(?<run>${RUNNING}+)|(?<word>[[\\p{L}\\p{M}\\p{N}]--${RUNNING}]+)|(?<symbol>\\p{RI}{2}|${PICTURE})`,
-  'gv',
-)
-// The same for ASCII, which is most of what is written, in a third of the time.
-const ASCII_TOKEN = /(?<word>[a-z0-9]+)/g
+// Groups: a run, a symbol; what is neither is a word.
+const TOKEN = new RegExp(`(${RUNNING}+)|[[\\p{L}\\p{M}\\p{N}]--${RUNNING}]+|(\\p{RI}{2}|${PICTURE})`, 'gv')
+// The same for ASCII, which is most of what is written, in a fraction of the time.
+const ASCII_WORD = /[a-z0-9]+/g
 const ASCII = /^[\0-\x7f]*$/
 const WORD_START = /^[\p{L}\p{M}\p{N}]+/v
 /** Where a capital begins a word within the word: camelCase, and HTTPServer. */
@@ -49,13 +47,17 @@ const HUMP = /(?<=\p{Ll})(?=\p{Lu})|(?<=\p{Lu})(?=\p{Lu}\p{Ll})/v
 export function tokenise(text: string, { parts }: { parts: boolean }): Token[] {
   const folded = fold(text)
   const tokens: Token[] = []
+  const isAscii = ASCII.test(folded.text)
   let position = 0
-  for (const match of folded.text.matchAll(ASCII.test(folded.text) ? ASCII_TOKEN : TOKEN)) {
-    const { run, word, symbol } = match.groups!
+  for (const match of folded.text.matchAll(isAscii ? ASCII_WORD : TOKEN)) {
+    const [whole, run, symbol] = match
     if (run !== undefined) pushRun(tokens, folded, match.index, run, position)
-    else if (word !== undefined) pushWord(tokens, folded, match.index, word, position)
-    else tokens.push(at(folded, { kind: 'symbol', lexeme: symbol!, position, unit: match.index }))
-    if (parts && word !== undefined) pushParts(tokens, text, tokens.at(-1)!)
+    else if (symbol !== undefined)
+      tokens.push(at(folded, { kind: 'symbol', lexeme: symbol, position, unit: match.index }))
+    else {
+      pushWord(tokens, folded, match.index, whole, position)
+      if (parts) pushParts(tokens, text, tokens.at(-1)!)
+    }
     position = tokens.at(-1)!.position + 1
   }
   return tokens
@@ -63,9 +65,9 @@ export function tokenise(text: string, { parts }: { parts: boolean }): Token[] {
 
 type Place = { kind: Token['kind']; lexeme: string; position: number; unit: number }
 
-function at(folded: Folded, { unit, ...rest }: Place): Token {
-  const end = folded.endOf(unit + rest.lexeme.length - 1)
-  return { ...rest, start: folded.startOf(unit), end, headEnd: end }
+function at(folded: Folded, { kind, lexeme, position, unit }: Place): Token {
+  const end = folded.endOf(unit + lexeme.length - 1)
+  return { kind, lexeme, position, start: folded.startOf(unit), end, headEnd: end }
 }
 
 function pushRun(tokens: Token[], folded: Folded, index: number, run: string, first: number): void {

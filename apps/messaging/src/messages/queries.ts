@@ -1,6 +1,6 @@
 import type { Media } from '@conntext/contracts'
 import { type CommunicationsExecutor, media, messageMedia, messages } from '@conntext/db-communications'
-import { and, asc, desc, eq, gte, inArray, isNull, lt } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 import type { MessageRow } from './shape.ts'
@@ -12,7 +12,8 @@ export async function findMedia(db: CommunicationsExecutor, messageIds: string[]
     .select({ messageId: messageMedia.messageId, media })
     .from(messageMedia)
     .innerJoin(media, eq(media.id, messageMedia.mediaId))
-    .where(inArray(messageMedia.messageId, messageIds))
+    // As one array: a statement of one text, whatever their number.
+    .where(sql`${messageMedia.messageId} = any(${sql.param(messageIds)}::uuid[])`)
     .orderBy(asc(messageMedia.position))
   const found = new Map<string, Media[]>()
   for (const row of rows) found.set(row.messageId, [...(found.get(row.messageId) ?? []), toMedia(row.media)])

@@ -19,7 +19,10 @@ export const properties = {
 const LINK = /\bhttps?:\/\/[^\s/]/i
 const MEDIA_KINDS = ['image', 'video', 'audio'] as const
 
-function documentOf({ authorId, channelId, content, mentions }: MessageRow, media: Media[]): SearchDocument {
+/** What of a message's row goes into its document. */
+export type Indexable = Pick<MessageRow, 'id' | 'authorId' | 'channelId' | 'content' | 'mentions'>
+
+function documentOf({ authorId, channelId, content, mentions }: Indexable, media: Media[]): SearchDocument {
   const called = mentions as Mentions | null
   const kinds = MEDIA_KINDS.filter((kind) => media.some((file) => file.contentType.startsWith(`${kind}/`)))
   return toDocument(content, [
@@ -34,7 +37,7 @@ function documentOf({ authorId, channelId, content, mentions }: MessageRow, medi
 }
 
 /** The messages as they are searched, in their order. */
-export async function documentsOf(tx: CommunicationsExecutor, rows: MessageRow[]): Promise<SearchDocument[]> {
+export async function documentsOf(tx: CommunicationsExecutor, rows: Indexable[]): Promise<SearchDocument[]> {
   const media = await findMedia(
     tx,
     rows.map((row) => row.id),

@@ -6,7 +6,7 @@ import { toVector } from '@conntext/search-text'
 import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
 import type { MessageRow } from '../messages/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
-import { documentsOf, takeIndex } from './documents.ts'
+import { documentsOf, type Indexable, takeIndex } from './documents.ts'
 
 const PAUSE_MS = 1_000
 const AT_ONCE = 500
@@ -121,12 +121,16 @@ function indexBatch(db: Communications, channelId: string, { limit, isWordless }
 }
 
 // The row of one that was deleted stays, without its words.
-const isIndexed = (row: MessageRow): boolean => row.deletedAt === null && row.type === 'default'
+const isIndexed = (row: Next): boolean => row.isThere && row.type === 'default'
 
-async function listNext(tx: Transaction, channelId: string, head: number, limit: number): Promise<MessageRow[]> {
+type Next = Indexable & Pick<MessageRow, 'seq' | 'type' | 'createdAt'> & { isThere: boolean }
+
+async function listNext(tx: Transaction, channelId: string, head: number, limit: number): Promise<Next[]> {
   const [progress] = await tx.select().from(searchProgress).where(eq(searchProgress.channelId, channelId))
+  const { id, authorId, content, mentions, seq, type, createdAt, deletedAt } = messages
+  const isThere = sql<boolean>`${deletedAt} is null`
   return tx
-    .select()
+    .select({ id, channelId: messages.channelId, authorId, content, mentions, seq, type, createdAt, isThere })
     .from(messages)
     .where(
       and(
@@ -140,14 +144,16 @@ async function listNext(tx: Transaction, channelId: string, head: number, limit:
     .limit(limit)
 }
 
-async function insertDocuments(tx: Transaction, rows: MessageRow[], isWordless: boolean): Promise<void> {
+async function insertDocuments(tx: Transaction, rows: Next[], isWordless: boolean): Promise<void> {
   if (rows.length === 0) return
   const documents = isWordless ? [] : await documentsOf(tx, rows)
-  const column = (values: unknown[]) => sql.param(values)
+  const given = rows.map(({ id, channelId, createdAt }, i) => {
+    const words = documents[i] ? toVector(documents[i]) : ''
+    return { id, channelId, createdAt, words }
+  })
   await tx.execute(sql`insert into ${searchDocuments} (message_id, channel_id, created_at, words)
-    select id, channel_id, created_at::timestamptz, words::tsvector
-    from unnest(${column(rows.map((row) => row.id))}::uuid[], ${column(rows.map((row) => row.channelId))}::uuid[],
-      ${column(rows.map((row) => row.createdAt.toISOString()))}::text[],
-      ${column(rows.map((_, i) => (documents[i] ? toVector(documents[i]) : '')))}::text[]) as given (id, channel_id, created_at, words)
+    select id, "channelId", "createdAt", words::tsvector
+    from json_to_recordset(${JSON.stringify(given)}::text::json)
+      as given (id uuid, "channelId" uuid, "createdAt" timestamptz, words text)
     on conflict do nothing`)
 }
