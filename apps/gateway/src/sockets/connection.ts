@@ -67,6 +67,11 @@ export class Connection {
     if (this.open) this.socket.send(frame, this.opening.compress)
   }
 
+  /** What is sent meanwhile goes in few writes. */
+  together(send: () => void): void {
+    if (this.open) this.socket.cork(send)
+  }
+
   close(code: number, reason: string): void {
     if (!this.open) return
     this.open = false

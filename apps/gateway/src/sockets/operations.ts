@@ -163,12 +163,14 @@ export class Operations {
     }
     this.deps.typing.wrote(frame.channelId, userId)
     connection.sends.push(frame)
-    if (!connection.sending) void this.#ship(connection)
+    if (connection.sending) return
+    connection.sending = true
+    // At the end of this turn of the event loop: what has come in one piece goes in one call.
+    setImmediate(() => void this.#ship(connection))
   }
 
   /** What arrives while a call is under way goes together with the next: in order, and in few calls when there is much. */
   async #ship(connection: Connection): Promise<void> {
-    connection.sending = true
     while (connection.sends.length > 0) await this.#shipSome(connection, connection.sends.splice(0, MAX_SENDS))
     connection.sending = false
   }
@@ -182,11 +184,13 @@ export class Operations {
         caller,
         sends: frames.map(({ op: _, id: __, channelId, ...message }) => ({ channelId, message })),
       })
-      frames.forEach(({ id }, index) => {
-        const outcome = outcomes[index]!
-        if ('message' in outcome) this.#succeed(connection, id, JSON.stringify(outcome.message))
-        else if (id !== undefined) this.#refer(connection, id, outcome.problem)
-      })
+      connection.together(() =>
+        frames.forEach(({ id }, index) => {
+          const outcome = outcomes[index]!
+          if ('message' in outcome) this.#succeed(connection, id, JSON.stringify(outcome.message))
+          else if (id !== undefined) this.#refer(connection, id, outcome.problem)
+        }),
+      )
     } catch (error) {
       const known = this.#known(error, requestId)
       for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
