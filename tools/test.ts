@@ -1,5 +1,6 @@
 // The whole test run: static checks, then the tests of every workspace against stores that are started once.
 // With arguments, only the tests of the workspaces named: bun tools/test.ts packages/kernel
+import { getDockerCompose } from './docker-compose/get.ts'
 import { PackagesUnavailable } from './lib/debian-packages.ts'
 import { killLeftovers } from './lib/leftovers.ts'
 import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
@@ -70,6 +71,17 @@ async function provideRedis(): Promise<void> {
   }
 }
 
+/** The compose files are checked by a reader that isn't ours, or, where none can be had, by ours alone. */
+async function provideDockerCompose(): Promise<void> {
+  say('docker-compose')
+  try {
+    console.log(await getDockerCompose((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof PackagesUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`docker-compose did not check the compose files: ${error.message}`)
+  }
+}
+
 async function startSharedStores(options: { s3: boolean }): Promise<SharedStores> {
   say('starting the stores that tests share')
   try {
@@ -130,6 +142,7 @@ try {
   const s3 = needs('object-store', 'messaging', 'server')
   if (s3 && !run.signal.aborted) await provideRadosgw()
   if (needs('bus', 'server', 'runtime', 'tests') && !run.signal.aborted) await provideRedis()
+  if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)

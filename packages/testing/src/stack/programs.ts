@@ -29,7 +29,9 @@ export function locateProgram(name: ProgramName, cache: string = programCache())
 function programIn(folder: string, name: ProgramName): Program | undefined {
   const path = join(folder, programs[name].path)
   if (!existsSync(path)) return undefined
-  const libraries = [...new Bun.Glob('{usr/,}lib/*-linux-gnu').scanSync({ cwd: folder, onlyFiles: false })]
+  const libraries = ['usr/lib/*-linux-gnu', 'lib/*-linux-gnu'].flatMap((pattern) => [
+    ...new Bun.Glob(pattern).scanSync({ cwd: folder, onlyFiles: false }),
+  ])
   return { path, env: environment(libraries.map((library) => join(folder, library))) }
 }
 
