@@ -34,6 +34,9 @@ import { Publication } from './streams/publication.ts'
 import { createStreamWriter } from './streams/writer.ts'
 import { Leases } from './uploads/lease.ts'
 import { uploadRoutes } from './uploads/routes.ts'
+import { WEBHOOK_RATE, type WebhookRate } from './webhooks/queries.ts'
+import { noteAtWebhook } from './webhooks/refusals.ts'
+import { webhookRoutes } from './webhooks/routes.ts'
 
 export * from './settings.ts'
 
@@ -54,13 +57,20 @@ export type MessagingDeps = {
   system: Pick<SystemPort, 'ingestAudit' | 'appendEvents'>
   /** How much may be stored; as much as there is room for unless told. */
   quotas?: Quotas
+  /** How often each webhook may write. */
+  webhookRate?: WebhookRate
   /** What other services show to use the port. */
   credential: string
 }
 
 /** Messages and media. */
 export function createMessagingService(given: MessagingDeps): Service {
-  const defaults = { clock: systemClock, quotas: { person: undefined, server: undefined }, ...given }
+  const defaults = {
+    clock: systemClock,
+    quotas: { person: undefined, server: undefined },
+    webhookRate: WEBHOOK_RATE,
+    ...given,
+  }
   const directory = new Directory(defaults)
   const guard = given.guard.withConversations((id, userId) => directory.isParticipant(id, userId))
   const deps = { ...defaults, guard, directory, objects: tellingAway(given.objects) }
@@ -107,7 +117,12 @@ export function createMessagingService(given: MessagingDeps): Service {
   const sender = new Sender({ ...deps, write, refused, pictures })
   const shared = { ...deps, pictures, leases: new Leases(deps), write, sender, refused, nudge }
   const indexer = new SearchIndexer(deps)
-  const routeDeps = { ...shared, lanes: new Lanes(SEARCHES), access: { guard, refused } }
+  const routeDeps = {
+    ...shared,
+    lanes: new Lanes(SEARCHES),
+    refusedAtWebhook: noteAtWebhook(refusals),
+    access: { guard, refused },
+  }
 
   return {
     name: 'messaging',
@@ -121,7 +136,8 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(uploadRoutes(routeDeps))
       .use(libraryRoutes(routeDeps))
       .use(conversationRoutes(routeDeps))
-      .use(contactRoutes(routeDeps)),
+      .use(contactRoutes(routeDeps))
+      .use(webhookRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
       await objects

@@ -4,6 +4,7 @@ import { Elysia, ValidationError } from 'elysia'
 import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
 import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
+import { loggedPath } from './logged-path.ts'
 import { internalError, problemResponse } from './problem.ts'
 import { isJson, readStrictly, refuseRepeated, refusingQueries } from './strict.ts'
 
@@ -44,7 +45,7 @@ export const baseApp = (options: { log: Logger; rawBodies?: string[] }) => {
     .wrap(settling)
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const id = requestId(request.headers)
-      const about = { requestId: id, method: request.method, path: new URL(request.url).pathname }
+      const about = { requestId: id, method: request.method, path: loggedPath(new URL(request.url).pathname) }
       return problemResponse(toAppError(code, error, options.log, about), id)
     })
     .onRequest(({ request }) => {

@@ -1,4 +1,4 @@
-import { dependencyErrors, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
+import { dependencyErrors, loggedPath, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
 import { AppError, answerWithin, type Logger } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
@@ -66,7 +66,7 @@ export function createPipeline(deps: PipelineDeps) {
     try {
       response = await answer(deps, request, exchange)
     } catch (error) {
-      const about = { requestId: exchange.requestId, method: request.method, path: exchange.target.path }
+      const about = { requestId: exchange.requestId, method: request.method, path: loggedPath(exchange.target.path) }
       response = problemResponse(toAppError('UNKNOWN', error, log, about), exchange.requestId)
     }
     if (response === undefined) return undefined

@@ -1,10 +1,4 @@
-import {
-  type Communications,
-  type CommunicationsExecutor,
-  deletedAuthors,
-  media,
-  publishedImages,
-} from '@conntext/db-communications'
+import { type CommunicationsExecutor, deletedAuthors, media, publishedImages } from '@conntext/db-communications'
 import { and, eq } from 'drizzle-orm'
 import { formerly } from '../audit.ts'
 import { mediaErrors } from './errors.ts'
@@ -14,7 +8,7 @@ const MOST_BYTES = 5 * 1024 * 1024
 // What a file is was found in its bytes. No SVG: it can carry scripts.
 const PICTURES = new Set(['image/png', 'image/jpeg', 'image/webp', 'image/gif'])
 
-/** Where a picture is shown: `server`, or `user:<id>`. */
+/** Where a picture is shown: `server`, `user:<id>` or `webhook:<id>`. */
 export type Publication = { mediaId: string; holder?: string }
 
 const SERVER = 'server'
@@ -25,7 +19,7 @@ const SERVER = 'server'
  * media.notAnImage, media.imageTooLarge (422)
  */
 export async function publishImage(
-  db: Communications,
+  db: CommunicationsExecutor,
   { mediaId, userId, holder = SERVER }: Publication & { userId: string },
 ): Promise<void> {
   await db.transaction(async (tx) => {
@@ -47,7 +41,10 @@ export async function publishImage(
  * It is seen again only by its uploader, where messages carry it, and where else it is shown. Where its uploader is gone
  * and none of these is left, it goes, too: nobody else could delete it.
  */
-export async function withdrawImage(db: Communications, { mediaId, holder = SERVER }: Publication): Promise<void> {
+export async function withdrawImage(
+  db: CommunicationsExecutor,
+  { mediaId, holder = SERVER }: Publication,
+): Promise<void> {
   await db.transaction(async (tx) => {
     await tx
       .delete(publishedImages)

@@ -7,6 +7,9 @@ import { findRifts, type Rift } from '../contacts/queries.ts'
 import { findParticipantIds, touchConversations } from '../conversations/queries.ts'
 import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
+import { webhookErrors } from '../webhooks/errors.ts'
+import { findWebhooks, type WebhookRow } from '../webhooks/queries.ts'
+import { isStillThere, type Signed } from '../webhooks/signed.ts'
 import type { Outcome } from './batcher.ts'
 import { createMessages } from './creation.ts'
 import { messageErrors } from './errors.ts'
@@ -27,6 +30,8 @@ export type Outgoing = {
   mentions: Mentions
   /** How long its author waits between two messages; 0 for not at all. */
   slowModeSeconds: number
+  /** Of a webhook's message, whose author is the webhook. */
+  webhook: Signed | null
 }
 
 export type CommitDeps = { write: WriteStreams; guard: Guard; clock: Clock; log: Logger }
@@ -40,6 +45,7 @@ type Found = {
   participants: Map<string, ReadonlySet<string>>
   /** Where one of two people has blocked the other. */
   rifts: Rift[]
+  webhooks: Map<string, WebhookRow>
   media: Map<string, MediaRow>
   slowMode: SlowMode
 }
@@ -88,7 +94,7 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
 }
 
 async function standingsOf(guard: Guard, batch: Outgoing[]): Promise<Found['standings']> {
-  const authors = [...new Set(batch.map((one) => one.authorId))]
+  const authors = [...new Set(batch.flatMap((one) => (one.webhook ? [] : [one.authorId])))]
   const grants = await Promise.all(authors.map((id) => guard.grant(id)))
   return new Map(authors.map((id, index) => [id, grants[index]?.standing]))
 }
@@ -99,16 +105,17 @@ async function lookUp(
   now: Date,
 ): Promise<Omit<Found, 'authority' | 'standings' | 'participants' | 'rifts'>> {
   const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
-  const [rows, replied, media, slowMode] = await Promise.all([
+  const [rows, replied, media, webhooks, slowMode] = await Promise.all([
     findByNonces(
       tx,
       batch.flatMap(({ authorId, channelId, nonce }) => (nonce === null ? [] : { authorId, channelId, nonce })),
     ),
     findReplied(tx, unique(batch.map((one) => one.replyTo))),
     holdMedia(tx, unique(batch.flatMap((one) => one.mediaIds))),
+    findWebhooks(tx, unique(batch.map((one) => (one.webhook ? one.authorId : null)))),
     SlowMode.of(tx, batch, now),
   ])
-  return { sent: await earlier(tx, rows), replied, media, slowMode }
+  return { sent: await earlier(tx, rows), replied, media, webhooks, slowMode }
 }
 
 /** What a repeat is answered: what the first send did, as it is now. */
@@ -138,7 +145,7 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
     const replyPreview = found.replied.get(one.replyTo ?? '')?.preview ?? null
     const { channelId, authorId, content, nonce, replyTo, mentions } = one
     const told = { channelId, authorId, content, nonce, replyTo, replyPreview, mentions, media }
-    const value = newMessage({ ...told, id: newId(), seq, createdAt: at })
+    const value = newMessage({ ...told, ...signature(one), id: newId(), seq, createdAt: at })
     accepted.push(value)
     if (key !== undefined) found.sent.set(key, { value })
     return { value }
@@ -146,7 +153,18 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
   return { outcomes, accepted }
 }
 
-function refusal(one: Outgoing, { authority, standings, replied, participants, rifts, media, slowMode }: Found) {
+const signature = ({ authorId: id, webhook }: Outgoing): Partial<Message> =>
+  webhook ? { type: 'webhook', webhook: { id, name: webhook.name, avatarId: webhook.avatarId } } : {}
+
+function refusal(one: Outgoing, found: Found) {
+  if (!one.webhook) return refusalOfMember(one, found)
+  const { authority, webhooks } = found
+  const isThere = isStillThere(webhooks.get(one.authorId), one.channelId, one.webhook)
+  return isThere && authority.hasChannel(one.channelId) ? undefined : webhookErrors.notFound()
+}
+
+function refusalOfMember(one: Outgoing, found: Found) {
+  const { authority, standings, replied, participants, rifts, media, slowMode } = found
   if (standings.get(one.authorId) === 'left') return accessErrors.notAMember()
   if (standings.get(one.authorId) !== 'active') return accessErrors.unauthenticated()
   const mayKnow = authority.hasChannel(one.channelId) || participants.get(one.channelId)?.has(one.authorId)

@@ -33,7 +33,7 @@ export async function eraseMessages(
   await redactQuotes(tx, stream, ids)
   await tx
     .update(messages)
-    .set({ content: '', mentions: null, pinnedAt: null, deletedAt })
+    .set({ content: '', mentions: null, webhook: null, pinnedAt: null, deletedAt })
     .where(inArray(messages.id, ids))
   await deleteRevisions(tx, ids)
   await deleteReactions(tx, ids)

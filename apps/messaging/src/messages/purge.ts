@@ -6,6 +6,7 @@ import { type Dropped, dropUnusedMedia } from '../media/removal.ts'
 import { deleteMentions } from '../mentions/queries.ts'
 import { forgetDocuments, forgetProgress } from '../search/documents.ts'
 import { type Transaction, tables } from '../streams/writer.ts'
+import { removeWebhooksOf } from '../webhooks/pictures.ts'
 import { detachMedia } from './queries.ts'
 import type { MessageRow } from './shape.ts'
 
@@ -31,6 +32,7 @@ export async function purgeChannel(db: Communications, channelId: string): Promi
     while (await purgeMessages(tx, channelId));
     await tx.delete(readStates).where(eq(readStates.channelId, channelId))
     await forgetProgress(tx, channelId)
+    await removeWebhooksOf(tx, channelId)
     await dropStream(tx, tables, stream)
   })
 }

@@ -1,6 +1,7 @@
 import { MAX_EXCERPT, type ReplyPreview } from '@conntext/contracts'
 import { type CommunicationsExecutor, messages } from '@conntext/db-communications'
 import { inArray, sql } from 'drizzle-orm'
+import { signatureOf } from './shape.ts'
 
 /** What is replied to, with the channel that it is in. */
 export type Replied = { channelId: string; preview: ReplyPreview }
@@ -16,14 +17,16 @@ export async function findReplied(db: CommunicationsExecutor, ids: string[]): Pr
       seq: messages.seq,
       excerpt: sql<string>`left(${messages.content}, ${MAX_EXCERPT})`,
       deletedAt: messages.deletedAt,
+      webhook: messages.webhook,
     })
     .from(messages)
     .where(inArray(messages.id, ids))
   return new Map(
-    rows.map(({ id, channelId, authorId, seq, excerpt, deletedAt }) => [
-      id,
-      { channelId, preview: { id, authorId, seq, excerpt, deleted: deletedAt !== null } },
-    ]),
+    rows.map(({ id, channelId, authorId, seq, excerpt, deletedAt, webhook }) => {
+      const webhookName = deletedAt === null ? signatureOf({ webhook })?.name : undefined
+      const preview = { id, authorId, seq, excerpt, deleted: deletedAt !== null }
+      return [id, { channelId, preview: { ...preview, ...(webhookName === undefined ? {} : { webhookName }) } }]
+    }),
   )
 }
 

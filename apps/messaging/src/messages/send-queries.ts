@@ -61,15 +61,16 @@ export async function insertMessages(tx: Transaction, sent: Message[], events: A
         select frame::text as frame, frame ->> 'stream' as stream, message.*
         from json_array_elements(${frames}) as frame,
           json_to_record(frame -> 'd') as message (id uuid, seq bigint, "channelId" uuid, "authorId" uuid, type text,
-            nonce text, content text, "replyTo" uuid, mentions jsonb)
+            nonce text, content text, "replyTo" uuid, mentions jsonb, webhook jsonb)
         where not exists (select from ${deletedAuthors} where user_id = any(${authors}::uuid[]))
       ), logged as (
         insert into ${streamEvents} (id, seq, stream, frame, type, at)
         select id, seq, stream, frame, 'message.created', ${at}::timestamptz from sent
       )
-      insert into ${messages} (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions, created_at)
+      insert into ${messages} (id, seq, channel_id, author_id, type, nonce, content, reply_to, mentions, webhook,
+        created_at)
       select id, seq, "channelId", "authorId", type, nonce, content, "replyTo",
-        nullif(mentions, ${JSON.stringify(NOBODY)}::text::jsonb), ${at}::timestamptz from sent`),
+        nullif(mentions, ${JSON.stringify(NOBODY)}::text::jsonb), webhook - 'id', ${at}::timestamptz from sent`),
     tx.execute(sql`update ${streams} set last_seq = moved.seq
       from unnest(${column([...heads.keys()])}::text[], ${column([...heads.values()])}::bigint[]) as moved (name, seq)
       where ${streams.name} = moved.name`),

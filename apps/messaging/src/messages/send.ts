@@ -1,7 +1,7 @@
-import type { Authority, Channel, Message, NewMessage, Permission } from '@conntext/contracts'
+import type { Authority, Channel, Mentions, Message, NewMessage, Permission } from '@conntext/contracts'
 import { accessErrors, type Caller, channelNotFound, dependencyErrors, type Refused } from '@conntext/http'
 import type { PictureQueue } from '../images/queue.ts'
-import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
+import { mayCallMany, NOBODY, resolveMentions } from '../mentions/resolve.ts'
 import { Batcher } from './batcher.ts'
 import { type CommitDeps, commitMessages, type Outgoing } from './commit.ts'
 import { checkContent, checkStorable } from './content.ts'
@@ -57,8 +57,14 @@ export class Sender {
     }
     if (mediaIds.length > 0) await this.#settleMedia(caller, channelId, mediaIds)
     const slowModeSeconds = channel ? await this.#slowMode(caller, channel) : 0
-    const mentions = content.includes('@') ? await resolveMentions(this.deps.guard, caller, channelId, content) : NOBODY
-    return { channelId, authorId: caller.userId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds }
+    const mentions = content.includes('@') ? await this.#mentions(caller, channelId, content) : NOBODY
+    const { userId: authorId } = caller
+    return { channelId, authorId, content, nonce, replyTo, mediaIds, mentions, slowModeSeconds, webhook: null }
+  }
+
+  #mentions(caller: Caller, channelId: string, content: string): Promise<Mentions> {
+    const { guard } = this.deps
+    return resolveMentions(guard, content, mayCallMany(guard, caller, channelId))
   }
 
   /** Stores what was prepared. Messages of one channel are numbered in the order in which they are submitted. */

@@ -7,7 +7,7 @@ import { messagingAudit, recordAudit } from '../audit.ts'
 import { assertAccepted } from '../contacts/acceptance.ts'
 import { recordDropped } from '../media/removal.ts'
 import { keepMentions } from '../mentions/queries.ts'
-import { NOBODY, resolveMentions } from '../mentions/resolve.ts'
+import { mayCallMany, NOBODY, resolveMentions } from '../mentions/resolve.ts'
 import { refreshDocument } from '../search/documents.ts'
 import { type Transaction, tables, type WriteStreams } from '../streams/writer.ts'
 import { checkContent } from './content.ts'
@@ -16,7 +16,7 @@ import { messageErrors } from './errors.ts'
 import { presentOne } from './present.ts'
 import { findMessage, updateMessage } from './queries.ts'
 import { keepRevision, listRevisions } from './revisions.ts'
-import { type MessageRow, toMessage } from './shape.ts'
+import { isOfServer, type MessageRow, toMessage } from './shape.ts'
 
 export type MessageDeps = {
   db: Communications
@@ -60,12 +60,12 @@ export async function editMessage(
   content: string,
 ): Promise<Message> {
   const { limits } = (await guard.authority()).snapshot.server
-  const mentions = await resolveMentions(guard, caller, address.channelId, content)
+  const mentions = await resolveMentions(guard, content, mayCallMany(guard, caller, address.channelId))
   const stream = channelStream(address.channelId)
   return write([stream], async (tx, heads) => {
     const before = await existing(tx, address)
     if (before.authorId !== caller.userId) throw messageErrors.notAuthor()
-    if (before.type !== 'default') throw messageErrors.fromTheServer()
+    if (isOfServer(before)) throw messageErrors.fromTheServer()
     await assertAccepted(tx, address.channelId, caller.userId)
     const former = await presentOne(tx, before)
     checkContent(content, limits, former.media.length > 0)
@@ -102,7 +102,7 @@ export async function deleteMessage(deps: MessageDeps, caller: Caller, address: 
   await write([channelStream(address.channelId)], async (tx) => {
     const row = await existing(tx, address)
     // What the server says is nobody's own.
-    const own = row.authorId === caller.userId && row.type === 'default'
+    const own = row.authorId === caller.userId && !isOfServer(row)
     if (!manages && !(own && inScope(caller, 'message.send'))) throw refuseDeletion(deps, caller, own)
     const { events, dropped } = await eraseMessages(tx, row.channelId, [row], clock.now())
     await recordDropped(tx, actorOf(caller), dropped)

@@ -8,12 +8,24 @@ import {
   type MessageType,
   type ReactionCount,
   type ReplyPreview,
+  type WebhookAuthor,
 } from '@conntext/contracts'
 import type { messages } from '@conntext/db-communications'
 import type { Appended } from '@conntext/streams'
 import { NOBODY } from '../mentions/resolve.ts'
 
 export type MessageRow = typeof messages.$inferSelect
+
+/** By what name, and with which picture, a webhook's message was said: as it is stored with it. */
+type Signature = Omit<WebhookAuthor, 'id'>
+
+export const signatureOf = ({ webhook }: Pick<MessageRow, 'webhook'>): Signature | null => webhook as Signature | null
+
+/** What somebody, or a program, says in their own words. */
+export const SAID: string[] = ['default', 'webhook'] satisfies MessageType[]
+
+/** Whether the server says it, of what somebody did. */
+export const isOfServer = ({ type }: Pick<MessageRow, 'type'>): boolean => !SAID.includes(type)
 
 /** What belongs to a message, and stands in other tables. */
 export type Belongings = {
@@ -42,6 +54,7 @@ export const toMessage = (row: MessageRow, { media, reactions, replyPreview, myR
   createdAt: row.createdAt.toISOString(),
   editedAt: row.editedAt?.toISOString() ?? null,
   revision: row.revision,
+  ...(row.webhook ? { webhook: { id: row.authorId, ...signatureOf(row)! } } : {}),
 })
 
 /** What is left of a message that is deleted, for the log. */
@@ -49,6 +62,8 @@ export const withoutWords = (row: MessageRow): Message => ({
   ...toMessage(row, { media: [], reactions: [], replyPreview: null, myReactions: [] }),
   content: '',
   mentions: NOBODY,
+  // The name came with the words.
+  ...(row.webhook ? { webhook: { id: row.authorId, name: '', avatarId: null } } : {}),
 })
 
 type Fresh = Pick<Message, 'id' | 'channelId' | 'authorId' | 'seq' | 'createdAt'> & Partial<Message>
@@ -71,6 +86,7 @@ export const newMessage = (given: Fresh): Message => ({
   createdAt: given.createdAt,
   editedAt: null,
   revision: 0,
+  ...(given.webhook ? { webhook: given.webhook } : {}),
 })
 
 /** The event of a message's creation: it has the message's number, and its id. */

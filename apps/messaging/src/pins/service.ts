@@ -10,7 +10,7 @@ import { present } from '../messages/present.ts'
 import { updateMessage } from '../messages/queries.ts'
 import { findPreviews } from '../messages/replies.ts'
 import { type Address, existing, type MessageDeps } from '../messages/service.ts'
-import { type MessageRow, newMessage } from '../messages/shape.ts'
+import { isOfServer, type MessageRow, newMessage } from '../messages/shape.ts'
 import { type Transaction, tables } from '../streams/writer.ts'
 import { MOST_PINS, pinErrors } from './errors.ts'
 import { countPins, listPins, type PinPlace } from './queries.ts'
@@ -27,7 +27,7 @@ export async function pinMessage(deps: PinDeps, caller: Caller, address: Address
   const stream = channelStream(channelId)
   await deps.write([stream], async (tx) => {
     const row = await existing(tx, address)
-    if (row.type !== 'default') throw messageErrors.fromTheServer()
+    if (isOfServer(row)) throw messageErrors.fromTheServer()
     if (row.pinnedAt) return { answer: undefined, events: [] }
     await assertAccepted(tx, channelId, caller.userId)
     if ((await countPins(tx, channelId)) >= MOST_PINS) throw pinErrors.tooMany()

@@ -3,7 +3,7 @@ import { type CommunicationsExecutor, searchDocuments, searchProgress } from '@c
 import { type AttachmentKind, type SearchDocument, tag, toDocument, toVector } from '@conntext/search-text'
 import { eq, inArray, sql } from 'drizzle-orm'
 import { findMedia } from '../messages/queries.ts'
-import type { MessageRow } from '../messages/shape.ts'
+import { type MessageRow, signatureOf } from '../messages/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 
 export const EVERYONE = 'everyone'
@@ -11,6 +11,8 @@ export const EVERYONE = 'everyone'
 /** What messages are searched by besides their words. */
 export const properties = {
   from: (userId: string) => tag('from', userId),
+  /** By the name that a webhook's message was said by. */
+  webhook: (name: string) => tag('webhook', name.toLowerCase()),
   in: (channelId: string) => tag('in', channelId),
   has: (kind: AttachmentKind) => tag('has', kind),
   mentions: (id: string) => tag('mentions', id),
@@ -20,13 +22,16 @@ const LINK = /\bhttps?:\/\/[^\s/]/i
 const MEDIA_KINDS = ['image', 'video', 'audio'] as const
 
 /** What of a message's row goes into its document. */
-export type Indexable = Pick<MessageRow, 'id' | 'authorId' | 'channelId' | 'content' | 'mentions'>
+export type Indexable = Pick<MessageRow, 'id' | 'authorId' | 'channelId' | 'content' | 'mentions' | 'webhook'>
 
-function documentOf({ authorId, channelId, content, mentions }: Indexable, media: Media[]): SearchDocument {
+function documentOf(row: Indexable, media: Media[]): SearchDocument {
+  const { authorId, channelId, content, mentions } = row
+  const signature = signatureOf(row)
   const called = mentions as Mentions | null
   const kinds = MEDIA_KINDS.filter((kind) => media.some((file) => file.contentType.startsWith(`${kind}/`)))
   return toDocument(content, [
     properties.from(authorId),
+    ...(signature ? [properties.webhook(signature.name)] : []),
     properties.in(channelId),
     ...kinds.map(properties.has),
     ...(media.length > 0 ? [properties.has('file')] : []),

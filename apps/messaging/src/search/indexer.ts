@@ -4,7 +4,7 @@ import { type Communications, messages, searchDocuments, searchProgress, streams
 import type { Logger } from '@conntext/kernel'
 import { toVector } from '@conntext/search-text'
 import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
-import type { MessageRow } from '../messages/shape.ts'
+import { isOfServer, type MessageRow } from '../messages/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 import { documentsOf, type Indexable, takeIndex } from './documents.ts'
 
@@ -121,16 +121,16 @@ function indexBatch(db: Communications, channelId: string, { limit, isWordless }
 }
 
 // The row of one that was deleted stays, without its words.
-const isIndexed = (row: Next): boolean => row.isThere && row.type === 'default'
+const isIndexed = (row: Next): boolean => row.isThere && !isOfServer(row)
 
 type Next = Indexable & Pick<MessageRow, 'seq' | 'type' | 'createdAt'> & { isThere: boolean }
 
 async function listNext(tx: Transaction, channelId: string, head: number, limit: number): Promise<Next[]> {
   const [progress] = await tx.select().from(searchProgress).where(eq(searchProgress.channelId, channelId))
-  const { id, authorId, content, mentions, seq, type, createdAt, deletedAt } = messages
+  const { id, authorId, content, mentions, webhook, seq, type, createdAt, deletedAt } = messages
   const isThere = sql<boolean>`${deletedAt} is null`
   return tx
-    .select({ id, channelId: messages.channelId, authorId, content, mentions, seq, type, createdAt, isThere })
+    .select({ id, channelId: messages.channelId, authorId, content, mentions, webhook, seq, type, createdAt, isThere })
     .from(messages)
     .where(
       and(

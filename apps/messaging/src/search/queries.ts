@@ -9,7 +9,7 @@ import {
 import { OVERLONG, quoteLexeme, toTsquery } from '@conntext/search-text'
 import { and, desc, eq, exists, gt, inArray, isNotNull, isNull, lt, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import type { MessageRow } from '../messages/shape.ts'
+import { type MessageRow, SAID } from '../messages/shape.ts'
 import type { Terms } from './terms.ts'
 
 /** A message's place in time. Ids tell those of one moment apart, in the order in which they were made. */
@@ -137,7 +137,7 @@ export async function listUnindexed(
 }
 
 /** What the server says of what people do is not searched. */
-export const isSearched = and(isNull(messages.deletedAt), eq(messages.type, 'default'))
+export const isSearched = and(isNull(messages.deletedAt), inArray(messages.type, SAID))
 
 export const findMessages = (tx: CommunicationsExecutor, ids: string[]): Promise<MessageRow[]> =>
   ids.length === 0 ? Promise.resolve([]) : tx.select().from(messages).where(inArray(messages.id, ids))

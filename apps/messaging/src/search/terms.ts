@@ -77,7 +77,9 @@ async function peopleOf(filters: Filter[], caller: Caller, auth: Pick<AuthPort, 
     const name = nameOf(one)
     if (one.kind === 'mentions' && (name === EVERYONE || name === 'here')) return [properties.mentions(EVERYONE)]
     const id = idOf.get(name)
-    return id === undefined ? [] : [one.kind === 'from' ? properties.from(id) : properties.mentions(id)]
+    if (one.kind === 'mentions') return id === undefined ? [] : [properties.mentions(id)]
+    // Webhooks go by whatever name they like: what is by one of that name is found as well.
+    return [...(id === undefined ? [] : [properties.from(id)]), ...(name === ME ? [] : [properties.webhook(name)])]
   }
   const authors = named.filter((one) => one.kind === 'from' && !one.negated)
   const others = named.filter((one) => !authors.includes(one))
