@@ -461,10 +461,10 @@ describe('groups', () => {
     const [anna, ben] = await members(2)
     const heard: ConversationNews[] = []
     await stack.bus.subscribe(subjects.conversations, (payload) => heard.push(JSON.parse(payload)))
-    const { publish } = stack.bus
-    stack.bus.publish = async (subject, payload) => {
+    const { announce } = stack.bus
+    stack.bus.announce = async (subject, payload) => {
       if (subject === subjects.conversations) throw new Error('away')
-      return publish(subject, payload)
+      return announce(subject, payload)
     }
     const { id } = await group(anna!, ben!)
     expect(heard).toEqual([])
@@ -472,7 +472,7 @@ describe('groups', () => {
     expect((await stack.history(id, ben!)).status).toBe(200)
     expect((await stack.json('DELETE', participant(id, ben!.userId), anna)).status).toBe(204)
     expect((await stack.history(id, ben!)).status).toBe(404)
-    stack.bus.publish = publish
+    stack.bus.announce = announce
     await eventually(() => heard.some((one) => one.conversation.id === id))
   })
 })

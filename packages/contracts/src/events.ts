@@ -115,6 +115,16 @@ export const eventKinds = {
     ConversationChange,
   ),
   'conversation.removed': ephemeral(['user'], 'One takes part in a conversation no more.', JustId),
+  'conversation.closed': kept(
+    ['user'],
+    'One has taken a conversation out of the list, on whichever device, until there is a message after `lastSeq`.',
+    Fields({ id: Id, lastSeq: LastSeq }),
+  ),
+  'conversation.reopened': kept(
+    ['user'],
+    'One has brought a conversation back into the list, on whichever device.',
+    Conversation,
+  ),
   'delivery.updated': ephemeral(['channel'], 'How far a conversation has come with somebody.', DeliveryState),
   'presence.updated': ephemeral(
     ['server', 'user'],
@@ -225,6 +235,8 @@ export type SaidPresence = { u: string; s: ChosenStatus; c: CustomStatus | null;
  */
 export type PresenceWords = { g: string; n: number } & (
   | { k: 'changed'; said: (SaidPresence | { u: string })[] }
+  /** These sessions are connected again: nobody has to wait for them any more. */
+  | { k: 'back'; sessions: { u: string; id: string }[] }
   /** It is alive. */
   | { k: 'alive' }
   /** All that it has, in parts. */

@@ -1,4 +1,4 @@
-import { MAX_PARTICIPANTS } from '@conntext/contracts'
+import { MAX_GROUPS, MAX_PARTICIPANTS } from '@conntext/contracts'
 import { defineErrors } from '@conntext/kernel'
 
 export const conversationErrors = defineErrors('conversation', {
@@ -10,6 +10,7 @@ export const conversationErrors = defineErrors('conversation', {
   notAGroup: { status: 409, title: 'This is between two people: begin a group instead' },
   isAGroup: { status: 409, title: 'A group is left, not closed' },
   full: { status: 409, title: `A group has at most ${MAX_PARTICIPANTS} people` },
+  tooMany: { status: 409, title: `Somebody among them is in ${MAX_GROUPS} groups, and nobody can be in more` },
   left: { status: 409, title: 'The group that was made with this nonce is one that you have left' },
   withOneself: { status: 422, title: 'A conversation takes somebody else' },
   userNotFound: { status: 422, title: 'Somebody among them is no member' },

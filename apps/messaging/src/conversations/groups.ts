@@ -22,7 +22,7 @@ import {
   insertParticipants,
   readConversation,
 } from './queries.ts'
-import { type ConversationDeps, checkName } from './service.ts'
+import { assertRoom, type ConversationDeps, checkName } from './service.ts'
 import type { ConversationRow } from './shape.ts'
 
 /** A group as it is under its stream's lock: its people in the order in which they came. */
@@ -51,7 +51,7 @@ export async function renameGroup(
 /**
  * Adds a member to a group; they may read all that was said in it. Whoever is in it already stays.
  * @throws channel.notFound, conversation.memberNotFound (404), conversation.notAccepted (403) where they don't want to be
- * written to by the caller, conversation.notAGroup, .full (409)
+ * written to by the caller, conversation.notAGroup, .full, .tooMany (409)
  */
 export async function addParticipant(
   deps: ConversationDeps,
@@ -65,6 +65,7 @@ export async function addParticipant(
     if (people.includes(userId)) return undefined
     if (people.length >= MAX_PARTICIPANTS) throw conversationErrors.full()
     if ((await listUnwilling(tx, caller.userId, [userId])).length > 0) throw conversationErrors.notAccepted()
+    await assertRoom(tx, [userId])
     const joined = { conversationId: id, userId, joinedAt: deps.clock.now() }
     if (!(await insertParticipants(tx, [joined]))) throw conversationErrors.memberNotFound()
     await recordAudit(tx, [messagingAudit('conversation.participantAdded', actorOf(caller), id, { userId })])

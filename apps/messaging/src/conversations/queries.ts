@@ -190,11 +190,24 @@ export async function deleteParticipant(tx: Transaction, id: string, userId: str
     .where(and(eq(conversationParticipants.conversationId, id), eq(conversationParticipants.userId, userId)))
 }
 
+/** Those of these people who are in as many groups as one may be, or more. */
+export async function listInAllGroups(db: CommunicationsExecutor, userIds: string[], most: number): Promise<string[]> {
+  const rows = await db
+    .select({ userId: conversationParticipants.userId })
+    .from(conversationParticipants)
+    .innerJoin(conversations, eq(conversations.id, conversationParticipants.conversationId))
+    .where(and(inArray(conversationParticipants.userId, userIds), eq(conversations.kind, 'group')))
+    .groupBy(conversationParticipants.userId)
+    .having(sql`count(*) >= ${most}`)
+  return rows.map((row) => row.userId)
+}
+
+/** Answers whether that is new. */
 export async function setHidden(
   db: CommunicationsExecutor,
   { id, userId, hidden }: { id: string; userId: string; hidden: boolean },
-): Promise<void> {
-  await db
+): Promise<boolean> {
+  const rows = await db
     .update(conversationParticipants)
     .set({ hidden })
     .where(
@@ -204,6 +217,8 @@ export async function setHidden(
         eq(conversationParticipants.hidden, !hidden),
       ),
     )
+    .returning({ id: conversationParticipants.conversationId })
+  return rows.length > 0
 }
 
 /** New messages bring their conversations to the top of everybody's list. Their streams must be locked. */

@@ -1,4 +1,10 @@
-import type { Conversation, ConversationNews, NewConversation, Page } from '@conntext/contracts'
+import {
+  type Conversation,
+  type ConversationNews,
+  MAX_GROUPS,
+  type NewConversation,
+  type Page,
+} from '@conntext/contracts'
 import type { Communications } from '@conntext/db-communications'
 import {
   accessErrors,
@@ -16,6 +22,7 @@ import {
 import { type Clock, newId } from '@conntext/kernel'
 import { messagingAudit, recordAudit } from '../audit.ts'
 import { isBlocked, listUnwilling } from '../contacts/queries.ts'
+import { oweUserEvent } from '../streams/owed.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
 import type { Directory } from './directory.ts'
 import { conversationErrors } from './errors.ts'
@@ -26,6 +33,7 @@ import {
   insertParticipants,
   keyOfTwo,
   listConversations,
+  listInAllGroups,
   readConversation,
   setHidden,
 } from './queries.ts'
@@ -47,7 +55,8 @@ export type Opened = { conversation: Conversation; made: boolean }
  * The conversation that the caller has with one other person, made now where there is none; or a new group. However
  * often and from however many sides at once two people ask: they have one.
  * @throws access.forbidden (403) for who is silenced, conversation.notAccepted (403) where somebody doesn't want to be
- * written to by the caller, conversation.withOneself, .userNotFound, .unstorable (422), conversation.left, .blocked (409)
+ * written to by the caller, conversation.withOneself, .userNotFound, .unstorable (422), conversation.left, .blocked, .tooMany
+ * (409)
  */
 export async function openConversation(
   deps: ConversationDeps,
@@ -93,6 +102,7 @@ function make(
   const { id, kind, createdAt } = row
   return db.transaction(async (tx) => {
     await assertWilling(tx, caller, kind, others)
+    if (kind === 'group') await assertRoom(tx, [caller.userId, ...others])
     if (!(await insertConversation(tx, row))) return undefined
     const participantIds = [caller.userId, ...others]
     const stays = await insertParticipants(
@@ -130,9 +140,14 @@ async function assertWilling(
   throw conversationErrors.notAccepted({ errors })
 }
 
-async function reopen({ db }: ConversationDeps, { userId }: Caller, { id }: ConversationRow): Promise<Opened> {
-  await setHidden(db, { id, userId, hidden: false })
-  const news = await readConversation(db, id)
+/** Nobody can be put into groups without end. @throws conversation.tooMany (409) */
+export async function assertRoom(tx: Transaction, userIds: string[]): Promise<void> {
+  if ((await listInAllGroups(tx, userIds, MAX_GROUPS)).length > 0) throw conversationErrors.tooMany()
+}
+
+async function reopen(deps: ConversationDeps, { userId }: Caller, { id }: ConversationRow): Promise<Opened> {
+  await list(deps, { id, userId, hidden: false })
+  const news = await readConversation(deps.db, id)
   const takesPart = news?.conversation.participants.some((one) => one.userId === userId)
   if (!news || !takesPart) throw conversationErrors.left()
   return { conversation: news.conversation, made: false }
@@ -164,12 +179,31 @@ export async function getConversation({ db }: Pick<ConversationDeps, 'db'>, id: 
  * Takes a conversation with one other person out of the caller's list, until the next message.
  * @throws channel.notFound (404), access.forbidden (403) for an API token with other scopes, conversation.isAGroup (409)
  */
-export async function closeConversation({ db }: ConversationDeps, caller: Caller, id: string): Promise<void> {
-  const row = await findConversation(db, id)
+export async function closeConversation(deps: ConversationDeps, caller: Caller, id: string): Promise<void> {
+  const row = await findConversation(deps.db, id)
   if (!row) throw channelNotFound()
-  if (!inScope(caller, 'message.send')) throw accessErrors.forbidden('This needs the permission message.send.')
+  if (!inScope(caller, 'message.send')) {
+    deps.refused(caller, 'message.send', 'DELETE /v1/dms/:channelId')
+    throw accessErrors.forbidden('This needs the permission message.send.')
+  }
   if (row.kind === 'group') throw conversationErrors.isAGroup()
-  await setHidden(db, { id, userId: caller.userId, hidden: true })
+  await list(deps, { id, userId: caller.userId, hidden: true })
+}
+
+/** Takes a conversation out of somebody's list or back into it; their other devices are told. */
+async function list(
+  { db, clock, nudge }: ConversationDeps,
+  { id, userId, hidden }: { id: string; userId: string; hidden: boolean },
+): Promise<void> {
+  const isNew = await db.transaction(async (tx) => {
+    if (!(await setHidden(tx, { id, userId, hidden }))) return false
+    const { conversation } = (await readConversation(tx, id))!
+    const closed = { type: 'conversation.closed', data: { id, lastSeq: conversation.lastSeq } } as const
+    const told = hidden ? closed : ({ type: 'conversation.reopened', data: conversation } as const)
+    await oweUserEvent(tx, { ...told, userId, at: clock.now() })
+    return true
+  })
+  if (isNew) nudge()
 }
 
 /** What is not asked of one conversation takes the same as in each of them. @throws access.forbidden (403) */

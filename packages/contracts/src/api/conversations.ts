@@ -3,6 +3,8 @@ import { Enumeration, Fields, Id, Nullable, Page, Shape, Timestamp } from './com
 
 /** How many people may share a group. */
 export const MAX_PARTICIPANTS = 10
+/** How many groups one may be in. */
+export const MAX_GROUPS = 200
 /** How many conversations `ready` lists: the newest. */
 export const READY_CONVERSATIONS = 100
 

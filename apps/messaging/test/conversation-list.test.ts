@@ -1,0 +1,60 @@
+import { expect, test } from 'bun:test'
+import { type Conversation, MAX_GROUPS, userStream } from '@conntext/contracts'
+import { eventually } from '@conntext/testing'
+import { type Member, type Stack, startMessaging } from './stack.ts'
+
+const open = (stack: Stack, member: Member, body: object) => stack.json<Conversation>('POST', '/v1/dms', member, body)
+
+test('one’s other devices hear of a conversation that is closed, and of one that is brought back', async () => {
+  await using stack = await startMessaging()
+  const [anna, ben] = [await stack.authority.member(), await stack.authority.member()]
+  const { id } = (await open(stack, anna, { userIds: [ben.userId] })).body
+  await stack.send(id, anna, { content: 'hello' })
+  const close = () => stack.json('DELETE', `/v1/dms/${id}`, ben)
+  expect((await close()).status).toBe(204)
+  expect((await close()).status).toBe(204)
+  const again = await open(stack, ben, { userIds: [anna.userId] })
+  await open(stack, ben, { userIds: [anna.userId] })
+  await eventually(() => stack.told.length === 2)
+  const stream = userStream(ben.userId)
+  expect(stack.told).toMatchObject([
+    { stream, type: 'conversation.closed', data: { id, lastSeq: 1 } },
+    { stream, type: 'conversation.reopened', data: again.body },
+  ])
+})
+
+test('that an API token closes nothing it is not for is on record', async () => {
+  await using stack = await startMessaging()
+  const [anna, ben] = [await stack.authority.member(), await stack.authority.member()]
+  const { id } = (await open(stack, anna, { userIds: [ben.userId] })).body
+  const { token } = stack.authority.apiToken(anna.userId, ['channel.view'])
+  const answer = await stack.json<{ code: string }>('DELETE', `/v1/dms/${id}`, { ...anna, token })
+  expect([answer.status, answer.body.code]).toEqual([403, 'access.forbidden'])
+  const refusal = await eventually(() => stack.audited.find(({ action }) => action === 'access.refused'))
+  expect(refusal).toMatchObject({
+    actor: { id: anna.userId },
+    target: { kind: 'route', id: 'DELETE /v1/dms/:channelId' },
+    data: { permission: 'message.send' },
+  })
+})
+
+test('nobody is in more groups than one can have, whoever puts them there', async () => {
+  await using stack = await startMessaging()
+  const people = await Promise.all(Array.from({ length: 3 }, () => stack.authority.member()))
+  const [anna, ben, cleo] = people as [Member, Member, Member]
+  const first = (await open(stack, anna, { userIds: [ben.userId], name: 'first' })).body
+  await stack.sql`insert into conversations (id, kind, created_at, active_at)
+    select gen_random_uuid(), 'group', now(), now() from generate_series(2, ${MAX_GROUPS}::int)`
+  await stack.sql`insert into conversation_participants (conversation_id, user_id, joined_at)
+    select id, ${ben.userId}, now() from conversations where id <> ${first.id}`
+  const full = { status: 409, body: { code: 'conversation.tooMany' } }
+  expect(await open(stack, cleo, { userIds: [ben.userId, anna.userId] })).toMatchObject(full)
+  expect(await open(stack, ben, { userIds: [cleo.userId], name: 'one more' })).toMatchObject(full)
+  const other = (await open(stack, anna, { userIds: [cleo.userId], name: 'other' })).body
+  const put = () => stack.json('PUT', `/v1/dms/${other.id}/participants/${ben.userId}`, anna)
+  expect(await put()).toMatchObject(full)
+  // Two people may talk nevertheless, and who leaves a group has room again.
+  expect(await open(stack, ben, { userIds: [cleo.userId] })).toMatchObject({ status: 201 })
+  expect((await stack.json('DELETE', `/v1/dms/${first.id}/participants/${ben.userId}`, ben)).status).toBe(204)
+  expect(await put()).toMatchObject({ status: 200 })
+})
