@@ -14,6 +14,9 @@ import type { Clock } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Combined } from './registry.ts'
 
+// A frame is complete when it is as long as this, whatever custom statuses are in it.
+const FULL_FRAME = 65_536
+
 /** What others see of somebody who is there: never that they are invisible. */
 type Told = { status: Exclude<ChosenStatus, 'invisible'>; json: string }
 
@@ -108,22 +111,29 @@ export class Board {
   #flush(): void {
     this.#timer = undefined
     const { config, clock, publish, held, now } = this.options
-    if (!held()) {
-      const changes: string[] = []
-      for (const userId of this.#dirty) {
-        if (changes.length === config.maxPerFrame) break
-        this.#dirty.delete(userId)
-        const change = this.#tell(userId)
-        if (change !== undefined) changes.push(change)
-      }
-      if (changes.length > 0) {
-        const data = `{"presences":[${changes.join()}]}`
-        const frame = ephemeralFrame(SERVER_STREAM, 'presence.updated', clock.now().toISOString(), data)
-        const receivers = publish(frame, changes.length)
-        this.#nextAt = now() + (frame.length * receivers * 1000) / config.bytesPerSecond
-      }
+    const changes = held() ? [] : this.#gather()
+    if (changes.length > 0) {
+      const data = `{"presences":[${changes.join()}]}`
+      const frame = ephemeralFrame(SERVER_STREAM, 'presence.updated', clock.now().toISOString(), data)
+      const receivers = publish(frame, changes.length)
+      this.#nextAt = now() + (frame.length * receivers * 1000) / config.bytesPerSecond
     }
     if (this.#dirty.size > 0) this.#schedule()
+  }
+
+  /** What one frame is to tell. */
+  #gather(): string[] {
+    const changes: string[] = []
+    let length = 0
+    for (const userId of this.#dirty) {
+      if (changes.length === this.options.config.maxPerFrame || length >= FULL_FRAME) break
+      this.#dirty.delete(userId)
+      const change = this.#tell(userId)
+      if (change === undefined) continue
+      changes.push(change)
+      length += change.length
+    }
+    return changes
   }
 
   /** Notes how somebody is seen now; undefined where nothing has changed. */

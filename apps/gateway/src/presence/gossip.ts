@@ -19,6 +19,8 @@ export type GossipOptions = {
   own: { said(userId: string): SaidPresence | undefined; userIds(): string[] }
   /** Another gateway says this. */
   heard(said: SaidPresence): void
+  /** A session is connected to another gateway. */
+  cameBack(session: { userId: string; sessionId: string }): void
   now(): number
 }
 
@@ -44,6 +46,7 @@ export class Gossip {
   #n = 0
   readonly #peers = new Map<string, Peer>()
   readonly #changed = new Set<string>()
+  #back: { u: string; id: string }[] = []
   readonly #ends: Unsubscribe[] = []
   #timer: Timer | undefined
   #soon: Timer | undefined
@@ -73,15 +76,24 @@ export class Gossip {
     this.#flush()
     this.#left = true
     clearTimeout(this.#soon)
-    await this.#say({ k: 'leave' })
-    await Promise.all(this.#ends.splice(0).map((end) => end()))
+    const { log, config } = this.options
+    await answerWithin(config.joinMs, async () => {
+      await this.#say({ k: 'leave' })
+      await Promise.all(this.#ends.splice(0).map((end) => end()))
+    }).catch((error: unknown) => log.warn({ err: error }, 'the other gateways could not be told that this one stops'))
   }
 
   /** Something has changed with an account here. */
   changed(userId: string): void {
-    if (this.#left) return
     this.#changed.add(userId)
-    this.#timer ??= setTimeout(() => this.#flush(), this.options.config.announceMs)
+    this.#flushSoon()
+  }
+
+  /** A session is connected here; somebody else may be waiting for it. */
+  entered({ userId, sessionId }: { userId: string; sessionId: string }): void {
+    if (this.#peers.size === 0) return
+    this.#back.push({ u: userId, id: sessionId })
+    this.#flushSoon()
   }
 
   /** Says that this gateway lives, and lets go what was said by those that don't. Called every `tickMs`. */
@@ -105,6 +117,10 @@ export class Gossip {
     }
   }
 
+  #flushSoon(): void {
+    if (!this.#left) this.#timer ??= setTimeout(() => this.#flush(), this.options.config.announceMs)
+  }
+
   #flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -114,6 +130,8 @@ export class Gossip {
       this.#n += 1
       void this.#say({ k: 'changed', said: said.slice(at, at + PART) })
     }
+    // Last, so that nobody is taken for gone in between.
+    while (this.#back.length > 0) void this.#say({ k: 'back', sessions: this.#back.splice(0, PART) })
   }
 
   /** All parts are given to the bus at once, so that nothing comes in between. */
@@ -169,6 +187,9 @@ export class Gossip {
     else if (words.k === 'all') this.#hearAll(words.g, peer, words)
     else {
       if (words.n !== peer.n) this.#ask(words.g, peer)
+      if (words.k === 'back') {
+        for (const { u, id } of words.sessions) this.options.cameBack({ userId: u, sessionId: id })
+      }
       if (words.k === 'ask' && (words.of === undefined || words.of === this.name)) {
         if (words.now) this.#sayAll()
         else this.#sayAllSoon()

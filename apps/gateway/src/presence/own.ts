@@ -1,5 +1,5 @@
 import type { ChosenStatus, CustomStatus, SaidPresence } from '@conntext/contracts'
-import { stronger } from './registry.ts'
+import { isLater, stronger } from './registry.ts'
 
 /** What a client says of itself, once it has been looked at. */
 export type Choice = { status?: ChosenStatus; customStatus?: CustomStatus | null }
@@ -7,10 +7,12 @@ export type Choice = { status?: ChosenStatus; customStatus?: CustomStatus | null
 /** A custom status, and when it was said, in milliseconds; 0 where nothing has been said yet. */
 type Known = { customStatus: CustomStatus | null; saidAt: number }
 
+type Session = { userId: string; sessionId: string }
+
 type Account = Known & {
   connections: Map<object, ChosenStatus>
-  /** Those that have gone, by what they had chosen: until when they count as if they were there. */
-  lingering: Map<ChosenStatus, number>
+  /** Those that have gone, by session: what they had chosen, and until when they count as if they were there. */
+  lingering: Map<string, { status: ChosenStatus; until: number }>
 }
 
 /**
@@ -34,7 +36,8 @@ export class OwnPresences {
   }
 
   /** A connection has become ready. `known` is the custom status that the account has by now, and when it was said. */
-  enter(userId: string, connection: object, choice: Choice & { at: number }, known: Known): void {
+  enter({ userId, sessionId }: Session, connection: object, choice: Choice & { at: number }, known: Known): void {
+    this.back({ userId, sessionId })
     const account = this.#accounts.get(userId) ?? { connections: new Map(), lingering: new Map(), ...known }
     this.#accounts.set(userId, account)
     account.connections.set(connection, choice.status ?? 'online')
@@ -61,19 +64,35 @@ export class OwnPresences {
    */
   adopt({ u, c, t }: SaidPresence): boolean {
     const account = this.#accounts.get(u)
-    if (!account || t <= account.saidAt) return false
+    if (!account || !isLater({ c, t }, { c: account.customStatus, t: account.saidAt })) return false
     account.customStatus = c
     account.saidAt = t
     return true
   }
 
+  /**
+   * A session is connected again, here or elsewhere: what it had chosen before counts no more. But for `invisible`, which
+   * another window of the same session may have chosen, and is about to say again. Answers whether that is a change.
+   */
+  back({ userId, sessionId }: Session): boolean {
+    const account = this.#accounts.get(userId)
+    const status = account?.lingering.get(sessionId)?.status
+    if (!account || status === undefined || status === 'invisible') return false
+    account.lingering.delete(sessionId)
+    this.#letGo(userId, account)
+    return true
+  }
+
   /** A connection has gone. With `grace` it may come back. Answers whether it was there. */
-  leave(userId: string, connection: object, grace: boolean): boolean {
+  leave({ userId, sessionId }: Session, connection: object, grace: boolean): boolean {
     const account = this.#accounts.get(userId)
     const status = account?.connections.get(connection)
     if (!account || status === undefined) return false
     account.connections.delete(connection)
-    if (grace) account.lingering.set(status, this.now() + this.graceMs)
+    if (grace) {
+      const before = account.lingering.get(sessionId)?.status
+      account.lingering.set(sessionId, { status: stronger(before, status), until: this.now() + this.graceMs })
+    }
     this.#letGo(userId, account)
     return true
   }
@@ -94,7 +113,7 @@ export class OwnPresences {
     for (const [userId, account] of this.#accounts) {
       if (account.lingering.size === 0) continue
       const before = account.lingering.size
-      for (const [status, until] of account.lingering) if (until <= now) account.lingering.delete(status)
+      for (const [sessionId, { until }] of account.lingering) if (until <= now) account.lingering.delete(sessionId)
       if (account.lingering.size === before) continue
       this.#letGo(userId, account)
       concerned.push(userId)
@@ -108,7 +127,7 @@ export class OwnPresences {
     if (!account) return undefined
     let status: ChosenStatus | undefined
     for (const one of account.connections.values()) status = stronger(status, one)
-    for (const one of account.lingering.keys()) status = stronger(status, one)
+    for (const one of account.lingering.values()) status = stronger(status, one.status)
     return status && { u: userId, s: status, c: account.customStatus, t: account.saidAt }
   }
 

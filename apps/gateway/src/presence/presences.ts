@@ -8,7 +8,7 @@ import type { Connections } from '../sockets/connections.ts'
 import { Board } from './board.ts'
 import { Gossip } from './gossip.ts'
 import { type Choice, OwnPresences } from './own.ts'
-import { type Combined, Registry } from './registry.ts'
+import { type Combined, Registry, saysTheSame } from './registry.ts'
 
 export type PresencesOptions = {
   config: GatewayConfig['presence']
@@ -53,7 +53,11 @@ export class Presences {
     const heard = (said: SaidPresence) => {
       if (this.#own.adopt(said)) this.#say(said.u)
     }
-    this.#gossip = new Gossip({ bus, log, config, registry: this.#registry, own: this.#own, heard, now })
+    const cameBack = (session: { userId: string; sessionId: string }) => {
+      if (this.#own.back(session)) this.#say(session.userId)
+    }
+    const registry = this.#registry
+    this.#gossip = new Gossip({ bus, log, config, registry, own: this.#own, heard, cameBack, now })
     this.#board = new Board({ config, clock, now, of: (userId) => this.#of(userId), held, publish, counted })
   }
 
@@ -79,10 +83,12 @@ export class Presences {
 
   /** A connection becomes ready, right now. */
   enter(connection: Connection, choice: Choice): void {
-    const { userId } = connection.identity!
+    const session = connection.identity!
+    const { userId } = session
     const { customStatus, saidAt } = this.#registry.get(userId) ?? ABSENT
-    this.#own.enter(userId, connection, { ...choice, at: this.#wallClock() }, { customStatus, saidAt })
+    this.#own.enter(session, connection, { ...choice, at: this.#wallClock() }, { customStatus, saidAt })
     this.#say(userId)
+    this.#gossip.entered(session)
     this.#ownTold.set(userId, JSON.stringify(this.ofOneself(userId)))
   }
 
@@ -96,9 +102,10 @@ export class Presences {
 
   /** A connection has gone: whoever was sent away is gone at once, anybody else may come back in a moment. */
   left(connection: Connection): void {
-    const userId = connection.identity?.userId
-    if (userId === undefined || this.#stopped) return
-    if (this.#own.leave(userId, connection, !connection.expelled)) this.#say(userId)
+    const session = connection.identity
+    if (!session || this.#stopped) return
+    const { userId } = session
+    if (this.#own.leave(session, connection, !connection.expelled)) this.#say(userId)
     if (this.options.connections.ofUser(userId).length === 0) this.#ownTold.delete(userId)
   }
 
@@ -131,7 +138,7 @@ export class Presences {
     const before = this.#registry.saidBy(name, userId)
     if (said) this.#registry.put(name, said)
     else this.#registry.remove(name, userId)
-    if (before?.s !== said?.s || before?.t !== said?.t) this.#gossip.changed(userId)
+    if (!saysTheSame(before, said)) this.#gossip.changed(userId)
   }
 
   #of(userId: string): Combined | undefined {

@@ -9,6 +9,18 @@ const STRENGTH: Record<ChosenStatus, number> = { idle: 0, online: 1, dnd: 2, inv
 export const stronger = (one: ChosenStatus | undefined, other: ChosenStatus): ChosenStatus =>
   one !== undefined && STRENGTH[one] >= STRENGTH[other] ? one : other
 
+type Register = Pick<SaidPresence, 'c' | 't'>
+
+const isSame = (one: Register, other: Register): boolean =>
+  one.t === other.t && (one.c === other.c || JSON.stringify(one.c) === JSON.stringify(other.c))
+
+/** Whether a custom status replaces another. Of two that were said in the same moment all gateways choose the same. */
+export const isLater = (one: Register, other: Register): boolean =>
+  one.t > other.t || (one.t === other.t && JSON.stringify(one.c) > JSON.stringify(other.c))
+
+export const saysTheSame = (one: SaidPresence | undefined, other: SaidPresence | undefined): boolean =>
+  one === other || (one !== undefined && other !== undefined && one.s === other.s && isSame(one, other))
+
 /** What every gateway has said of every account. */
 export class Registry {
   readonly #accounts = new Map<string, Map<string, SaidPresence>>()
@@ -29,7 +41,7 @@ export class Registry {
     const users = this.#ofGateway.get(gateway)
     if (users) users.add(said.u)
     else this.#ofGateway.set(gateway, new Set([said.u]))
-    if (before?.s !== said.s || before.t !== said.t) this.changed(said.u)
+    if (!saysTheSame(before, said)) this.changed(said.u)
   }
 
   remove(gateway: string, userId: string): void {
@@ -70,7 +82,7 @@ export class Registry {
     let last: SaidPresence | undefined
     for (const said of account.values()) {
       status = stronger(status, said.s)
-      if (!last || said.t > last.t) last = said
+      if (!last || isLater(said, last)) last = said
     }
     return { status: status!, customStatus: last!.c, saidAt: last!.t }
   }
