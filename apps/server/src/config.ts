@@ -15,7 +15,7 @@ import { clickHouseSettings, toClickHouseConfig } from '@conntext/system'
 import { Type } from '@sinclair/typebox'
 
 /** Every setting of the all-in-one server: those of the five services, and those of the whole. */
-const Settings = Type.Object({
+export const Settings = Type.Object({
   ...gatewaySettings.properties,
   ...authSettings,
   ...clickHouseSettings,
@@ -45,6 +45,8 @@ export type ServerConfig = {
   s3: S3Options | undefined
   /** How many bytes of files may be stored for one person, and in all. */
   quotas: { person: number | undefined; server: number | undefined }
+  /** How often each webhook may write. */
+  webhookRate: { perSecond: number; burst: number }
   voiceWorkers: number | undefined
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
