@@ -2,6 +2,7 @@ import type { Message } from '../generated/types.gen.ts'
 import { ProblemError } from '../problem.ts'
 import { backoff } from './backoff.ts'
 import { Cursors } from './cursors.ts'
+import { deferred } from './deferred.ts'
 import { Deliveries, type Delivery } from './deliveries.ts'
 import { Emitter, type Listener } from './emitter.ts'
 import {
@@ -46,7 +47,7 @@ export class GatewayClient {
   readonly #requests = new Requests()
   readonly #inbox: Inbox<Ordered>
   readonly #deliveries = new Deliveries((delivery) => this.#deliver(delivery))
-  readonly #first = Promise.withResolvers<Ready>()
+  readonly #first = deferred<Ready>()
   #link: Link | undefined
   /** What listeners have been given and need time for. */
   #beingHanded: StreamEvent | undefined

@@ -1,3 +1,5 @@
+import { type Deferred, deferred } from './deferred.ts'
+
 /**
  * What has come and is handed over one at a time, in order: the next when `hand` is done with the one before. Bounded,
  * so that who is slower than what comes does not eat up the memory.
@@ -7,7 +9,7 @@ export class Inbox<T> {
   /** Up to here it has been handed over. */
   #next = 0
   #busy = false
-  #idle: PromiseWithResolvers<void> | undefined
+  #idle: Deferred<void> | undefined
 
   /** `hand` answers a promise where it takes its time. */
   constructor(
@@ -37,7 +39,7 @@ export class Inbox<T> {
   /** Resolves when all has been handed over. */
   idle(): Promise<void> {
     if (!this.#busy) return Promise.resolve()
-    this.#idle ??= Promise.withResolvers()
+    this.#idle ??= deferred()
     return this.#idle.promise
   }
 
