@@ -141,7 +141,7 @@ try {
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
   const s3 = needs('object-store', 'messaging', 'server')
   if (s3 && !run.signal.aborted) await provideRadosgw()
-  if (needs('bus', 'server', 'runtime', 'tests') && !run.signal.aborted) await provideRedis()
+  if (needs('server', 'runtime', 'test') && !run.signal.aborted) await provideRedis()
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {

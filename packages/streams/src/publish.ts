@@ -8,11 +8,14 @@ import type { Appended } from './append.ts'
  * events: gateways fetch what they missed.
  */
 export async function publishEvents(bus: Bus, log: Logger, events: Appended[]): Promise<void> {
-  for (const { stream, seq, frame } of events) {
-    try {
-      await bus.publish(subjects.stream(stream), encodeNews(seq, frame))
-    } catch (error) {
-      log.warn({ err: error, stream, seq }, 'an event could not be published; gateways will fetch it')
-    }
-  }
+  // The next doesn't wait for the bus to have taken the one before: calls in order are enough.
+  await Promise.all(
+    events.map(({ stream, seq, frame }) =>
+      bus
+        .publish(subjects.stream(stream), encodeNews(seq, frame))
+        .catch((error: unknown) =>
+          log.warn({ err: error, stream, seq }, 'an event could not be published; gateways will fetch it'),
+        ),
+    ),
+  )
 }

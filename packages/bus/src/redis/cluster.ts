@@ -32,6 +32,8 @@ class Cluster implements Route {
   /** What is wanted. */
   readonly #homes = new Map<string, Home>()
   readonly #known = Promise.withResolvers<void>()
+  /** At the start it is waited for a while, by everybody, that the slots are known. */
+  readonly #begun = answerWithin(KNOWN_MS, () => this.#known.promise).catch(() => {})
   #isKnown = false
   #closed = false
   #looking: Promise<void> | undefined
@@ -47,7 +49,7 @@ class Cluster implements Route {
   }
 
   async publish(channel: string, payload: string): Promise<number> {
-    await this.#learned()
+    await this.#begun
     const node = this.#masterOf(channel)
     try {
       return await this.#send(node, channel, payload)
@@ -64,7 +66,7 @@ class Cluster implements Route {
   async want(channel: string): Promise<void> {
     const home: Home = { node: undefined, heard: Promise.resolve(), told: false }
     this.#homes.set(channel, home)
-    await this.#learned()
+    await this.#begun
     if (this.#homes.get(channel) === home) this.#settle(channel, home)
     await home.heard
     home.told = true
@@ -91,11 +93,6 @@ class Cluster implements Route {
     this.#known.resolve()
     const nodes = [...this.#nodes.values()]
     await Promise.all(nodes.flatMap(({ publisher, subscriber }) => [publisher.close(), subscriber.close()]))
-  }
-
-  /** Where the slots are is waited for a while, at the start. */
-  async #learned(): Promise<void> {
-    if (!this.#isKnown) await answerWithin(KNOWN_MS, () => this.#known.promise).catch(() => {})
   }
 
   #masterOf(channel: string): Node | undefined {

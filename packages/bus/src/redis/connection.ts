@@ -47,6 +47,7 @@ export class Connection {
   #triedAt = 0
   #heardAt = 0
   #failures = 0
+  /** Why it is away, as the log says already. */
   #told: string | undefined
   readonly #waiting: Waiting[] = []
   readonly #asked = new Set<Waiting>()
@@ -211,6 +212,7 @@ export class Connection {
   }
 
   #awayError(): RedisAway {
-    return new RedisAway(this.#closed ? 'the bus is closed' : 'Redis is away')
+    if (this.#closed) return new RedisAway('the bus is closed')
+    return new RedisAway(this.#told === undefined ? 'Redis is away' : `Redis is away: ${this.#told}`)
   }
 }

@@ -7,7 +7,7 @@ export function tidy() {
   const ends: (() => unknown)[] = []
   return {
     /** A bus as a process of its own has it, which counts its gaps. */
-    bus(urls: string[], options: { log?: Logger; password?: string } = {}): Counting {
+    bus(urls: string[], options: { log?: Logger; password?: string; prefix?: string } = {}): Counting {
       const bus = createRedisBus({ urls, log: silentLogger, ...options })
       const counting = Object.assign(bus, { gaps: 0 })
       bus.onGap(() => {
