@@ -27,8 +27,8 @@ export type Split = {
   /** Where clients connect. */
   urls: string[]
   setupCode: string
-  /** What each process was started with. */
-  env: Record<string, string>
+  /** What `conntext migrate` was run with. */
+  migrateEnv: Record<string, string>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -70,7 +70,7 @@ export async function startSplit({ gateways = 2, messaging = 2, env = {} }: Spli
       engines,
       urls: at.gateway,
       setupCode: SETUP_CODE,
-      env: migrate,
+      migrateEnv: migrate,
       [Symbol.asyncDispose]: () => end(processes, engines),
     }
   } catch (error) {
