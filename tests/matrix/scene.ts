@@ -37,6 +37,7 @@ export async function startScene() {
     CONNTEXT_RATE_ACCOUNT: '0',
     CONNTEXT_RATE_ADDRESS: '0',
     CONNTEXT_RATE_CREDENTIALS: '0',
+    CONNTEXT_RATE_WEBHOOKS: '0',
     // Wrong codes and passwords slow their address down: here, each request comes from another one.
     CONNTEXT_TRUSTED_PROXIES: '1',
   })

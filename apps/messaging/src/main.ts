@@ -27,7 +27,7 @@ await runService({
     const url = withPassword(settings.CONNTEXT_COMMUNICATIONS_URL, settings.CONNTEXT_DATABASE_PASSWORD)
     const db = openCommunications({ url, applicationName: 'conntext messaging', poolSize: 16 })
     await closing('database', () => db.close())
-    const { s3, quotas } = toMessagingConfig(settings)
+    const { s3, quotas, webhookRate } = toMessagingConfig(settings)
     await untilThere('Postgres', () => db.check())
     const objects = await untilThere('the object store', () =>
       openS3Store(s3!).catch((error: unknown) => {
@@ -35,6 +35,10 @@ await runService({
       }),
     )
     const guard = await startGuard(process)
-    return createMessagingService({ db, objects, quotas, bus, log, guard, ...ports, credential: credentials.shown })
+    return createMessagingService({
+      ...{ db, objects, quotas, webhookRate, bus, log, guard },
+      ...ports,
+      credential: credentials.shown,
+    })
   },
 })

@@ -2,6 +2,7 @@ import { ConfigError, type ConfigRule, neededWith } from '@conntext/kernel'
 import { ObjectStoreRefused, type S3Options } from '@conntext/object-store'
 import { type Static, Type } from '@sinclair/typebox'
 import type { Quotas } from './media/usage.ts'
+import { WEBHOOK_RATE, type WebhookRate } from './webhooks/queries.ts'
 
 const Quota = Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
 
@@ -20,6 +21,8 @@ export const messagingSettings = {
   CONNTEXT_S3_SECRET_KEY: Type.Optional(Type.String()),
   CONNTEXT_MEDIA_QUOTA_PERSON: Quota,
   CONNTEXT_MEDIA_QUOTA_SERVER: Quota,
+  CONNTEXT_RATE_WEBHOOKS: Type.Integer({ minimum: 0, maximum: 1_000_000, default: WEBHOOK_RATE.perSecond }),
+  CONNTEXT_RATE_WEBHOOKS_BURST: Type.Integer({ minimum: 1, maximum: 1_000_000, default: WEBHOOK_RATE.burst }),
 }
 
 export const messagingRules: ConfigRule[] = [
@@ -33,6 +36,8 @@ export type MessagingConfig = {
   s3: S3Options | undefined
   /** How many bytes of files may be stored for one person, and in all. */
   quotas: Quotas
+  /** How often each webhook may write. */
+  webhookRate: WebhookRate
 }
 
 export function toMessagingConfig(env: Static<typeof Settings>): MessagingConfig {
@@ -43,6 +48,7 @@ export function toMessagingConfig(env: Static<typeof Settings>): MessagingConfig
       ? { endpoint, bucket: env.CONNTEXT_S3_BUCKET, region: env.CONNTEXT_S3_REGION, accessKey, secretKey }
       : undefined,
     quotas: { person: env.CONNTEXT_MEDIA_QUOTA_PERSON, server: env.CONNTEXT_MEDIA_QUOTA_SERVER },
+    webhookRate: { perSecond: env.CONNTEXT_RATE_WEBHOOKS, burst: env.CONNTEXT_RATE_WEBHOOKS_BURST },
   }
 }
 

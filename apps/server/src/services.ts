@@ -72,6 +72,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     db: stores.messaging,
     objects: stores.objects,
     quotas: config.quotas,
+    webhookRate: config.webhookRate,
     bus,
     log: log('messaging'),
     guard,
