@@ -4,12 +4,13 @@ import { auth } from './auth.ts'
 import { fanout } from './fanout.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
+import { history } from './history.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
 import { search } from './search.ts'
 import { upload } from './upload.ts'
 
-const benches: Record<string, Bench> = { messages, search, fanout, gateway, auth, upload, footprint }
+const benches: Record<string, Bench> = { messages, history, search, fanout, gateway, auth, upload, footprint }
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')
