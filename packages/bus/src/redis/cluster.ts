@@ -82,7 +82,8 @@ class Cluster implements Route {
     if (!this.#isKnown || masters.has(undefined)) throw new RedisAway('the cluster does not serve all slots')
     for (const name of masters) {
       const node = this.#nodes.get(name!)
-      if (!node?.publisher.ready || !node.subscriber.ready) throw new RedisAway(`${name} of the cluster is away`)
+      // One that was just found may still be being connected to.
+      if (!node || node.publisher.away || node.subscriber.away) throw new RedisAway(`${name} of the cluster is away`)
     }
   }
 

@@ -47,8 +47,8 @@ export class Subscriber {
     this.#astray = astray ?? (() => {})
   }
 
-  get ready(): boolean {
-    return this.#connection.ready
+  get away(): boolean {
+    return this.#connection.away
   }
 
   get channels(): string[] {
