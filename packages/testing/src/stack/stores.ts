@@ -172,7 +172,9 @@ async function caddy({ service, addresses, directory, log }: Place): Promise<Mem
       XDG_CONFIG_HOME: directory,
       HOME: directory,
     },
-    ready: async () => (await fetch(`http://${admin}/config/`)).ok,
+    // Its certificate comes a moment after it listens.
+    ready: async () =>
+      (await fetch(environment.CONNTEXT_PUBLIC_URL!, { tls: { rejectUnauthorized: false } })).status > 0,
     readyMs: 30_000,
     stopMs: 20_000,
   })
