@@ -59,10 +59,12 @@ test('devices on several gateways are one account', async () => {
   phone.close()
   await untilSeen(watcher, ann.userId, 'dnd')
   // What the desk said stays when it goes, for the phone is there again.
-  await one.enter(ann.token)
+  const { client: back } = await one.enter(ann.token)
+  await desk.ask({ op: 'presence', customStatus: { text: 'leaving' } })
+  await eventually(() => own(back).at(-1)?.customStatus?.text === 'leaving')
   desk.close()
   await untilSeen(watcher, ann.userId, 'online')
-  expect(seen(watcher, ann.userId)?.customStatus?.text).toBe('at the desk')
+  expect(seen(watcher, ann.userId)?.customStatus?.text).toBe('leaving')
 })
 
 test('what an instance said that was killed lapses with its lease, but for those who are back elsewhere', async () => {
@@ -84,7 +86,7 @@ test('what an instance said that was killed lapses with its lease, but for those
 })
 
 test('an instance that stops hands its people over', async () => {
-  await using one = await startStack({ config: { presence: { ...quick, graceMs: 1_500 } } })
+  await using one = await startStack({ config: { presence: { ...quick, graceMs: 3_000 } } })
   const two = await beside(one)
   const [ann, ben, watching] = await Promise.all([1, 2, 3].map(() => one.authority.member()))
   const { client: watcher } = await one.enter(watching!.token)
@@ -94,6 +96,8 @@ test('an instance that stops hands its people over', async () => {
   await untilSeen(watcher, ann!.userId, 'dnd')
   await untilSeen(watcher, ben!.userId, 'online')
   await two.gateway.stop()
+  // Longer than it would have counted had it been killed.
+  await Bun.sleep(1.5 * quick.leaseMs)
   const back = one.connect()
   await back.op('hello')
   back.send({ op: 'identify', token: ann!.token, presence: { status: 'dnd' } })

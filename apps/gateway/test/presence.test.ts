@@ -42,8 +42,7 @@ test('an account is what its devices are together: invisible, then busy, then on
   await using stack = await startStack({ config })
   const [ann, watching] = [await stack.authority.member(), await stack.authority.member()]
   const { client: watcher } = await stack.enter(watching.token)
-  const { client: phone } = await stack.enter(ann.token)
-  await phone.ask({ op: 'presence', status: 'idle' })
+  const { client: phone } = await enterAs(stack, ann.token, { status: 'idle' })
   await untilSeen(watcher, ann.userId, 'idle')
   const { client: desk } = await stack.enter(ann.token)
   await untilSeen(watcher, ann.userId, 'online')
@@ -152,12 +151,16 @@ test('presence changes that come too often are refused, and say when to come aga
 
 test('whoever is back in time has never been away; whoever is not is gone', async () => {
   await using stack = await startStack({ config: { presence: { ...quick, graceMs: 1_500 } } })
-  const [ann, watching] = [await stack.authority.member(), await stack.authority.member()]
-  const { client: watcher } = await stack.enter(watching.token)
+  const [ann, ben] = [await stack.authority.member(), await stack.authority.member()]
+  const { client: watcher } = await stack.enter((await stack.authority.member()).token)
   const { client } = await enterAs(stack, ann.token, { status: 'dnd' })
   await untilSeen(watcher, ann.userId, 'dnd')
-  for (let time = 0; time < 3; time += 1) {
-    client.close()
+  const { client: other } = await stack.enter(ben.token)
+  client.close()
+  for (const status of ['idle', 'dnd', 'idle']) {
+    // What has happened before that has been told by then.
+    await other.ask({ op: 'presence', status })
+    await untilSeen(watcher, ben.userId, status)
     const back = await enterAs(stack, ann.token, { status: 'dnd' })
     back.client.socket.close(4000)
   }
