@@ -172,7 +172,8 @@ async function settle(
       const holds = current && !access.gate.closed && access.view === view && connection.grantVersion === version
       if (watched.update() || watched.isStale() || !holds || !streams.every((stream) => hub.get(stream))) continue
       const lastRead = new Map(states.map(({ channelId, lastReadSeq }) => [channelId, lastReadSeq]))
-      then({ view, visibility, participation, grant, resets, lastRead, contacts })
+      const shown = identity.scopes === null ? contacts : { ...contacts, blocks: [] }
+      then({ view, visibility, participation, grant, resets, lastRead, contacts: shown })
       return 'done'
     }
   } finally {
