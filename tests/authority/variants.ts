@@ -82,6 +82,11 @@ export const variants: Record<string, (scene: Scene, self: Self) => Good | Promi
   'removeReaction#oneself': ({ channels, messages }, self) => ({
     path: { channelId: channels.general.id, messageId: messages.general.id, emoji: THUMBS_UP, userId: self.id },
   }),
+  'createWebhook#hidden': ({ channels }) => ({ body: { channelId: channels.hidden.id, name: 'Builds' } }),
+  'listWebhooks#hidden': ({ channels }) => ({ query: { channelId: channels.hidden.id } }),
+  'getWebhook#hidden': ({ webhook }) => ({ path: { webhookId: webhook.id } }),
+  'updateWebhook#hidden': ({ webhook }) => ({ path: { webhookId: webhook.id }, body: { name: 'Builds' } }),
+  'blockUser#oneself': (_, self) => ({ path: { userId: self.id } }),
   'listLibrary#hidden': ({ channels }) => ({ query: { channelId: channels.hidden.id } }),
   'listLibrary#others': ({ conversations }) => ({ query: { channelId: conversations.others.id } }),
   'getEffectivePermissions#ofOwner': ({ owner }) => ({ query: { userId: owner.id } }),

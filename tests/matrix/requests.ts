@@ -7,6 +7,7 @@ import { mediaRequests } from './requests/media.ts'
 import { memberRequests } from './requests/members.ts'
 import { messagingRequests } from './requests/messaging.ts'
 import { serverRequests } from './requests/server.ts'
+import { webhookRequests } from './requests/webhooks.ts'
 import type { Scene } from './scene.ts'
 import type { Ask } from './send.ts'
 
@@ -18,6 +19,7 @@ const good: GoodRequests = {
   ...messagingRequests,
   ...conversationRequests,
   ...mediaRequests,
+  ...webhookRequests,
 }
 
 /** A request that succeeds; the owner's where it isn't about somebody's own things. */

@@ -161,6 +161,7 @@ async function furnish(caller: Caller, people: People, newcomers: Newcomers) {
       begun: await beginUpload(owner.token, 5),
     },
     conversations: await converse(caller, people),
+    webhook: await call('POST', '/v1/webhooks', { ...as, body: { channelId: hidden.id, name: 'Secret' } }),
     invite: await call<{ id: string; code: string }>('POST', '/v1/invites', { ...as, body: {} }),
     auditEvent,
     ...(await populate(caller, people, newcomers)),

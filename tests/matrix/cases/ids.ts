@@ -28,6 +28,8 @@ const ofUnknown: Record<string, Case['expect']> = {
   completeOidcLogin: 400,
   // Somebody who hasn't reacted has no reaction that is to go.
   'removeReaction userId': 204,
+  // Nor is anybody blocked who isn't.
+  unblockUser: 204,
 }
 
 // Any text may stand there, but it has to be an emoji.

@@ -19,4 +19,8 @@ export const conversationRequests: GoodRequests = {
     await call('PUT', `/v1/dms/${channelId}/participants/${userId}`, { token: owner.token })
     return { path: { channelId, userId } }
   },
+
+  blockUser: ({ bots }) => ({ path: { userId: bots.low.id } }),
+  unblockUser: ({ bots }) => ({ path: { userId: bots.low.id } }),
+  updateContactSettings: () => ({ body: { dmsFrom: 'everyone' } }),
 }
