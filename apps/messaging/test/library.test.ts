@@ -31,6 +31,23 @@ const hide = (stack: Stack, channelId: string, denied: 'channel.view' | 'message
   return stack.authority.changed()
 }
 
+test('a list that takes too long is given up, and ends in the database', async () => {
+  await using stack = await startMessaging()
+  await stack.authority.channel()
+  const ann = await stack.authority.member()
+  const lock = await stack.sql.reserve()
+  await lock`begin`
+  await lock`lock table message_media in access exclusive mode`
+  const answer = await library(stack, ann)
+  expect([answer.status, answer.body.code, answer.body.retryAfter]).toEqual([503, 'library.tooSlow', 10])
+  const waiting =
+    await stack.sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  expect(waiting).toHaveLength(0)
+  await lock`rollback`
+  lock.release()
+  expect((await library(stack, ann)).status).toBe(200)
+}, 30_000)
+
 describe('the library', () => {
   test('lists files where messages carry them, newest first, page by page', async () => {
     await using stack = await startMessaging()

@@ -4,6 +4,7 @@ import type { ServerWebSocket } from 'bun'
 import type { Visibility } from '../access/view.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type Bucket, fullBucket } from '../rate-limit.ts'
+import { SendQueue } from './send-queue.ts'
 
 // What is queued beyond this makes a replay wait until the client has taken some of it.
 const REPLAY_QUEUE_BYTES = 262_144
@@ -38,9 +39,7 @@ export class Connection {
   readonly frames: Bucket
   /** Its changes of presence. */
   readonly presences: Bucket
-  /** What waits to be sent. One call to messaging is under way at a time, so that everything keeps its order. */
-  readonly sends: SendFrame[] = []
-  sending = false
+  readonly sends = new SendQueue()
   /** What has been read and is to be noted. */
   reads: ReadFrame[] = []
   marking = false

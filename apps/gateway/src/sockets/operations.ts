@@ -1,11 +1,4 @@
-import {
-  type ClientFrame,
-  closeCodes,
-  MAX_DELIVERIES,
-  MAX_SENDS,
-  type MessagingPort,
-  type Problem,
-} from '@conntext/contracts'
+import { type ClientFrame, closeCodes, MAX_DELIVERIES, type MessagingPort, type Problem } from '@conntext/contracts'
 import { accessErrors, channelNotFound, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
 import { type AppError, type Clock, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
@@ -162,20 +155,10 @@ export class Operations {
       return
     }
     this.deps.typing.wrote(frame.channelId, userId)
-    connection.sends.push(frame)
-    if (connection.sending) return
-    connection.sending = true
-    // At the end of this turn of the event loop: what has come in one piece goes in one call.
-    setImmediate(() => void this.#ship(connection))
+    connection.sends.add(frame, (frames) => this.#ship(connection, frames))
   }
 
-  /** What arrives while a call is under way goes together with the next: in order, and in few calls when there is much. */
-  async #ship(connection: Connection): Promise<void> {
-    while (connection.sends.length > 0) await this.#shipSome(connection, connection.sends.splice(0, MAX_SENDS))
-    connection.sending = false
-  }
-
-  async #shipSome(connection: Connection, frames: SendFrame[]): Promise<void> {
+  async #ship(connection: Connection, frames: SendFrame[]): Promise<void> {
     const requestId = newId()
     const caller = callerOf(connection, requestId)
     if (!caller) return

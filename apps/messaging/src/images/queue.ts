@@ -8,7 +8,8 @@ import { claimObject, postponeObject } from './queries.ts'
 // What another instance left is found by then.
 const IDLE_MS = 5_000
 const LATER_MS = 30_000
-const LOOK_MS = 40
+// What another instance looks into is found by looking; of one's own it is told at once.
+const LOOK_MS = 500
 // How long whoever needs a picture waits for it before they are told to come back.
 const PATIENCE_MS = 10_000
 
@@ -22,6 +23,8 @@ export class PictureQueue {
   readonly #decoder: Decoder
   readonly #deps: ProcessingDeps
   #wake = Promise.withResolvers<void>()
+  /** Resolves with the next object that has been looked into. */
+  #done = Promise.withResolvers<void>()
   #running: Promise<void> | undefined
   #stopped = false
 
@@ -60,10 +63,14 @@ export class PictureQueue {
     const { db } = this.#deps
     const waiting = and(inArray(media.id, ids), eq(media.ownerId, ownerId), eq(media.state, 'processing'))
     this.nudge()
-    for (let waited = 0; waited < PATIENCE_MS; waited += LOOK_MS) {
+    const deadline = performance.now() + PATIENCE_MS
+    for (;;) {
+      // Before the look: what is done after it is told.
+      const done = this.#done.promise
       const rows = await db.select({ id: media.id }).from(media).where(waiting).limit(1)
-      if (rows.length === 0) return
-      await Bun.sleep(LOOK_MS)
+      const left = deadline - performance.now()
+      if (rows.length === 0 || left <= 0) return
+      await Promise.race([done, Bun.sleep(Math.min(left, LOOK_MS))])
     }
   }
 
@@ -87,6 +94,8 @@ export class PictureQueue {
     if (!object) return false
     try {
       await processObject(this.#deps, object)
+      this.#done.resolve()
+      this.#done = Promise.withResolvers()
     } catch (error) {
       const now = clock.now()
       // What the decoder breaks on counts against the picture; all else says nothing about it.

@@ -14,6 +14,8 @@ import {
 import { toMedia } from '../media/shape.ts'
 import { type Quotas, readUsage, type Usage } from '../media/usage.ts'
 import { type ChannelDeps, searchableChannels } from '../search/channels.ts'
+import { inSnapshot } from '../snapshot.ts'
+import { libraryErrors } from './errors.ts'
 import { type LibraryRow, listLibrary } from './queries.ts'
 
 export type LibraryDeps = ChannelDeps & { quotas: Quotas; refused: Refused }
@@ -22,7 +24,7 @@ const CURSOR_POSITION = /^\d{1,3}$/
 
 /**
  * The files of channels and conversations whose history the caller may read, newest first.
- * @throws channel.notFound (404), access.forbidden (403) with an API token that is not for history
+ * @throws channel.notFound (404), access.forbidden (403) with an API token that is not for history, library.tooSlow (503)
  */
 export async function readLibrary(deps: LibraryDeps, caller: Caller, query: LibraryQuery): Promise<Page<LibraryItem>> {
   if (!inScope(caller, 'message.history')) {
@@ -35,9 +37,12 @@ export async function readLibrary(deps: LibraryDeps, caller: Caller, query: Libr
   const channelIds = channelId === undefined ? visible : [channelId]
   const limit = pageLimit(query.limit)
   const after = query.cursor === undefined ? undefined : positionOf(query.cursor)
-  const rows = await listLibrary(deps.db, { channelIds, uploaderId, kind }, { limit: limit + 1, after })
+  const filter = { channelIds, uploaderId, kind }
+  const rows = await inSnapshot(deps.db, tooSlow, (tx) => listLibrary(tx, filter, { limit: limit + 1, after }))
   return pageOf(rows, limit, toItem, (row) => encodeCursor([row.messageId, row.position]))
 }
+
+const tooSlow = (cause: unknown) => libraryErrors.tooSlow({ retryAfter: 10, cause })
 
 function positionOf(cursor: string) {
   const [messageId, position] = decodeCursor(cursor, [CURSOR_ID, CURSOR_POSITION])

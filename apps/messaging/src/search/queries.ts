@@ -20,20 +20,6 @@ export type Reach = { order: 'newest' | 'oldest'; after?: Place | undefined; fro
 /** `overlong`: the index doesn't know all of it, so that its text must be looked at. */
 export type Found = Place & { overlong: boolean }
 
-// A search takes a few milliseconds; what takes so long is given up.
-const STATEMENT_TIMEOUT_MS = 5_000
-
-/**
- * For the transaction of a search, before anything else: it sees the database as it is at one moment, changes nothing,
- * none of its statements takes long, and each is planned for what it asks.
- */
-export async function prepareSearch(tx: CommunicationsExecutor): Promise<void> {
-  const isolation = tx.execute(sql`set transaction isolation level repeatable read, read only`)
-  const settings = tx.execute(sql`select set_config('statement_timeout', ${String(STATEMENT_TIMEOUT_MS)}, true),
-    set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)`)
-  await Promise.all([isolation, settings])
-}
-
 /** What is in the index and fits, in the order of time. */
 export async function findDocuments(
   tx: CommunicationsExecutor,

@@ -1,15 +1,15 @@
 import type { AuthPort, SearchHit, SearchPage, SearchQuery, SearchSort } from '@conntext/contracts'
 import { pageLimit } from '@conntext/contracts'
-import { isStatementTimeout } from '@conntext/database'
 import type { Communications, CommunicationsExecutor } from '@conntext/db-communications'
 import { accessErrors, type Caller, inScope, type Refused } from '@conntext/http'
 import { highlights, parseQuery, type Query, QueryFault } from '@conntext/search-text'
 import { present } from '../messages/present.ts'
+import { inSnapshot } from '../snapshot.ts'
 import { type ChannelDeps, searchableChannels } from './channels.ts'
 import { type Cursor, readCursor, writeCursor } from './cursor.ts'
 import { searchErrors } from './errors.ts'
 import type { Lanes } from './lanes.ts'
-import { findMessages, prepareSearch } from './queries.ts'
+import { findMessages } from './queries.ts'
 import { findByRelevance, findByTime, type Hit } from './ranking.ts'
 import { resolveTerms, type Terms } from './terms.ts'
 
@@ -43,8 +43,11 @@ export async function search(deps: SearchDeps, caller: Caller, request: SearchQu
   const channels = await searchableChannels(deps, caller)
   const terms = await resolveTerms(query, { caller, channels, auth: deps.auth })
   if (!terms) return { items: [], nextCursor: null, isComplete: true }
-  return deps.lanes.run(() => inSnapshot(deps.db, (tx) => readPage(tx, terms, page)))
+  // In one snapshot, so that what is being indexed is found once, and its words are those that fitted.
+  return deps.lanes.run(() => inSnapshot(deps.db, tooSlow, (tx) => readPage(tx, terms, page)))
 }
+
+const tooSlow = (cause: unknown) => searchErrors.tooSlow({ retryAfter: 10, cause })
 
 function read(text: string): Query {
   try {
@@ -58,19 +61,6 @@ function read(text: string): Query {
       detail: `The query is wrong ${message}.`,
       errors: [{ path: '/query/q', message }],
     })
-  }
-}
-
-/** In one snapshot, so that what is being indexed is found once, and its words are those that fitted. */
-async function inSnapshot<T>(db: Communications, work: (tx: CommunicationsExecutor) => Promise<T>): Promise<T> {
-  try {
-    return await db.transaction(async (tx) => {
-      await prepareSearch(tx)
-      return work(tx)
-    })
-  } catch (error) {
-    if (isStatementTimeout(error)) throw searchErrors.tooSlow({ retryAfter: 10, cause: error })
-    throw error
   }
 }
 
