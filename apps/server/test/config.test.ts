@@ -40,6 +40,17 @@ test('a file that is not there is a fault', () => {
   expect(() => loadConfig({ CONNTEXT_CONFIG: join(directory, 'none') })).toThrow(/CONNTEXT_CONFIG/)
 })
 
+test('any setting may stand in a file, be it named in the environment or in the file of settings', () => {
+  const secret = join(directory, 'secret')
+  writeFileSync(secret, 'a setup code\n')
+  const file = join(directory, 'with-files.env')
+  writeFileSync(file, `CONNTEXT_SETUP_CODE_FILE=${secret}\n`)
+  expect(loadConfig({ CONNTEXT_SETUP_CODE_FILE: secret })).toMatchObject({ setupCode: 'a setup code', unknown: [] })
+  expect(loadConfig({ CONNTEXT_CONFIG: file }).setupCode).toBe('a setup code')
+  const missing = { CONNTEXT_SMTP_URL: 'smtp://mail', CONNTEXT_PORT_FILE: join(directory, 'none') }
+  expect(() => loadConfig(missing)).toThrow(/CONNTEXT_PORT_FILE[\s\S]*CONNTEXT_MAIL_FROM/)
+})
+
 test('a variable that looks like a setting and is none is pointed out', () => {
   expect(loadConfig({ CONNTEXT_PROT: '1', CONNTEXT_TEST_POSTGRES: 'x', PATH: '/bin' }).unknown).toEqual([
     'CONNTEXT_PROT',

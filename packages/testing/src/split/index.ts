@@ -5,7 +5,7 @@ import { type Engines, startEngines } from './engines.ts'
 import { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export { canSplit, type Engine, type Engines } from './engines.ts'
-export { runToEnd, type SplitProcess } from './process.ts'
+export { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export type SplitOptions = {
   /** How many of each; two unless told. */
