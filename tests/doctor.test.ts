@@ -57,6 +57,33 @@ test(
 )
 
 test(
+  'the settings in force, with secrets hidden; of a configuration that is none, the faults',
+  async () => {
+    const set = {
+      CONNTEXT_PORT: '8123',
+      CONNTEXT_SMTP_URL: 'smtp://mailer:hunter2@mail.example.org',
+      CONNTEXT_MAIL_FROM: 'ConnText <conntext@example.org>',
+      CONNTEXT_SETUP_CODE: 'hunter2-again',
+    }
+    const { code, out } = await conntextWith({ CONNTEXT_DATA: '/nowhere', ...set }, 'config', 'print')
+    expect(code).toBe(0)
+    const lines = out.split('\n')
+    expect(lines).toContain('CONNTEXT_PORT=8123')
+    expect(lines).toContain('CONNTEXT_DATA=/nowhere')
+    expect(lines).toContain('CONNTEXT_SETUP_CODE=(hidden)')
+    expect(lines).toContain('CONNTEXT_MAIL_FROM="ConnText <conntext@example.org>"')
+    expect(lines).toContain('# CONNTEXT_HOST=0.0.0.0')
+    expect(out).toContain('smtp://mailer@mail.example.org')
+    expect(out).not.toContain('hunter2')
+    const wrong = await conntextWith({ CONNTEXT_PORT: 'hunter2' }, 'config', 'print')
+    expect(wrong).toMatchObject({ code: 1, out: '' })
+    expect(wrong.err).toContain('CONNTEXT_PORT')
+    expect(wrong.err).not.toContain('hunter2')
+  },
+  MINUTES,
+)
+
+test(
   'every fault of a configuration at once, and no value',
   async () => {
     const wrong = { CONNTEXT_PORT: 'sixty', CONNTEXT_S3_ENDPOINT: 'ftp://hunter2', CONNTEXT_PROT: '1' }

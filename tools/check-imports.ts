@@ -30,8 +30,16 @@ const commonEdges = ['kernel', 'contracts']
 /** Single entries of an app that somebody needs besides the service itself. */
 const appEntries = new Map([
   ['tools', new Set(['@conntext/realtime/worker'])],
-  // What an operator's commands do to accounts, keys and files.
-  ['apps/server', new Set(['@conntext/auth/admin', '@conntext/messaging/admin', '@conntext/system/admin'])],
+  // What an operator's commands do to accounts, keys and files, and where they look for the media worker.
+  [
+    'apps/server',
+    new Set([
+      '@conntext/auth/admin',
+      '@conntext/messaging/admin',
+      '@conntext/system/admin',
+      '@conntext/realtime/worker',
+    ]),
+  ],
 ])
 
 /** Generated data that belongs to no workspace. */

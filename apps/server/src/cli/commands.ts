@@ -7,6 +7,7 @@ import { listKeys, rotateKeys } from './keys.ts'
 import { checkFiles } from './media.ts'
 import { migrate } from './migrate.ts'
 import { openPlace, type Place } from './place.ts'
+import { printSettings } from './settings.ts'
 import { tellStatus } from './status.ts'
 import { disableMfa, listUsers, resetPassword } from './users.ts'
 
@@ -15,6 +16,7 @@ export const HELP = `conntext COMMAND
   start                              runs the server, as npm start does
   status                             whether the server runs and is ready, and what of it is not
   doctor                             looks at all that the server needs, and says what to do
+  config print                       the settings in force, with secrets hidden
   users list                         the accounts, and how they stand
   users reset-password USERNAME      prints a single-use token that sets a new password
   users disable-mfa USERNAME         removes the authenticator app, passkeys and recovery codes
@@ -69,6 +71,13 @@ export const commands: Record<string, Command> = {
     operands: [],
     run: async () => {
       await migrate(process.env, { say, log })
+      return 0
+    },
+  },
+  'config print': {
+    operands: [],
+    async run() {
+      console.log(printSettings(process.env).join('\n'))
       return 0
     },
   },
