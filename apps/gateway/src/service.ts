@@ -187,7 +187,7 @@ function createSockets(
   const { config, log, bus, guard, ports, clock = systemClock } = deps
   const connections = new Connections()
   const source = streamSource(ports)
-  const access = new Access({ guard, connections, clock, log, hub: () => hub })
+  const access = new Access({ guard, connections, messaging: ports.messaging, clock, log, hub: () => hub })
   const conversations = new Conversations({
     messaging: ports.messaging,
     bus,

@@ -144,7 +144,7 @@ test('a role given lets in at the head, a role taken shuts out, without another 
   await logs.append(stream, [1, 2], bus)
   await authority.setGrant(member.userId, { roleIds: [role] })
   const gained = await client.frame((frame) => frame.t === 'access.changed')
-  expect(gained.d).toEqual({ channels: [{ ...channel, lastSeq: 2 }], removed: [] })
+  expect(gained.d).toEqual({ channels: [{ ...channel, lastSeq: 2, lastReadSeq: 0 }], removed: [] })
   await logs.append(stream, [3], bus)
   await eventually(() => client.seqs(stream).length === 1)
   await authority.setGrant(member.userId, { roleIds: [] })

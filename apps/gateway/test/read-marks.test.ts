@@ -123,3 +123,30 @@ test('a channel that one may not see, malformed marks and who has not identified
   await stranger.op('hello')
   expect((await stranger.ask({ op: 'read', channelId, seq: 1 })).error.code).toBe('gateway.notIdentified')
 })
+
+test('who is let into a channel hears how far they have read it; what everybody gains is told without', async () => {
+  await using stack = await startReading({
+    readStates: async () => ({ states: [{ channelId: hidden.id, lastReadSeq: 7 }] }),
+  })
+  const hidden = await stack.authority.channel()
+  const { snapshot } = stack.authority
+  const everyone = snapshot.roles[0]!
+  const role = { ...everyone, id: crypto.randomUUID(), name: 'insiders', isEveryone: false, permissions: [] }
+  snapshot.roles.push(role)
+  const override = { channelId: hidden.id, targetKind: 'role' as const }
+  snapshot.overrides.push(
+    { ...override, targetId: everyone.id, allow: [], deny: ['channel.view'] },
+    { ...override, targetId: role.id, allow: ['channel.view'], deny: [] },
+  )
+  await stack.authority.changed()
+  const member = await stack.authority.member()
+  const { client } = await stack.enter(member.token)
+  const gained = () => client.frames.filter(({ t }) => t === 'access.changed').map(({ d }) => d.channels)
+  await stack.authority.setGrant(member.userId, { roleIds: [role.id] })
+  await eventually(() => gained().length === 1)
+  expect(gained()[0]).toMatchObject([{ id: hidden.id, lastReadSeq: 7 }])
+  const open = await stack.authority.channel()
+  await eventually(() => gained().length === 2)
+  expect(gained()[1]).toMatchObject([{ id: open.id }])
+  expect(gained()[1][0]).not.toHaveProperty('lastReadSeq')
+})

@@ -35,6 +35,17 @@ const ReactionChange = Fields({
 })
 const LastSeq = Type.Integer({ minimum: 0, description: 'The last number of its stream' })
 
+const GainedChannel = Shape('GainedChannel', {
+  ...Channel.properties,
+  lastSeq: LastSeq,
+  lastReadSeq: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description: 'How far one has read it; absent where many gained it at once: `GET /v1/unread` tells it',
+    }),
+  ),
+})
+
 /** Every event there is. Names are `<noun>.<past participle>`. */
 export const eventKinds = {
   'message.created': kept(['channel'], 'Somebody has written a message.', Message),
@@ -140,7 +151,7 @@ export const eventKinds = {
     ['user'],
     'The channels that one sees from now on, whose streams go on after `lastSeq`, and those that one lost. `ready` restates it.',
     Fields({
-      channels: Type.Array(Shape('GainedChannel', { ...Channel.properties, lastSeq: LastSeq })),
+      channels: Type.Array(GainedChannel),
       removed: Type.Array(Id),
     }),
   ),

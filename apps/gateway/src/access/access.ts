@@ -1,4 +1,11 @@
-import { Authority, type AuthorityChange, channelStream, closeCodes, type Grant } from '@conntext/contracts'
+import {
+  Authority,
+  type AuthorityChange,
+  channelStream,
+  closeCodes,
+  type Grant,
+  type MessagingPort,
+} from '@conntext/contracts'
 import { type Guard, memberRefusal } from '@conntext/http'
 import { answerWithin, type Clock, type Logger } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
@@ -15,9 +22,13 @@ export type AccessOptions = {
   guard: Guard
   hub: () => StreamHub
   connections: Connections
+  messaging: Pick<MessagingPort, 'readStates'>
   clock: Clock
   log: Logger
 }
+
+/** How far people have read, by channel: of those who alone gain something. */
+type Marks = Map<string, Map<string, number>>
 
 type Move = { connection: Connection; visibility: Visibility }
 
@@ -149,9 +160,31 @@ export class Access {
     const concerned = refetch ? [...this.options.connections.ready()] : this.#ofUsers(userIds)
     const moves = this.#plan(view, concerned)
     const streams = new Set(moves.flatMap(({ visibility }) => visibility).flatMap(({ streams }) => streams))
-    await hub().open(streams, this.#brandNew(view))
+    const [marks] = await Promise.all([this.#fetchMarks(view, userIds), hub().open(streams, this.#brandNew(view))])
     if (this.#snapshotStale) return
-    this.#apply(view, concerned)
+    this.#apply(view, concerned, marks)
+  }
+
+  /**
+   * How far those have read who gain something by what changed of themselves. What everybody gains is told to all in the
+   * same bytes. Where it can't be had in time it is not told.
+   */
+  async #fetchMarks(view: View, userIds: string[]): Promise<Marks> {
+    const marks: Marks = new Map()
+    const gains = ({ visibility, grant }: Connection) =>
+      (difference(visibility!, view.visibility(grant!))?.gained.length ?? 0) > 0
+    const gaining = userIds.filter((userId) => this.#ofUsers([userId]).some(gains))
+    await Promise.all(
+      gaining.map(async (userId) => {
+        try {
+          const { states } = await answerWithin(GRANT_TIMEOUT_MS, () => this.options.messaging.readStates({ userId }))
+          marks.set(userId, new Map(states.map(({ channelId, lastReadSeq }) => [channelId, lastReadSeq])))
+        } catch (error) {
+          this.options.log.warn({ err: error, userId }, 'how far an account has read could not be fetched')
+        }
+      }),
+    )
+    return marks
   }
 
   #ofUsers(userIds: string[]): Connection[] {
@@ -203,7 +236,7 @@ export class Access {
   }
 
   /** Nothing here waits: no event can come in between. */
-  #apply(view: View, concerned: Connection[]): void {
+  #apply(view: View, concerned: Connection[], marks: Marks): void {
     this.view = view
     this.#known = true
     this.#names.keepOnly(new Set(view.audiences.keys()))
@@ -219,9 +252,10 @@ export class Access {
       const after = view.visibility(connection.grant!)
       const frames = known.get(before) ?? new Map<Visibility, string | undefined>()
       known.set(before, frames)
-      if (!frames.has(after)) frames.set(after, this.#changeFrame(view, difference(before, after)))
+      const own = marks.get(connection.identity!.userId)
+      if (!own && !frames.has(after)) frames.set(after, this.#changeFrame(view, difference(before, after)))
       this.#move(connection, before, after)
-      const frame = frames.get(after)
+      const frame = own ? this.#changeFrame(view, difference(before, after), own) : frames.get(after)
       if (frame !== undefined) connection.send(frame)
     }
   }
@@ -247,10 +281,13 @@ export class Access {
   }
 
   /** Ephemeral, hence without a number: `ready` always restates what a connection sees. */
-  #changeFrame(view: View, change: Difference | undefined): string | undefined {
+  #changeFrame(view: View, change: Difference | undefined, marks?: Map<string, number>): string | undefined {
     if (!change) return undefined
     const at = this.options.clock.now().toISOString()
-    const channels = change.gained.map((id) => view.channelJson(id, this.#head(id)))
+    const channels = change.gained.map((id) => {
+      const channel = view.channelJson(id, this.#head(id))
+      return marks ? `${channel.slice(0, -1)},"lastReadSeq":${marks.get(id) ?? 0}}` : channel
+    })
     const data = `{"channels":[${channels.join()}],"removed":${JSON.stringify(change.lost)}}`
     return `{"op":"event","t":"access.changed","stream":"user","at":"${at}","d":${data}}`
   }
