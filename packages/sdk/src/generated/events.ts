@@ -53,6 +53,8 @@ export type GainedChannel = {
   createdAt: string
   /** The last number of its stream */
   lastSeq: number
+  /** How far one has read it; absent where many gained it at once: `GET /v1/unread` tells it */
+  lastReadSeq?: number
 }
 
 export type ReadyChannel = {
@@ -236,6 +238,15 @@ export type Events = {
     /** A UUIDv7 */
     id: string
   }
+  /** One has taken a conversation out of the list, on whichever device, until there is a message after `lastSeq`. */
+  'conversation.closed': {
+    /** A UUIDv7 */
+    id: string
+    /** The last number of its stream */
+    lastSeq: number
+  }
+  /** One has brought a conversation back into the list, on whichever device. */
+  'conversation.reopened': Conversation
   /** The channels that one sees from now on, whose streams go on after `lastSeq`, and those that one lost. `ready` restates it. */
   'access.changed': {
     channels: Array<GainedChannel>
