@@ -115,6 +115,9 @@ async function whisper(socket: Recorder): Promise<void> {
   await socket.seen(({ t }) => t === 'delivery.updated')
   await call(olga, 'PATCH', `dms/${id}`, { name: 'The old crew' })
   await call(olga, 'DELETE', `dms/${id}/participants/${maxim.id}`)
+  const two = await call(olga, 'POST', 'dms', { userIds: [maxim.id] })
+  await call(olga, 'DELETE', `dms/${two.id}`)
+  await call(olga, 'POST', 'dms', { userIds: [maxim.id] })
 }
 
 describe('whatever a server sends is as its document has it', () => {
