@@ -91,12 +91,14 @@ describe.skipIf(!possible)('the split deployment', () => {
   test('files pass through whole, in both directions', async () => {
     const file = pseudoRandomFile(20_000_000)
     const media = await upload(owner, file, 'film.bin')
-    const content = (range?: string) =>
+    const content = (range?: string, method = 'GET') =>
       owner.api.accessToken().then((token) =>
         fetch(`${split.urls[1]}/v1/media/${media.id}/content`, {
+          method,
           headers: { authorization: `Bearer ${token}`, ...(range && { range }) },
         }),
       )
+    expect((await content(undefined, 'HEAD')).headers.get('content-length')).toBe('20000000')
     expect(sha256(await (await content()).bytes())).toBe(sha256(file))
     const part = await content('bytes=1000-1999')
     expect([part.status, part.headers.get('content-range')]).toEqual([206, 'bytes 1000-1999/20000000'])

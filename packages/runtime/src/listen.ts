@@ -10,7 +10,7 @@ import {
 import { type AppError, ConfigError, defineErrors, equalSecrets, type Logger } from '@conntext/kernel'
 import type { Figures } from './figures.ts'
 import type { Credentials } from './settings.ts'
-import { type ProcessState, STATE_HEADER } from './transport/index.ts'
+import { LENGTH_HEADER, type ProcessState, STATE_HEADER } from './transport/index.ts'
 
 /**
  * For how long a service that is to end still answers, and says that it is about to go, so that whoever asks turns to
@@ -75,6 +75,8 @@ export function listen(options: ListenerOptions): Listener {
 
   const marked = async (request: Request): Promise<Response> => {
     const response = await answer(request)
+    const length = response.headers.get('content-length')
+    if (length !== null) response.headers.set(LENGTH_HEADER, length)
     const state = stateNow()
     if (state === undefined) return response
     response.headers.set(STATE_HEADER, state)

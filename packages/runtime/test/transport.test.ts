@@ -63,6 +63,26 @@ test('packed answers, redirects, parts and empty answers pass as they are', asyn
   expect((await send(get('/same'))).headers.get('etag')).toBe('"x"')
 })
 
+test('the length of what streams is known at the other end', async () => {
+  await using server = listening((request) => {
+    const parts = new ReadableStream({
+      async pull(controller) {
+        await Bun.sleep(1)
+        controller.enqueue(new Uint8Array(10))
+        controller.close()
+      },
+    })
+    return new Response(request.method === 'HEAD' ? null : parts, { headers: { 'content-length': '10' } })
+  })
+  const send = to([server.url])
+  const streamed = await send(get())
+  expect(streamed.headers.get('content-length')).toBe('10')
+  expect((await streamed.bytes()).length).toBe(10)
+  expect([...streamed.headers.keys()].filter((name) => name.startsWith('x-conntext'))).toEqual([])
+  const head = await send(new Request('http://chat.example.org/', { method: 'HEAD' }))
+  expect(head.headers.get('content-length')).toBe('10')
+})
+
 test('instances are asked in turn', async () => {
   const counts = [0, 0, 0]
   const make = (index: number) =>

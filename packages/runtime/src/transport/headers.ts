@@ -5,6 +5,9 @@ export const STATE_HEADER = 'x-conntext-state'
 /** `starting`: nothing was done of what was asked. `draining`: it was, and the service will soon be gone. */
 export type ProcessState = 'starting' | 'draining'
 
+/** How long a streamed body is: Bun's server takes the Content-Length off what streams. */
+export const LENGTH_HEADER = 'x-conntext-length'
+
 // RFC 9110, section 7.6.1: for one connection, not for the next. `expect` has been answered where it arrived.
 const HOP_BY_HOP = [
   'connection',
@@ -33,7 +36,9 @@ export function forwarded(given: Headers, credential: string): Headers {
 /** The answer as it goes on: without what was said between the two services. */
 export function received(response: Response): Response {
   dropHopByHop(response.headers)
-  response.headers.delete(STATE_HEADER)
+  const length = response.headers.get(LENGTH_HEADER)
+  if (length !== null) response.headers.set('content-length', length)
+  for (const name of [STATE_HEADER, LENGTH_HEADER]) response.headers.delete(name)
   return response
 }
 
