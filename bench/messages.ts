@@ -17,8 +17,8 @@ export const messages: Bench = async ({ quick }, report) => {
   await using bench = await startBenchServer()
   await using channel = await openChannel(bench)
   await using baseline = await openBaseline(bench.server.data)
-  await sendAtOnce(channel, { senders: 256, total: 3_200 })
-  await baseline.insert({ atOnce: 256, total: 3_200 })
+  await sendAtOnce(channel, { senders: 256, total: 8_192 })
+  await baseline.insert({ atOnce: 256, total: 8_192 })
   let most = 0
   for (const senders of SENDERS) {
     const total = (quick ? 1 : 5) * (senders === 1 ? 400 : senders * 32)
