@@ -8,9 +8,11 @@ export { canSplit, type Engine, type Engines } from './engines.ts'
 export { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export type SplitOptions = {
-  /** How many of each; two unless told. */
+  /** How many of each: two gateways, two of messaging, and one of the others unless told. */
   gateways?: number
   messaging?: number
+  auth?: number
+  system?: number
   /** For all of its processes, over what they have. */
   env?: Record<string, string>
 }
@@ -18,6 +20,7 @@ export type SplitOptions = {
 export type Split = {
   gateways: SplitProcess[]
   messaging: SplitProcess[]
+  /** The first of each. */
   auth: SplitProcess
   system: SplitProcess
   realtime: SplitProcess
@@ -38,11 +41,11 @@ type Addresses = Record<'gateway' | 'auth' | 'system' | 'messaging' | 'realtime'
  * Starts the split deployment as processes of their own, each with the settings of its own and no more, over engines of
  * its own; resolves when all are ready. They end when this process does.
  */
-export async function startSplit({ gateways = 2, messaging = 2, env = {} }: SplitOptions = {}): Promise<Split> {
+export async function startSplit({ env = {}, ...counts }: SplitOptions = {}): Promise<Split> {
   const engines = await startEngines()
   const processes: SplitProcess[] = []
   try {
-    const at = await chooseAddresses({ gateways, messaging })
+    const at = await chooseAddresses(counts)
     const { settings, migrate } = settingsOf(engines, at, env)
     await runToEnd('apps/server/src/cli/main.ts', ['migrate'], migrate)
     const make = (service: keyof Addresses) =>
@@ -84,8 +87,13 @@ async function end(processes: SplitProcess[], engines: Engines): Promise<void> {
   await engines[Symbol.asyncDispose]()
 }
 
-async function chooseAddresses({ gateways, messaging }: { gateways: number; messaging: number }): Promise<Addresses> {
-  const counts = { gateway: gateways, auth: 1, system: 1, messaging, realtime: 1 }
+async function chooseAddresses({
+  gateways = 2,
+  messaging = 2,
+  auth = 1,
+  system = 1,
+}: SplitOptions): Promise<Addresses> {
+  const counts = { gateway: gateways, auth, system, messaging, realtime: 1 }
   const chosen = Object.entries(counts).map(async ([service, count]) => {
     const urls = Array.from({ length: count }, async () => `http://127.0.0.1:${await freePort()}`)
     return [service, await Promise.all(urls)] as const
