@@ -67,6 +67,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 class Starting {
   readonly #say: (line: string) => void
   readonly #members = new Map<string, Member>()
+  readonly #started = new Map<string, Promise<void>>()
   readonly #leftOut: { name: string; why: string }[] = []
   #compose!: Compose
   #addresses!: Addresses
@@ -118,18 +119,15 @@ class Starting {
 
   /** All at once, each as soon as what it depends on is there. */
   async #startAll(services: Map<string, ComposeService>): Promise<void> {
-    const started = new Map<string, Promise<void>>()
     for (const name of startOrder(services)) {
       const service = services.get(name)!
-      const before = Object.keys(service.dependsOn).map((other) => started.get(other))
-      started.set(
+      const before = Object.keys(service.dependsOn).map((other) => this.#started.get(other))
+      this.#started.set(
         name,
         Promise.all(before).then(() => this.#start(service)),
       )
     }
-    const outcomes = await Promise.allSettled(started.values())
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed) throw failed.reason
+    await Promise.all(this.#started.values())
   }
 
   async #start(service: ComposeService): Promise<void> {
@@ -201,19 +199,25 @@ class Starting {
   }
 
   async #stopAll(): Promise<void> {
+    await this.#stopInOrder()
+    // One that was just being started is there only now.
+    await Promise.allSettled(this.#started.values())
+    await this.#stopInOrder()
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  async #stopInOrder(): Promise<void> {
     const stopped = new Map<string, Promise<void>>()
     const services = this.#compose?.services ?? new Map<string, ComposeService>()
     for (const name of startOrder(services).reverse()) {
       const after = [...services.values()].filter(({ dependsOn }) => Object.hasOwn(dependsOn, name))
       const waiting = after.map((other) => stopped.get(other.name))
-      const stop = async () => {
-        await this.#members.get(name)?.stop()
-        if (this.#members.has(name)) this.#say(`${name}: stopped`)
-      }
-      stopped.set(name, Promise.all(waiting).then(stop))
+      stopped.set(
+        name,
+        Promise.all(waiting).then(() => this.#members.get(name)?.stop()),
+      )
     }
     await Promise.allSettled(stopped.values())
-    await rm(this.directory, { recursive: true, force: true })
   }
 }
 
