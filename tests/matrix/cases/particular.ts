@@ -60,6 +60,7 @@ const particular: Record<string, (scene: Scene) => Case[]> = {
   ],
   updateChannel: ({ channels }) => [
     withBody('itself as its parent', 422, { parentId: channels.voice.id }),
+    withBody('messages to keep in a voice channel', 422, { messageRetentionDays: 30 }),
     withBody('an unknown parent', 422, { parentId: NOBODY }),
   ],
   setOverride: () => [

@@ -19,7 +19,13 @@ const PROVIDER = {
 /** The server: its settings, roles, channels, invites, and its audit trail. */
 export const serverRequests: GoodRequests = {
   updateServer: () => ({
-    body: { name: 'Matrix', description: 'A server', limits: { maxMediaPerMessage: 10, maxMessageLength: 4000 } },
+    body: {
+      name: 'Matrix',
+      description: 'A server',
+      systemChannelId: null,
+      messageRetentionDays: null,
+      limits: { maxMediaPerMessage: 10, maxMessageLength: 4000 },
+    },
   }),
   setOidcProvider: () => ({ path: { provider: 'matrix' }, body: PROVIDER }),
   removeOidcProvider: async ({ call, owner, name }) => {
@@ -34,11 +40,13 @@ export const serverRequests: GoodRequests = {
     return { path: { id }, body: { name: scene.name('role'), colour: null, permissions: [] } }
   },
   deleteRole: async (scene) => ({ path: { id: (await newRole(scene)).id } }),
-  createChannel: ({ name }) => ({ body: { name: name('channel'), type: 'text', parentId: null, topic: 'Anything' } }),
+  createChannel: ({ name }) => ({
+    body: { name: name('channel'), type: 'text', parentId: null, topic: 'Anything', messageRetentionDays: 30 },
+  }),
   getChannel: ({ channels }) => ({ path: { channelId: channels.general.id } }),
   updateChannel: ({ channels }) => ({
     path: { channelId: channels.voice.id },
-    body: { name: 'voice', topic: null, parentId: null, position: 2 },
+    body: { name: 'voice', topic: null, parentId: null, position: 2, messageRetentionDays: null },
   }),
   deleteChannel: async (scene) => ({ path: { channelId: (await newChannel(scene)).id } }),
   listOverrides: ({ channels }) => ({ path: { channelId: channels.general.id } }),
