@@ -1,4 +1,4 @@
-import { openServerDetails } from '@conntext/db-server-details'
+import { assertServerDetailsMigrated, openServerDetails } from '@conntext/db-server-details'
 import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
 import { databaseSettings, MasterKeySetting, masterKeysOf, runService, withPassword } from '@conntext/runtime'
 import manifest from '../package.json'
@@ -21,6 +21,7 @@ await runService({
     const db = openServerDetails({ url, applicationName: 'conntext auth' })
     await closing('database', () => db.close())
     await untilThere('Postgres', () => db.check())
+    await untilThere('the schema', () => assertServerDetailsMigrated(db))
     const { publicUrl, oidcReturnOrigins, webauthn, smtp } = toAuthConfig(settings, {
       publicUrl: 'http://localhost:8080',
     })

@@ -1,4 +1,4 @@
-import { openCommunications } from '@conntext/db-communications'
+import { assertCommunicationsMigrated, openCommunications } from '@conntext/db-communications'
 import { openS3Store } from '@conntext/object-store'
 import { databaseSettings, runService, startGuard, withPassword } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
@@ -29,6 +29,7 @@ await runService({
     await closing('database', () => db.close())
     const { s3, quotas, webhookRate } = toMessagingConfig(settings)
     await untilThere('Postgres', () => db.check())
+    await untilThere('the schema', () => assertCommunicationsMigrated(db))
     const objects = await untilThere('the object store', () =>
       openS3Store(s3!).catch((error: unknown) => {
         throw bucketRefusal(error) ?? error

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SchemaBehind } from '@conntext/database'
 import { AUDIT_DATABASE, openAudit } from '@conntext/db-audit'
-import { openCommunications } from '@conntext/db-communications'
-import { openServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
+import { assertCommunicationsMigrated, openCommunications } from '@conntext/db-communications'
+import { assertServerDetailsMigrated, openServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
 import { type RunningClickHouse, type RunningPostgres, startClickHouse, startPostgres } from '@conntext/embedded'
 import { ConfigError, silentLogger } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
@@ -65,6 +66,7 @@ test('twice at once, and again, it makes all that the services need', async () =
   expect(Number((await auth.execute(sql`select count(*) as n from roles`))[0]!.n)).toBe(0)
   await messaging.check()
   await audit.check()
+  await Promise.all([assertServerDetailsMigrated(auth), assertCommunicationsMigrated(messaging)])
   await Promise.all([auth.close(), messaging.close(), audit.close()])
 }, 60_000)
 
@@ -76,6 +78,20 @@ test('a new password takes the old one’s place', async () => {
   await now.check()
   expect(await old.check().catch((error) => error.code)).toBe('28P01')
   await Promise.all([old.close(), now.close()])
+}, 60_000)
+
+test('a service sees, as its own user, that the schema is older than itself; a newer one is not its business', async () => {
+  await run()
+  const auth = openServerDetails({ url: url('auth', SERVER_DETAILS, 'first'), applicationName: 'test' })
+  const admin = openServerDetails({ url: postgres.url(SERVER_DETAILS), applicationName: 'test' })
+  const shift = (by: number) =>
+    admin.execute(sql`update drizzle.__drizzle_migrations set created_at = created_at + ${by}::bigint`)
+  await shift(1)
+  await assertServerDetailsMigrated(auth)
+  await shift(-2)
+  expect(await assertServerDetailsMigrated(auth).catch((error) => error)).toBeInstanceOf(SchemaBehind)
+  await shift(1)
+  await Promise.all([auth.close(), admin.close()])
 }, 60_000)
 
 test('every fault of the configuration is named at once, and no value', async () => {

@@ -1,5 +1,5 @@
 import { AUDIT_DATABASE, openAudit } from '@conntext/db-audit'
-import { openServerDetails } from '@conntext/db-server-details'
+import { assertServerDetailsMigrated, openServerDetails } from '@conntext/db-server-details'
 import {
   databaseSettings,
   MasterKeySetting,
@@ -37,6 +37,7 @@ await runService({
     })
     await closing('audit', () => audit.close())
     await untilThere('Postgres', () => db.check())
+    await untilThere('the schema', () => assertServerDetailsMigrated(db))
     await untilThere('ClickHouse', () => audit.check())
     return createSystemService({
       db,

@@ -1,6 +1,9 @@
+import { sql } from 'drizzle-orm'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
+import type { Executor } from './executor.ts'
 
 // Any number will do, as long as every instance of every version uses the same.
 const MIGRATION_LOCK = 7_261_001
@@ -18,4 +21,23 @@ export async function migrateDatabase(options: { url: string; folder: string }):
     // Ending the connection releases the lock.
     await client.end({ timeout: 5 })
   }
+}
+
+/** The schema is older than what runs: it is to be brought up to date first. */
+export class SchemaBehind extends Error {
+  override name = 'SchemaBehind'
+  constructor() {
+    super('the schema is that of an older release')
+  }
+}
+
+/**
+ * Looks whether all migrations of this release have been applied; a newer schema is none of its business.
+ * @throws SchemaBehind, or what Postgres says where there is no schema yet
+ */
+export async function assertMigrated(db: Executor, folder: string): Promise<void> {
+  const newest = Math.max(...readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis))
+  const rows = await db.execute(sql`select max(created_at) as newest from drizzle.__drizzle_migrations`)
+  const [applied] = rows as unknown as { newest: string | null }[]
+  if (Number(applied?.newest ?? 0) < newest) throw new SchemaBehind()
 }

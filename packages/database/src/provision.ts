@@ -79,6 +79,11 @@ async function grantLeast(tx: TransactionSql, user: ServiceUser, secret: string[
     else if (!secret.includes(name)) await tx`grant select on ${tx(name)} to ${who}`
   }
   await tx`grant usage on all sequences in schema public to ${who}`
+  // So that a service sees whether the schema is as new as itself.
+  const [migrations] = await tx`select to_regclass('drizzle.__drizzle_migrations') as name`
+  if (migrations?.name === null) return
+  await tx`grant usage on schema drizzle to ${who}`
+  await tx`grant select on drizzle.__drizzle_migrations to ${who}`
 }
 
 async function withClient<T>(url: string, use: (client: Sql) => Promise<T>): Promise<T> {

@@ -1,5 +1,12 @@
 import { fileURLToPath } from 'node:url'
-import { type Database, type DatabaseOptions, migrateDatabase, openDatabase, provisionUsers } from '@conntext/database'
+import {
+  assertMigrated,
+  type Database,
+  type DatabaseOptions,
+  migrateDatabase,
+  openDatabase,
+  provisionUsers,
+} from '@conntext/database'
 import * as schema from './schema.ts'
 
 export * from './schema.ts'
@@ -14,8 +21,12 @@ export type CommunicationsExecutor = Pick<
 
 export const openCommunications = (options: DatabaseOptions): Communications => openDatabase(schema, options)
 
-export const migrateCommunications = (url: string): Promise<void> =>
-  migrateDatabase({ url, folder: fileURLToPath(new URL('../migrations', import.meta.url)) })
+const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url))
+
+export const migrateCommunications = (url: string): Promise<void> => migrateDatabase({ url, folder: MIGRATIONS })
+
+/** @throws SchemaBehind while the schema is older than this release */
+export const assertCommunicationsMigrated = (db: Communications): Promise<void> => assertMigrated(db, MIGRATIONS)
 
 export const provisionCommunications = (
   url: string,

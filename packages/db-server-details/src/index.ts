@@ -1,5 +1,12 @@
 import { fileURLToPath } from 'node:url'
-import { type Database, type DatabaseOptions, migrateDatabase, openDatabase, provisionUsers } from '@conntext/database'
+import {
+  assertMigrated,
+  type Database,
+  type DatabaseOptions,
+  migrateDatabase,
+  openDatabase,
+  provisionUsers,
+} from '@conntext/database'
 import * as schema from './schema.ts'
 
 export * from './rows.ts'
@@ -15,8 +22,12 @@ export type ServerDetailsExecutor = Pick<
 
 export const openServerDetails = (options: DatabaseOptions): ServerDetails => openDatabase(schema, options)
 
-export const migrateServerDetails = (url: string): Promise<void> =>
-  migrateDatabase({ url, folder: fileURLToPath(new URL('../migrations', import.meta.url)) })
+const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url))
+
+export const migrateServerDetails = (url: string): Promise<void> => migrateDatabase({ url, folder: MIGRATIONS })
+
+/** @throws SchemaBehind while the schema is older than this release */
+export const assertServerDetailsMigrated = (db: ServerDetails): Promise<void> => assertMigrated(db, MIGRATIONS)
 
 /** Each table has one writing service; the other service of this database reads what is not secret. */
 export const provisionServerDetails = (url: string, passwords: { auth: string; system: string }): Promise<void> =>

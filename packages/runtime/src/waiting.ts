@@ -1,4 +1,4 @@
-import { isDatabaseAway } from '@conntext/database'
+import { isDatabaseAway, SchemaBehind } from '@conntext/database'
 import { AppError, StartError } from '@conntext/kernel'
 
 const PAUSE_MS = { first: 100, longest: 2_000 }
@@ -45,7 +45,7 @@ const codeOf = (error: unknown): string => {
   return String((cause as { code?: unknown } | null)?.code)
 }
 
-const isUnprepared = (error: unknown): boolean => UNPREPARED.has(codeOf(error))
+const isUnprepared = (error: unknown): boolean => error instanceof SchemaBehind || UNPREPARED.has(codeOf(error))
 
 /** In one line. What a query was about is left out. */
 function reasonOf(error: unknown): string {
