@@ -8,6 +8,7 @@ import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
 import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
 import { getRadosgw } from './radosgw/get.ts'
 import { getRedis } from './redis/get.ts'
+import { getProgram } from './stack/get.ts'
 
 /** What `@conntext/testing/shared` answers: stores that all tests share, and how to reach them. */
 interface SharedStores {
@@ -69,6 +70,15 @@ async function provideRedis(): Promise<void> {
     if (!(error instanceof PackagesUnavailable)) throw error
     if (!run.signal.aborted) notes.push(`tests over Redis were skipped: ${error.message}`)
   }
+}
+
+/** The split deployment is tested behind Caddy, or, where none can be had, without. */
+async function provideCaddy(): Promise<void> {
+  say('caddy')
+  const told: string[] = []
+  const found = await getProgram('caddy', (line) => told.push(line), run.signal)
+  for (const line of told) console.log(line)
+  if (!found && !run.signal.aborted) notes.push(`the split deployment was tested without Caddy: ${told.join('; ')}`)
 }
 
 /** The compose files are checked by a reader that isn't ours, or, where none can be had, by ours alone. */
@@ -143,6 +153,7 @@ try {
   if (s3 && !run.signal.aborted) await provideRadosgw()
   if (needs('server', 'runtime', 'test') && !run.signal.aborted) await provideRedis()
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
+  if (needs('tools') && !run.signal.aborted) await provideCaddy()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)

@@ -99,6 +99,36 @@ test.skipIf(!possible || !existsSync('/proc/self/environ'))(
   },
 )
 
+test.skipIf(!possible || !withCaddy)(
+  'a service and a gateway are restarted while people write, and every message is taken',
+  async () => {
+    const login = await post(stack.url, '/v1/auth/login', { login: 'olga', password: 'correct horse battery' })
+    const token = login.body.accessToken
+    const { body: channel } = await post(stack.url, '/v1/channels', { name: 'meadow', type: 'text' }, token)
+    const refused: Answer[] = []
+    let writing = true
+    let taken = 0
+    const write = async () => {
+      while (writing) {
+        const sent = await post(stack.url, `/v1/channels/${channel.id}/messages`, { content: 'On we go' }, token)
+        if (sent.status === 201) taken += 1
+        else refused.push(sent)
+        await Bun.sleep(20)
+      }
+    }
+    const writers = [write(), write()]
+    for (const name of ['system', 'gateway-1']) {
+      await stack.member(name).stop()
+      await stack.member(name).start()
+    }
+    writing = false
+    await Promise.all(writers)
+    expect(refused).toEqual([])
+    expect(taken).toBeGreaterThan(10)
+  },
+  90_000,
+)
+
 test.skipIf(!possible)(
   'a gateway and a messaging instance that are killed are not missed',
   async () => {
