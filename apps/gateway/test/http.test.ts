@@ -97,6 +97,36 @@ test('a path that could be read in two ways is refused, and never a 5xx', async 
   }
 })
 
+test('whatever the Host, dot segments and backslashes lead nowhere else', async () => {
+  const hosts = [
+    'Host: \r\n',
+    'Host: a b\r\n',
+    'Host: x@y\r\n',
+    'Host: [::1\r\n',
+    'Host: x:99999\r\n',
+    'Host: a%\r\n',
+    '',
+  ]
+  const tricks = [
+    '/v1/users/../../internal/auth/authority',
+    '/v1/users/./../../internal/auth/authority',
+    '/v1/users/..\\..\\internal/auth/authority',
+    '/v1/users/..',
+    '/v1/search/..?q=x',
+  ]
+  for (const host of hosts) {
+    // Only then may there be none.
+    const version = host === '' ? '1.0' : '1.1'
+    for (const path of tricks) {
+      const answer = await raw(`GET ${path} HTTP/${version}\r\n${host}Authorization: Bearer ${token}\r\n\r\n`)
+      expect([host, path, statusOf(answer)]).toEqual([host, path, 400])
+      expect(answer).toContain('gateway.badPath')
+    }
+    const plain = `GET /v1/search?q=../a\\b HTTP/${version}\r\n${host}Authorization: Bearer ${token}\r\n\r\n`
+    expect(statusOf(await raw(plain))).toBe(200)
+  }
+})
+
 test('an over-long URL is a 413 problem', async () => {
   const response = await get(`/v1/search?q=${'x'.repeat(8200)}`)
   expect(response.status).toBe(413)

@@ -3,7 +3,7 @@ import { freePort } from '@conntext/embedded'
 import { AppError } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { createTransport, ServiceAway } from '../src/index.ts'
-import { CREDENTIAL, HTTP_OK, listening, speaking } from './support/servers.ts'
+import { CREDENTIAL, exchange, HTTP_OK, listening, speaking } from './support/servers.ts'
 
 const to = (urls: string[], options: { patienceMs?: number; callMs?: number } = {}) =>
   createTransport({ service: 'messaging', urls, credential: CREDENTIAL, ...options })
@@ -39,6 +39,51 @@ test('a request arrives as it came, without what is for one connection alone', a
   for (const gone of ['x-one-hop', 'te', 'expect', 'x-conntext-service']) expect(headers.has(gone)).toBe(false)
   // Nothing that a library says of itself.
   expect([headers.get('user-agent'), headers.get('accept-encoding')]).toEqual(['', 'identity'])
+})
+
+test('a public request never becomes a call, however its path is written', async () => {
+  const seen: string[] = []
+  await using server = listening((request) => {
+    seen.push(new URL(request.url).pathname)
+    return new Response('reached')
+  })
+  const send = to([server.url])
+  // Without a usable Host Bun's server hands on the path as it came.
+  using front = Bun.serve({
+    port: 0,
+    fetch: (request) => send(request).catch((error) => new Response(error.code, { status: error.status ?? 500 })),
+  })
+  const tricks = [
+    '/v1/users/../../internal/messaging/do',
+    '/v1/users/..\\..\\internal/messaging/do',
+    '/v1/users/%2e%2e/%2E./internal/messaging/do',
+    '/internal/messaging/do',
+    '/./internal',
+  ]
+  for (const path of tricks) {
+    const answer = await exchange(front.port!, `GET ${path} HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n`)
+    expect([path, answer.split('\r\n')[0]]).toEqual([path, 'HTTP/1.1 404 Not Found'])
+  }
+  expect(seen).toEqual([])
+  const plain = await exchange(front.port!, 'GET /v1/internal/x HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n')
+  expect(plain).toContain('reached')
+})
+
+test('a client cannot have the headers taken away that the gateway sets', async () => {
+  let seen = new Headers()
+  await using server = listening((request) => {
+    seen = new Headers(request.headers)
+    return new Response()
+  })
+  const headers = {
+    connection: 'close, x-conntext-address, X-Request-Id, x-one-hop',
+    'x-conntext-address': '192.0.2.1',
+    'x-request-id': 'id',
+    'x-one-hop': '1',
+  }
+  await to([server.url])(new Request('http://chat.example.org/v1/things', { headers }))
+  expect([seen.get('x-conntext-address'), seen.get('x-request-id')]).toEqual(['192.0.2.1', 'id'])
+  expect(seen.has('x-one-hop')).toBe(false)
 })
 
 test('packed answers, redirects, parts and empty answers pass as they are', async () => {

@@ -19,6 +19,8 @@ export function readTarget(url: string, maxBytes: number): Target {
   const query = url.indexOf('?', start)
   const path = query === -1 ? url.slice(start) : url.slice(start, query)
   const search = query === -1 ? '' : url.slice(query)
+  // Bun's server resolves dot segments only where the Host is a usable one.
+  if (FORBIDDEN.test(path)) throw badPath()
   if (path.includes('%')) checkEncodedPath(path)
   if (search.includes('%')) checkEncodedQuery(search)
   return { path, search }
@@ -29,10 +31,11 @@ export const pathStart = (url: string): number => (url[0] === '/' ? 0 : url.inde
 
 function checkEncodedPath(path: string): void {
   const decoded = decode(path)
-  if (ENCODED_SEPARATOR.test(path) || FORBIDDEN.test(decoded)) {
-    throw gatewayErrors.badPath('Encoded slashes, dot segments and control characters are not taken in a path.')
-  }
+  if (ENCODED_SEPARATOR.test(path) || FORBIDDEN.test(decoded)) throw badPath()
 }
+
+const badPath = () =>
+  gatewayErrors.badPath('Encoded slashes, dot segments and control characters are not taken in a path.')
 
 function checkEncodedQuery(search: string): void {
   if (decode(search).includes('\0')) throw gatewayErrors.badPath('A NUL character is not taken in a query.')

@@ -1,4 +1,4 @@
-import { CREDENTIAL_HEADER } from '@conntext/http'
+import { ADDRESS_HEADER, CREDENTIAL_HEADER, REQUEST_ID_HEADER } from '@conntext/http'
 
 /** Said by a service that takes no more, or not yet: nobody should count on it. Absent from all others. */
 export const STATE_HEADER = 'x-conntext-state'
@@ -21,6 +21,8 @@ const HOP_BY_HOP = [
   'upgrade',
 ]
 const OF_THE_REQUEST = ['host', 'expect']
+// Said by the gateway, hence nothing that a client could have meant for one connection.
+const OF_THE_GATEWAY = new Set([ADDRESS_HEADER, REQUEST_ID_HEADER])
 
 /** A request's headers for the next hop. What a client library would add of its own stays away. */
 export function forwarded(given: Headers, credential: string): Headers {
@@ -45,5 +47,8 @@ export function received(response: Response): Response {
 function dropHopByHop(headers: Headers): void {
   const named = headers.get('connection')
   for (const name of HOP_BY_HOP) headers.delete(name)
-  for (const name of named?.split(',') ?? []) if (/^[\w-]+$/.test(name.trim())) headers.delete(name.trim())
+  for (const part of named?.split(',') ?? []) {
+    const name = part.trim().toLowerCase()
+    if (/^[\w-]+$/.test(name) && !OF_THE_GATEWAY.has(name)) headers.delete(name)
+  }
 }

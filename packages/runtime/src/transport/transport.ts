@@ -76,7 +76,7 @@ export function createTransport(options: TransportOptions): NetworkTransport {
     try {
       return await bring({
         request,
-        target: targetOf(request.url),
+        target: call ? targetOf(request.url) : publicTargetOf(request.url),
         headers: forwarded(request.headers, credential),
         body: call ? { held: call.body } : await bodyOf(request),
         repeatable: call?.repeatable ?? (request.method === 'GET' || request.method === 'HEAD'),
@@ -185,6 +185,16 @@ const isNotSent = (error: unknown): boolean => NOT_SENT.has(String((error as { c
 const targetOf = (url: string): string => {
   const start = url[0] === '/' ? 0 : url.indexOf('/', url.indexOf('//') + 2)
   return start === -1 ? '/' : url.slice(start)
+}
+
+/**
+ * The gateway sees to it already; but what comes with the service credential must not rest on one check alone.
+ * @throws request.noSuchRoute (404) for what would become a call of a port, once the path is read as `fetch` reads it
+ */
+function publicTargetOf(url: string): string {
+  const target = targetOf(url)
+  if (/^\/+internal(\/|$)/.test(new URL(`http://localhost${target}`).pathname)) throw requestErrors.noSuchRoute()
+  return target
 }
 
 async function bodyOf(request: Request): Promise<Body> {

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { ServiceHealth } from '@conntext/contracts'
 import { silentLogger } from '@conntext/kernel'
 import { createFigures } from '../../src/figures.ts'
@@ -55,3 +55,11 @@ export async function speaking(speak: (text: string, socket: Socket) => void) {
 }
 
 export const HTTP_OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}'
+
+/** What a server answers to these bytes, until it closes. */
+export async function exchange(port: number, text: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1', () => socket.write(text))
+  let answer = ''
+  for await (const data of socket) answer += data
+  return answer
+}
