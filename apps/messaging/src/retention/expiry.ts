@@ -28,6 +28,8 @@ type Deps = { write: WriteStreams; clock: Clock }
 export function expireSome({ write, clock }: Deps, { channelId, cutoff }: Expiry): Promise<boolean> {
   const stream = channelStream(channelId)
   return write([stream], async (tx) => {
+    // Planned anew each time: a kept plan from when the tables were small scans them whole, while nobody can write.
+    await tx.execute(sql`set local plan_cache_mode = force_custom_plan`)
     const oldest = await listOldest(tx, channelId)
     // The clocks of two instances differ a little: places are in order, times almost.
     const young = oldest.findIndex((row) => row.createdAt >= cutoff)
