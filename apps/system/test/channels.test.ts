@@ -338,9 +338,10 @@ describe('retention', () => {
     const { id } = await system.channel(manager)
     expect(await set(id, 3_650)).toMatchObject({ status: 200, body: { messageRetentionDays: 3_650 } })
     expect(system.heard.at(-1)).toMatchObject({ t: 'channel.updated', d: { id, messageRetentionDays: 3_650 } })
-    expect((await system.trail('channel.updated')).find((event) => event.target.id === id)).toMatchObject({
-      data: { changes: { messageRetentionDays: { from: null, to: 3_650 } } },
-    })
+    const recorded = await eventually(async () =>
+      (await system.trail('channel.updated')).find(({ target }) => target.id === id),
+    )
+    expect(recorded.data).toEqual({ changes: { messageRetentionDays: { from: null, to: 3_650 } } })
     // What isn't named stays.
     expect(await system.call('PATCH', `/v1/channels/${id}`, manager, { topic: 'x' })).toMatchObject({
       body: { messageRetentionDays: 3_650 },
