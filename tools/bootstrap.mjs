@@ -311,7 +311,8 @@ async function handOver(bun, [file, ...fixed], args) {
   return run(bun, ['--preload', './tools/lifeline.ts', file, ...fixed, ...args], {
     stdio: ['pipe', 'inherit', 'inherit'],
     detached: true,
-    env: childEnv(bun, { CONNTEXT_LIFELINE: 'stdin' }),
+    // Bun's 256 requests at once are fewer than there may be slow downloads from an object store.
+    env: childEnv(bun, { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', CONNTEXT_LIFELINE: 'stdin' }),
   })
 }
 

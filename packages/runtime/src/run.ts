@@ -24,6 +24,7 @@ import { type Static, type TObject, type TProperties, Type } from '@sinclair/typ
 import { createFigures } from './figures.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listen } from './listen.ts'
+import { allowManyRequests } from './many-requests.ts'
 import {
   addressSetting,
   addressSettings,
@@ -76,6 +77,7 @@ export type ProcessDefinition<S extends TProperties, N extends Neighbour> = {
 export async function runProcess<S extends TProperties, N extends Neighbour>(
   definition: ProcessDefinition<S, N>,
 ): Promise<void> {
+  allowManyRequests()
   const began = performance.now()
   const { name, neighbours } = definition
   const say = (line: string) => console.error(`conntext ${name}: ${line}`)

@@ -93,7 +93,7 @@ function run(script: string, args: string[], env: Record<string, string>, line: 
   const given = Object.entries(inherited).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return spawnBound({
     command: [process.execPath, pathOf(script), ...args],
-    env: { ...Object.fromEntries(given), ...env },
+    env: { BUN_CONFIG_MAX_HTTP_REQUESTS: '16384', ...Object.fromEntries(given), ...env },
     deathSignal: 'SIGKILL',
     onErrorLine: line,
     onOutputLine: line,
