@@ -149,9 +149,9 @@ try {
   const needs = (...words: string[]) =>
     names.length === 0 || names.some((name) => words.some((word) => name.includes(word)))
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
-  const s3 = needs('object-store', 'messaging', 'server')
+  const s3 = needs('object-store', 'messaging', 'server', 'tools')
   if (s3 && !run.signal.aborted) await provideRadosgw()
-  if (needs('server', 'runtime', 'test') && !run.signal.aborted) await provideRedis()
+  if (needs('server', 'runtime', 'test', 'tools') && !run.signal.aborted) await provideRedis()
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
   if (!run.signal.aborted) await testWorkspaces(names, { s3 })

@@ -79,6 +79,20 @@ test('.env.example tells of every setting, and of nothing else', async () => {
   expect(told.sort()).toEqual([...new Set([...Object.values(known).flat(), 'CONNTEXT_CONFIG'])].sort())
 })
 
+// What the compose files set otherwise: their own Caddy, their own account of ClickHouse's.
+const otherwise = new Set(['CONNTEXT_TRUSTED_PROXIES', 'CONNTEXT_CLICKHOUSE_USER'])
+
+test('.env.example tells the defaults', async () => {
+  const text = await Bun.file(join(docker, '.env.example')).text()
+  for (const [name, schema] of Object.entries({ ...processSettings, ...Settings.properties })) {
+    if (schema.default === undefined || otherwise.has(name)) continue
+    expect({ name, told: new RegExp(`^# ${name}=(.*)$`, 'm').exec(text)?.[1] }).toEqual({
+      name,
+      told: String(schema.default),
+    })
+  }
+})
+
 test('.env.example tells of every variable of the compose files', async () => {
   const text = await Bun.file(join(docker, '.env.example')).text()
   for (const name of ['compose.yml', 'compose.single.yml']) {
