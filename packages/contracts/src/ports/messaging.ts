@@ -50,9 +50,6 @@ export const messagingPort = definePort({
       // What was sent already is known by its nonce.
       repeatable: ({ sends }: { sends: { message: { nonce?: string } }[] }) =>
         sends.every(({ message }) => message.nonce !== undefined),
-      // What was sent already is known by its nonce.
-      repeatable: ({ sends }: { sends: { message: { nonce?: string } }[] }) =>
-        sends.every(({ message }) => message.nonce !== undefined),
       request: Fields({
         caller: OnBehalf,
         sends: Type.Array(Fields({ channelId: Id, message: NewMessage }), { minItems: 1, maxItems: MAX_SENDS }),
