@@ -9,7 +9,7 @@ import { type MediaRow, toMedia } from '../media/shape.ts'
 import type { Transaction, WriteStreams } from '../streams/writer.ts'
 import { webhookErrors } from '../webhooks/errors.ts'
 import { findWebhooks, type WebhookRow } from '../webhooks/queries.ts'
-import { isStillThere, type Signed } from '../webhooks/signed.ts'
+import { isStillThere, mayStillCall, type Signed } from '../webhooks/signed.ts'
 import type { Outcome } from './batcher.ts'
 import { createMessages } from './creation.ts'
 import { messageErrors } from './errors.ts'
@@ -143,7 +143,8 @@ function decide(batch: Outgoing[], found: Found, heads: Map<string, number>, at:
     heads.set(stream, seq)
     const media = one.mediaIds.map((id) => toMedia(found.media.get(id)!))
     const replyPreview = found.replied.get(one.replyTo ?? '')?.preview ?? null
-    const { channelId, authorId, content, nonce, replyTo, mentions } = one
+    const { channelId, authorId, content, nonce, replyTo } = one
+    const mentions = one.webhook ? mayStillCall(found.webhooks.get(authorId)!, one.mentions) : one.mentions
     const told = { channelId, authorId, content, nonce, replyTo, replyPreview, mentions, media }
     const value = newMessage({ ...told, ...signature(one), id: newId(), seq, createdAt: at })
     accepted.push(value)

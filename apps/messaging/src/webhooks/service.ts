@@ -10,7 +10,7 @@ import {
   type WebhookPatch,
   type WebhookWithSecret,
 } from '@conntext/contracts'
-import type { Communications } from '@conntext/db-communications'
+import type { Communications, CommunicationsExecutor } from '@conntext/db-communications'
 import {
   actorOf,
   type Caller,
@@ -80,14 +80,11 @@ export async function createWebhook(
   await assertMayIn(deps, caller, question)
   await assertTextChannel(guard, channelId)
   const cleaned = checkedName(name, '/body/name')
-  if (avatarId !== null) {
-    await pictures.settled(caller.userId, [avatarId])
-    // That may have taken seconds.
-    await assertMayIn(deps, caller, question)
-  }
+  if (avatarId !== null) await pictures.settled(caller.userId, [avatarId])
   const { secret, secretHash } = newSecret()
   const now = clock.now()
   const row = await write([channelStream(channelId)], async (tx) => {
+    await assertMayIn(deps, caller, question)
     await assertRoom(deps, tx, channelId)
     const given = { id: newId(), channelId, name: cleaned, avatarId, mentionEveryone, secretHash }
     const allowance = { allowance: webhookRate.burst, allowanceAt: now }
@@ -124,8 +121,14 @@ export async function getWebhook(deps: WebhookDeps, caller: Caller, id: string):
   return toWebhook(await manageable(deps, caller, id, 'GET /v1/webhooks/:webhookId'))
 }
 
-async function manageable(deps: WebhookDeps, caller: Caller, id: string, route: string): Promise<WebhookRow> {
-  const row = await findWebhook(deps.db, id)
+async function manageable(
+  deps: WebhookDeps,
+  caller: Caller,
+  id: string,
+  route: string,
+  db: CommunicationsExecutor = deps.db,
+): Promise<WebhookRow> {
+  const row = await findWebhook(db, id)
   if (!row) throw webhookErrors.notFound()
   const { channelId } = row
   await assertMayIn(deps, caller, { channelId, permissions: [MANAGE], route, hidden: webhookErrors.notFound })
@@ -136,16 +139,15 @@ type Change<T> = { route: string; to?: string | undefined; change(tx: Transactio
 
 /**
  * Changes a webhook under the lock of its channel's stream, and of the one where it goes: what it was sending is there
- * before, or doesn't come.
+ * before, or doesn't come. Whoever changes it must still be allowed to when the lock is theirs.
  */
 async function change<T>(deps: WebhookDeps, caller: Caller, id: string, how: Change<T>): Promise<T> {
   for (;;) {
     const { channelId } = await manageable(deps, caller, id, how.route)
     const streams = [channelId, ...(how.to === undefined ? [] : [how.to])].map(channelStream)
     const changed = await deps.write(streams, async (tx) => {
-      const row = await findWebhook(tx, id)
-      if (!row) throw webhookErrors.notFound()
-      // Somebody else has moved it: what may be done there is asked anew.
+      const row = await manageable(deps, caller, id, how.route, tx)
+      // Somebody else has moved it: another stream is to be locked.
       if (row.channelId !== channelId) return { answer: undefined, events: [] }
       return { answer: { value: await how.change(tx, row) }, events: [] }
     })
@@ -171,7 +173,6 @@ export async function updateWebhook(
   await assertMayBecome(deps, caller, { ...before, ...given }, before, route)
   if (given.avatarId && given.avatarId !== before.avatarId) {
     await deps.pictures.settled(caller.userId, [given.avatarId])
-    await assertMayBecome(deps, caller, { ...before, ...given }, before, route)
   }
   const row = await change(deps, caller, id, {
     route,
@@ -179,8 +180,8 @@ export async function updateWebhook(
     async change(tx, now) {
       const changed = changedFields(toWebhook(now), given)
       if (!changed) return now
-      // What was allowed was another change: somebody else has let it call everyone meanwhile.
-      await assertMayBecome(deps, caller, { ...now, ...given }, before, route)
+      // What was allowed was another change: somebody else may have let it call everyone meanwhile, or kept it from that.
+      await assertMayBecome(deps, caller, { ...now, ...given }, now, route)
       if (given.channelId !== undefined && given.channelId !== now.channelId) {
         await assertRoom(deps, tx, given.channelId)
       }
