@@ -58,3 +58,29 @@ test('nobody is in more groups than one can have, whoever puts them there', asyn
   expect((await stack.json('DELETE', `/v1/dms/${first.id}/participants/${ben.userId}`, ben)).status).toBe(204)
   expect(await put()).toMatchObject({ status: 200 })
 })
+
+test('a conversation is closed after what is just being written there, or is back with it', async () => {
+  await using stack = await startMessaging()
+  const [anna, ben] = [await stack.authority.member(), await stack.authority.member()]
+  const { id } = (await open(stack, anna, { userIds: [ben.userId] })).body
+  await stack.send(id, anna, { content: 'hello' })
+  // Whoever writes has looked at who has closed it; then it takes a while.
+  const held = await stack.sql.reserve()
+  await held`begin`
+  await held`select from streams where name = ${`channel:${id}`} for update`
+  const closed = stack.json('DELETE', `/v1/dms/${id}`, ben)
+  let isClosed = false
+  void closed.then(() => {
+    isClosed = true
+  })
+  const waiting = () => held`select from pg_stat_activity
+    where wait_event_type = 'Lock' and datname = current_database()`
+  await eventually(async () => isClosed || (await waiting()).length === 1)
+  await held`update streams set last_seq = 2 where name = ${`channel:${id}`}`
+  await held`commit`
+  held.release()
+  expect((await closed).status).toBe(204)
+  // Else it were gone from the list with something in it that nobody has seen.
+  await eventually(() => stack.told.length === 1)
+  expect(stack.told).toMatchObject([{ type: 'conversation.closed', data: { id, lastSeq: 2 } }])
+})

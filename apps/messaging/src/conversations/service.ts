@@ -1,6 +1,7 @@
 import {
   type Conversation,
   type ConversationNews,
+  channelStream,
   MAX_GROUPS,
   type NewConversation,
   type Page,
@@ -190,18 +191,21 @@ export async function closeConversation(deps: ConversationDeps, caller: Caller, 
   await list(deps, { id, userId: caller.userId, hidden: true })
 }
 
-/** Takes a conversation out of somebody's list or back into it; their other devices are told. */
+/**
+ * Takes a conversation out of somebody's list or back into it; their other devices are told. Under its stream's lock:
+ * what is being written there is in the list's past, or brings it back.
+ */
 async function list(
-  { db, clock, nudge }: ConversationDeps,
+  { write, clock, nudge }: ConversationDeps,
   { id, userId, hidden }: { id: string; userId: string; hidden: boolean },
 ): Promise<void> {
-  const isNew = await db.transaction(async (tx) => {
-    if (!(await setHidden(tx, { id, userId, hidden }))) return false
+  const isNew = await write([channelStream(id)], async (tx) => {
+    if (!(await setHidden(tx, { id, userId, hidden }))) return { answer: false, events: [] }
     const { conversation } = (await readConversation(tx, id))!
     const closed = { type: 'conversation.closed', data: { id, lastSeq: conversation.lastSeq } } as const
     const told = hidden ? closed : ({ type: 'conversation.reopened', data: conversation } as const)
     await oweUserEvent(tx, { ...told, userId, at: clock.now() })
-    return true
+    return { answer: true, events: [] }
   })
   if (isNew) nudge()
 }
