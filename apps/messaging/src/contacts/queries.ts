@@ -11,7 +11,7 @@ import { and, asc, count, eq, gt, inArray, or, sql } from 'drizzle-orm'
 import type { Transaction } from '../streams/writer.ts'
 
 // Any number will do, as long as nothing else locks by it.
-const LOCK = 7_261_003
+const LOCK = 7_261_004
 
 /** Waits for whoever is beginning something with this person, and keeps others from it until the end of the transaction. */
 export async function takeContacts(tx: Transaction, userId: string): Promise<void> {
