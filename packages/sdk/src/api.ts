@@ -2,7 +2,8 @@ import { type Client, createClient } from './generated/client/index.ts'
 import { refresh as exchange } from './generated/sdk.gen.ts'
 import type { Authenticated } from './generated/types.gen.ts'
 import { lifetimeOf } from './lifetime.ts'
-import { unwrap } from './problem.ts'
+import { type Moment, moment, since } from './moment.ts'
+import { ProblemError, unwrap } from './problem.ts'
 
 /** What register, log in and refresh answer, as far as it has to be kept. */
 export type Tokens = Pick<
@@ -21,10 +22,7 @@ export type ApiOptions = {
 
 // Refreshed a little early: a token must not expire on its way.
 const EARLY_MS = 30_000
-
-/** When something came, by both clocks: one may be set anew, the other stand still while the device sleeps. */
-type Moment = { wallMs: number; steadyMs: number }
-const now = (): Moment => ({ wallMs: Date.now(), steadyMs: performance.now() })
+const REFUSED = 401
 
 /** One person's access to one server: pass `client` to the generated calls. */
 export class Api {
@@ -32,6 +30,8 @@ export class Api {
   readonly baseUrl: string
   #tokens: Tokens | undefined
   #refreshing: Promise<Tokens> | undefined
+  /** The refresh token that the server would not have: each request would show it again. */
+  #refused: { refreshToken: string; error: ProblemError } | undefined
   /** When the tokens came from the server; undefined for those that were kept from an earlier time. */
   #received: Moment | undefined
   /** By how much the server's clock is ahead, as far as answers have told. */
@@ -59,7 +59,7 @@ export class Api {
   /** Takes over the answer of register or log in. */
   use(tokens: Tokens): void {
     this.#tokens = tokens
-    this.#received = now()
+    this.#received = moment()
     this.options.onTokens?.(tokens)
   }
 
@@ -77,13 +77,11 @@ export class Api {
   /** By the server's clock: a token says itself for how long it is good, and what came from there came just then. */
   #isFresh({ accessToken, accessTokenExpiresAt }: Tokens): boolean {
     const lifetimeMs = lifetimeOf(accessToken)
-    const { wallMs, steadyMs } = now()
     const received = this.#received
     if (!received || lifetimeMs === undefined) {
-      return Date.parse(accessTokenExpiresAt) - EARLY_MS > wallMs + this.#aheadMs
+      return Date.parse(accessTokenExpiresAt) - EARLY_MS > Date.now() + this.#aheadMs
     }
-    const age = Math.max(wallMs - received.wallMs, steadyMs - received.steadyMs)
-    return age < lifetimeMs - Math.min(EARLY_MS, lifetimeMs / 3)
+    return since(received) < lifetimeMs - Math.min(EARLY_MS, lifetimeMs / 3)
   }
 
   /** Exchanges the refresh token for new ones. */
@@ -97,8 +95,14 @@ export class Api {
   async #exchange(): Promise<Tokens> {
     if (!this.#tokens) throw new Error('nobody is logged in')
     const { refreshToken } = this.#tokens
-    const tokens = await unwrap(exchange({ client: this.client, body: { refreshToken } }))
-    this.use(tokens)
-    return tokens
+    if (this.#refused?.refreshToken === refreshToken) throw this.#refused.error
+    try {
+      const tokens = await unwrap(exchange({ client: this.client, body: { refreshToken } }))
+      this.use(tokens)
+      return tokens
+    } catch (error) {
+      if (error instanceof ProblemError && error.status === REFUSED) this.#refused = { refreshToken, error }
+      throw error
+    }
   }
 }

@@ -103,7 +103,7 @@ export class GatewayClient {
    */
   send(message: OutgoingMessage): Promise<Message> {
     this.#typing.sent(message.channelId)
-    return this.#ask('message.send', { nonce: crypto.randomUUID(), ...message })
+    return this.#ask('message.send', { nonce: nonce(), ...message })
   }
 
   /** Says how far one has read a channel; answers how far that is now. */
@@ -336,3 +336,7 @@ export class GatewayClient {
     if (this.#retry !== undefined) this.#soon(0)
   }
 }
+
+/** `crypto.randomUUID` exists in pages with TLS only. */
+const nonce = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')

@@ -8,8 +8,10 @@ export class Emitter<M extends Record<string, unknown>> {
   /** Answers how to stop listening. */
   on<K extends keyof M>(name: K, listener: Listener<M[K]>): () => void {
     const all = this.#listeners.get(name) ?? new Set()
-    this.#listeners.set(name, all.add(listener as Listener<never>))
-    return () => all.delete(listener as Listener<never>)
+    // A wrapper of its own makes one that is given twice two.
+    const own: Listener<M[K]> = (value) => listener(value)
+    this.#listeners.set(name, all.add(own as Listener<never>))
+    return () => all.delete(own as Listener<never>)
   }
 
   /** Answers what the listeners that need time are still at; undefined when there are none. */

@@ -1,4 +1,5 @@
 import { lifetimeOf } from '../lifetime.ts'
+import { moment, since } from '../moment.ts'
 import type { Hello, ServerFrame } from './frames.ts'
 
 // Without a word from the other side, or with one that is none: as a connection that was lost.
@@ -25,7 +26,7 @@ export class Link {
   readonly #socket: WebSocket
   readonly #timers: ReturnType<typeof setInterval>[] = []
   readonly #deadline: ReturnType<typeof setTimeout>
-  #lastHeard = Date.now()
+  #lastHeard = moment()
   #ended = false
 
   constructor(
@@ -63,7 +64,7 @@ export class Link {
 
   #receive(data: unknown): void {
     if (this.#ended) return
-    this.#lastHeard = Date.now()
+    this.#lastHeard = moment()
     try {
       const frame = JSON.parse(String(data)) as ServerFrame
       if (frame.op === 'hello') this.#identify(frame)
@@ -83,7 +84,7 @@ export class Link {
     const beatMs = Math.max(LEAST_BEAT_MS, hello.heartbeatMs)
     const beat = () => {
       // Nothing heard for two beats although each is answered: the connection is dead and nobody said so.
-      if (Date.now() - this.#lastHeard > SILENT_BEATS * beatMs) this.#lose(LOST)
+      if (since(this.#lastHeard) > SILENT_BEATS * beatMs) this.#lose(LOST)
       else this.send('{"op":"heartbeat","id":0}')
     }
     const renewMs = Math.min(RENEW_MS, (lifetimeOf(this.token) ?? Number.POSITIVE_INFINITY) / RENEWALS)

@@ -2,6 +2,8 @@ import { ProblemError } from '../problem.ts'
 import type { Reply } from './frames.ts'
 
 const TOO_MANY = 429
+// Whoever is to wait for longer (slow mode may last hours) is told so: they would no longer know what it was about.
+const LONGEST_WAIT_S = 30
 // The rest waits here: a burst of thousands must not be too many frames for the server.
 const MAX_UNANSWERED = 100
 
@@ -21,6 +23,8 @@ type Pending = {
  */
 export class Requests {
   readonly #pending = new Map<number, Pending>()
+  /** Until what was too many is asked again. */
+  readonly #pauses = new Set<ReturnType<typeof setTimeout>>()
   #line: Line | undefined
   #nextId = 1
   #maxFrameBytes = Number.POSITIVE_INFINITY
@@ -43,6 +47,8 @@ export class Requests {
     this.pause()
     for (const pending of this.#pending.values()) pending.reject(reason)
     this.#pending.clear()
+    for (const timer of this.#pauses) clearTimeout(timer)
+    this.#pauses.clear()
   }
 
   /** @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all */
@@ -57,8 +63,9 @@ export class Requests {
   settle(reply: Reply): void {
     const pending = this.#pending.get(reply.id)
     if (!pending) return
-    if (!reply.ok && reply.error.status === TOO_MANY) {
-      this.#again(pending, reply.error)
+    const wait = reply.ok || reply.error.status !== TOO_MANY ? undefined : (reply.error.retryAfter ?? 1)
+    if (wait !== undefined && wait <= LONGEST_WAIT_S) {
+      this.#again(pending, wait)
       return
     }
     this.#pending.delete(reply.id)
@@ -92,10 +99,11 @@ export class Requests {
     return false
   }
 
-  #again(pending: Pending, { retryAfter = 1 }: { retryAfter?: number }): void {
+  #again(pending: Pending, retryAfter: number): void {
     const { sentOn } = pending
-    setTimeout(
+    const timer = setTimeout(
       () => {
+        this.#pauses.delete(timer)
         // On another connection it has been sent again already.
         if (pending.sentOn !== sentOn) return
         pending.sentOn = undefined
@@ -103,5 +111,6 @@ export class Requests {
       },
       retryAfter * 1_000 * (1 + Math.random() / 4),
     )
+    this.#pauses.add(timer)
   }
 }
