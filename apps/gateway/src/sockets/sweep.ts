@@ -6,11 +6,18 @@ import type { Connections } from './connections.ts'
 
 /** How late a heartbeat may be, in heartbeats. */
 const HEARTBEAT_GRACE = 1.5
+/** A round that is late by so many rounds tells of this process, not of the clients. */
+const STOOD_STILL = 4
 
 /** Ends the connections whose time is over: one timer for all of them. */
 export function startSweep(config: GatewayConfig['socket'], connections: Connections, clock: Clock): () => void {
+  let sweptAt = performance.now()
   const timer = setInterval(() => {
     const now = performance.now()
+    // After this process has stood still, what clients have said meanwhile has yet to be read.
+    const stoodStill = now - sweptAt > config.sweepMs * STOOD_STILL
+    sweptAt = now
+    if (stoodStill) return
     const wallClock = clock.now().getTime()
     for (const connection of connections.all) sweep(config, connection, now, wallClock)
   }, config.sweepMs)
