@@ -86,6 +86,30 @@ test('a client cannot have the headers taken away that the gateway sets', async 
   expect(seen.has('x-one-hop')).toBe(false)
 })
 
+test('a proxy for what is outside sees nothing of what goes between services', async () => {
+  const { HTTP_PROXY } = process.env
+  const proxied: string[] = []
+  using proxy = Bun.serve({
+    port: 0,
+    fetch(request) {
+      proxied.push(request.url)
+      return new Response('by the proxy')
+    },
+  })
+  await using server = listening(() => new Response('direct'))
+  process.env.HTTP_PROXY = `http://127.0.0.1:${proxy.port}`
+  try {
+    // So it would be.
+    expect(await (await fetch(`${server.url}/livez`)).text()).toBe('by the proxy')
+    proxied.length = 0
+    expect(await (await to([server.url])(get())).text()).toBe('direct')
+    expect(proxied).toEqual([])
+  } finally {
+    if (HTTP_PROXY === undefined) delete process.env.HTTP_PROXY
+    else process.env.HTTP_PROXY = HTTP_PROXY
+  }
+})
+
 test('packed answers, redirects, parts and empty answers pass as they are', async () => {
   const packed = Bun.gzipSync(new TextEncoder().encode('text'.repeat(100)))
   const answers: Record<string, Response> = {

@@ -8,6 +8,9 @@ export type ProcessState = 'starting' | 'draining'
 /** How long a streamed body is: Bun's server takes the Content-Length off what streams. */
 export const LENGTH_HEADER = 'x-conntext-length'
 
+/** A proxy that the environment names is for what is outside: it would see the credential. */
+export const DIRECT = { proxy: false } as unknown as BunFetchRequestInit
+
 // RFC 9110, section 7.6.1: for one connection, not for the next. `expect` has been answered where it arrived.
 const HOP_BY_HOP = [
   'connection',

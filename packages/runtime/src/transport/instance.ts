@@ -1,4 +1,4 @@
-import { STATE_HEADER } from './headers.ts'
+import { DIRECT, STATE_HEADER } from './headers.ts'
 
 /**
  * An instance that is about to end serves for longer than this (`LINGER_MS`) after it has begun to say so: whoever heard
@@ -58,6 +58,7 @@ export class Instance {
     this.#greetedAt = sentAt
     try {
       const response = await fetch(`${this.url}/livez`, {
+        ...DIRECT,
         signal: AbortSignal.timeout(GREETING_MS),
         redirect: 'manual',
       })

@@ -1,5 +1,5 @@
 import { type PortCall, requestErrors } from '@conntext/http'
-import { forwarded, received, STATE_HEADER } from './headers.ts'
+import { DIRECT, forwarded, received, STATE_HEADER } from './headers.ts'
 import { Instance } from './instance.ts'
 
 /** Sends a request to a service that is another process. Fails when none of its instances can be had. */
@@ -165,6 +165,7 @@ async function send(
 ): Promise<Response> {
   const payload = 'streamed' in body ? body.streamed : body.held
   const response = await fetch(`${instance.url}${target}`, {
+    ...DIRECT,
     method: request.method,
     headers,
     ...(payload === undefined ? {} : { body: payload, duplex: 'half' }),
