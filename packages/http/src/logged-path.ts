@@ -1,5 +1,9 @@
-// Whoever knows a webhook's address can write by it.
-const WEBHOOK = /^(\/v1\/webhooks\/[^/]+\/)[^/]+/
+// Whoever knows a webhook's address can write by it. What comes after the id is the secret, however it is written.
+const WEBHOOK = /^(\/+v1\/+webhooks\/+)([0-9a-f-]{36}(?![^/]))?(.*)$/i
 
 /** A request's path as it may be logged: without what in it is a secret. */
-export const loggedPath = (path: string): string => path.replace(WEBHOOK, '$1…')
+export const loggedPath = (path: string): string =>
+  path.replace(WEBHOOK, (_, start: string, id = '', rest: string) => {
+    const hidden = id === '' ? '…' : '/…'
+    return start + id + (rest === '' ? '' : hidden)
+  })
