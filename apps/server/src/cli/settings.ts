@@ -27,8 +27,12 @@ function shown(name: string, value: string): string {
   if (SECRET.test(name)) return HIDDEN
   if (!URL.canParse(value)) return value
   const url = new URL(value)
-  if (url.password === '') return value
+  const { username, password, search } = url
+  if (username === '' && password === '' && search === '') return value
+  // Alone, a name may be a key.
+  if (password === '') url.username = ''
   url.password = ''
+  url.search = ''
   return `${url.href} ${HIDDEN}`
 }
 
