@@ -84,10 +84,17 @@ export async function changeMasterKey(
 ): Promise<void> {
   await finishChange(data, { auth: db, system: db })
   const to = bytesOf(readOrCreateSecret(data, NEXT, BYTES))
-  const from = masterKeys(data)
-  await db.transaction(async (tx) => {
-    for (const keys of [authKeys, systemKeys]) await rewrapDataKeys(tx, keys, { from, to })
-    await within(tx)
-  })
+  await wrapAnew(db, { from: masterKeys(data), to }, within)
   replaceSecret(data, { from: NEXT, to: CURRENT })
 }
+
+/** Wraps all data keys, which any of `from` opens, under `to`; in one transaction with what `within` writes. */
+export const wrapAnew = (
+  db: ServerDetails,
+  wrapping: { from: Uint8Array[]; to: Uint8Array },
+  within: (tx: Transaction) => Promise<void>,
+): Promise<void> =>
+  db.transaction(async (tx) => {
+    for (const keys of [authKeys, systemKeys]) await rewrapDataKeys(tx, keys, wrapping)
+    await within(tx)
+  })

@@ -22,7 +22,13 @@ import {
 } from '@conntext/embedded'
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
 import { bucketRefusal } from '@conntext/messaging'
-import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, openS3Store } from '@conntext/object-store'
+import {
+  type ObjectStore,
+  ObjectStoreUnavailable,
+  openFilesystemStore,
+  openS3Store,
+  type S3Options,
+} from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
 
 export type Stores = {
@@ -133,20 +139,20 @@ async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: Clo
   return { url: engine.current().url, username: 'conntext', password }
 }
 
-/** In a bucket where one is set, else in the data directory. */
 /** The bucket that is set, or the data directory. @throws ConfigError where the bucket can't be used */
-export async function openObjects({
+export const openObjects = ({
   config,
   data,
 }: {
   config: Pick<ServerConfig, 's3'>
   data: Subdirectories
-}): Promise<ObjectStore> {
-  if (!config.s3) return openFilesystemStore(data.subdirectory('media'))
-  return openS3Store(config.s3).catch((error: unknown) => {
+}): Promise<ObjectStore> => (config.s3 ? openBucket(config.s3) : openFilesystemStore(data.subdirectory('media')))
+
+/** @throws ConfigError where it can't be used */
+export const openBucket = (s3: S3Options): Promise<ObjectStore> =>
+  openS3Store(s3).catch((error: unknown) => {
     throw bucketFault(error) ?? error
   })
-}
 
 /** What keeps the bucket from being opened, in terms of the settings; the values aren't told. */
 function bucketFault(error: unknown): ConfigError | undefined {

@@ -1,13 +1,16 @@
 export { addressFault, placeholder } from './listen.ts'
 export * from './run.ts'
 export {
+  addressSetting,
   addressSettings,
   databaseSettings,
   listenerSettings,
   MasterKeySetting,
   masterKeysOf,
+  NEIGHBOURS,
   type Neighbour,
   processSettings,
+  urlsOf,
   withPassword,
 } from './settings.ts'
 export * from './transport/index.ts'

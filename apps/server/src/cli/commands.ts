@@ -30,7 +30,8 @@ export const HELP = `conntext COMMAND
       --repair                       and brings them together
   help                               prints this
 
-The server is the one whose data is in CONNTEXT_DATA (./data), be it running or not.`
+The server is the one whose data is in CONNTEXT_DATA (./data), be it running or not; or the split deployment whose
+Postgres CONNTEXT_POSTGRES_ADMIN_URL names.`
 
 export const say = (line: string) => console.error(`conntext: ${line}`)
 const log = createLogger({ service: 'command', level: 'error', write: (line) => void process.stderr.write(line) })
@@ -42,7 +43,7 @@ type Command = Usage & { run(given: Given): Promise<number> }
 const at =
   (run: (place: Place, given: Given) => Promise<void>) =>
   async (given: Given): Promise<number> => {
-    const place = await openPlace(loadConfig(process.env).data)
+    const place = await openPlace(process.env)
     try {
       await run(place, given)
       return 0
@@ -111,8 +112,6 @@ export const commands: Record<string, Command> = {
   'media check': {
     operands: [],
     flags: ['repair'],
-    run: at(async (place, { flags }) =>
-      console.log((await checkFiles(place, loadConfig(process.env), flags)).join('\n')),
-    ),
+    run: at(async (place, { flags }) => console.log((await checkFiles(place, flags)).join('\n'))),
   },
 }

@@ -11,7 +11,7 @@ import {
   TAKEN_UP_WITHIN_MS,
 } from '@conntext/keyring'
 import { recordKeysRotated as recordOfSystem, systemKeys, systemSealed } from '@conntext/system/admin'
-import { changeMasterKey, type Transaction, whileNobodyRotates } from '../master-key.ts'
+import { type Transaction, whileNobodyRotates } from '../master-key.ts'
 import type { Place } from './place.ts'
 
 type Say = (line: string) => void
@@ -67,7 +67,7 @@ async function sealAnew({ db, running }: Place, rotating: Rotating[], say: Say):
 }
 
 async function finish(
-  { db, data }: Place,
+  { db, changeMasterKey }: Place,
   [auth, system]: Rotating[],
   { master, signing }: { master: boolean; signing: boolean },
   say: Say,
@@ -82,8 +82,8 @@ async function finish(
   }
   await pruneSigningKeys(db, now)
   if (!master) return db.transaction(within)
-  await changeMasterKey(data, db, within)
-  say('the data keys are wrapped under a new master key; older backups need the old one, which is no longer here')
+  const said = await changeMasterKey(within)
+  say(`the data keys are wrapped under a new master key; ${said}`)
 }
 
 /** One line for each data key: no secrets. */

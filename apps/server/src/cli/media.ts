@@ -1,16 +1,10 @@
 import { systemClock } from '@conntext/kernel'
 import { checkMedia } from '@conntext/messaging/admin'
-import type { ServerConfig } from '../config.ts'
-import { openObjects } from '../stores.ts'
 import type { Place } from './place.ts'
 
 /** One line for each kind of thing that is amiss, and what was done about it. */
-export async function checkFiles(
-  place: Place,
-  config: ServerConfig,
-  { repair }: { repair: boolean },
-): Promise<string[]> {
-  const objects = await openObjects({ config, data: place.data })
+export async function checkFiles(place: Place, { repair }: { repair: boolean }): Promise<string[]> {
+  const objects = await place.openObjects()
   await using communications = await place.openCommunications()
   const deps = { db: communications.db, objects, clock: systemClock }
   const { orphans, lost, miscounted } = await checkMedia(deps, { repair })

@@ -19,19 +19,25 @@ import {
   startPostgres,
   visitDataDirectory,
 } from '@conntext/embedded'
-import { StartError } from '@conntext/kernel'
+import { type Environment, StartError } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
-import { isFirstStart, masterKeys } from '../master-key.ts'
-import { postgresOf } from '../stores.ts'
+import type { ObjectStore } from '@conntext/object-store'
+import { loadConfig, type ServerConfig } from '../config.ts'
+import { changeMasterKey, isFirstStart, masterKeys, type Transaction } from '../master-key.ts'
+import { openObjects, postgresOf } from '../stores.ts'
+import { isSplit, openSplitPlace } from './split-place.ts'
 
 /** The server that a command is for. */
 export type Place = {
-  data: Subdirectories
   /** Whether it runs: then its services go on writing, with the keys that they know. */
   running: boolean
   /** The Server Details database, as its superuser. */
   db: ServerDetails
   masterKey: MasterKey
+  /** Wraps all data keys under a new master key, in one transaction with what `within` writes; answers what to say of it. */
+  changeMasterKey(within: (tx: Transaction) => Promise<void>): Promise<string>
+  /** Where the files are. */
+  openObjects(): Promise<ObjectStore>
   /** The Communication database, as its superuser. */
   openCommunications(): Promise<{ db: Communications } & AsyncDisposable>
   close(): Promise<void>
@@ -41,11 +47,20 @@ export type Place = {
 const POSTGRES_WITHIN_MS = 15_000
 
 /**
- * Reaches the databases of the server in `path`: those of the running one, or with an engine of this command's own,
- * which keeps a server from starting meanwhile.
+ * The server that the environment is about: the split deployment whose Postgres it names, else the one in the data
+ * directory.
+ * @throws ConfigError, StartError, EmbeddedError
+ */
+export const openPlace = (environment: Environment): Promise<Place> =>
+  isSplit(environment) ? openSplitPlace(environment) : openDataPlace(loadConfig(environment))
+
+/**
+ * Reaches the databases of the server in a data directory: those of the running one, or with an engine of this command's
+ * own, which keeps a server from starting meanwhile.
  * @throws StartError, EmbeddedError
  */
-export async function openPlace(path: string): Promise<Place> {
+export async function openDataPlace(config: ServerConfig): Promise<Place> {
+  const path = config.data
   const data = visitDataDirectory(path)
   if (isFirstStart(data)) {
     throw new StartError(`The server in ${path} has not been started to the end yet: start it once first.`)
@@ -55,10 +70,14 @@ export async function openPlace(path: string): Promise<Place> {
     const { url, stop } = lock ? await startEngine(data) : await runningEngine(data)
     const db = openServerDetails({ url: url(SERVER_DETAILS), poolSize: 10, applicationName: 'conntext command' })
     return {
-      data,
       running: lock === undefined,
       db,
       masterKey: () => masterKeys(data),
+      async changeMasterKey(within) {
+        await changeMasterKey(data, db, within)
+        return 'older backups need the old one, which is no longer here'
+      },
+      openObjects: () => openObjects({ config, data }),
       async openCommunications() {
         // A running server has brought it up to date itself.
         if (lock) await migrateCommunications(url(COMMUNICATIONS))

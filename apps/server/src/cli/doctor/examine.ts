@@ -1,26 +1,32 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { EmbeddedError } from '@conntext/embedded'
-import { ConfigError, StartError } from '@conntext/kernel'
+import { ConfigError, type Environment, StartError } from '@conntext/kernel'
 import { createSmtpMailer } from '@conntext/mailer'
 import { loadConfig, type ServerConfig } from '../../config.ts'
-import { openPlace, type Place } from '../place.ts'
+import { openDataPlace, type Place } from '../place.ts'
+import { isSplit } from '../split-place.ts'
 import { masterKey, newestMessage, postgres } from './data.ts'
 import { clickhouse, mail, objectStore } from './external.ts'
 import type { Check, Finding } from './finding.ts'
 import { clock, memory, openFiles, space } from './machine.ts'
 import { localUrl, port, publicUrl, service, skew } from './network.ts'
 import { mediaWorker } from './programs.ts'
-
-type Environment = Record<string, string | undefined>
+import { checksOfSplit } from './split.ts'
 
 /**
  * Looks at all that the server of this environment needs, be it running or not, one thing after the other: what is wrong
  * with one keeps none of the others from being looked at.
  */
 export async function* examine(env: Environment): AsyncGenerator<Finding> {
-  const config = readConfig(env)
-  if (Array.isArray(config)) return yield* config
+  if (isSplit(env)) {
+    const checks = readConfig(() => checksOfSplit(env))
+    if ('faults' in checks) return yield* checks.faults
+    return yield* all([memory, openFiles, clock, ...checks.config])
+  }
+  const read = readConfig(() => loadConfig(env))
+  if ('faults' in read) return yield* read.faults
+  const { config } = read
   yield* configurationOf(config)
   yield* all([memory, openFiles, clock, space(existing(resolve(config.data)))])
   yield* await dataOf(config)
@@ -33,17 +39,18 @@ async function* all(checks: Check[]): AsyncGenerator<Finding> {
   }
 }
 
-function readConfig(env: Environment): ServerConfig | Finding[] {
+function readConfig<T>(read: () => T): { config: T } | { faults: Finding[] } {
   try {
-    return loadConfig(env)
+    return { config: read() }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return error.faults.map(({ setting, message }) => ({
+    const faults = error.faults.map(({ setting, message }) => ({
       about: 'configuration',
-      state: 'fault',
+      state: 'fault' as const,
       told: `${setting} ${message}`,
       remedy: 'The server does not start with it: correct it.',
     }))
+    return { faults }
   }
 }
 
@@ -69,7 +76,7 @@ async function dataOf(config: ServerConfig): Promise<AsyncGenerator<Finding> | F
   }
   const key = masterKey(config.data)
   try {
-    return whole(await openPlace(config.data), config, key)
+    return whole(await openDataPlace(config), config, key)
   } catch (error) {
     if (!(error instanceof StartError || error instanceof EmbeddedError)) throw error
     return [...(await Array.fromAsync(all([key]))), { about: 'data', state: 'fault', told: error.message }]
@@ -90,7 +97,7 @@ function outsideOf(config: ServerConfig, env: Environment): Check[] {
   const engine = config.clickhouse
   return [
     ...(engine ? [clickhouse(engine), skew('ClickHouse', engine.url)] : []),
-    ...(s3 ? [objectStore(config), skew('the object store', s3.endpoint)] : []),
+    ...(s3 ? [objectStore(s3), skew('the object store', s3.endpoint)] : []),
     mediaWorker,
     publicUrl(config.publicUrl, Boolean(env.CONNTEXT_PUBLIC_URL)),
     mail(smtp && createSmtpMailer(smtp)),

@@ -1,7 +1,7 @@
 import { ConfigError } from '@conntext/kernel'
 import type { SmtpMailer } from '@conntext/mailer'
 import type { ServerConfig } from '../../config.ts'
-import { openObjects } from '../../stores.ts'
+import { openBucket } from '../../stores.ts'
 import { type Check, fault, ok, warning } from './finding.ts'
 
 const WITHIN_MS = 5_000
@@ -26,12 +26,11 @@ export const clickhouse = ({ url, username, password }: NonNullable<ServerConfig
   },
 })
 
-export const objectStore = (config: ServerConfig): Check => ({
+export const objectStore = (s3: NonNullable<ServerConfig['s3']>): Check => ({
   about: 'object store',
   async run() {
     try {
-      const store = await openObjects({ config, data: { path: '', subdirectory: () => '' } })
-      await store.check()
+      await (await openBucket(s3)).check()
       return ok('files can be stored and fetched')
     } catch (error) {
       const told =

@@ -77,10 +77,15 @@ export const skew = (name: string, url: string): Check => ({
     const there = Date.parse(answer.headers.get('date') ?? '')
     if (Number.isNaN(there)) return ok('it does not say')
     // The header has whole seconds.
-    const seconds = Math.round((there + 500 - (before + Date.now()) / 2) / 1000)
-    const told = `${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} this one's`
-    if (Math.abs(seconds) <= LITTLE_SKEW_S) return ok('as this one’s')
-    const remedy = 'Have both kept by NTP.'
-    return Math.abs(seconds) > MUCH_SKEW_S ? fault(told, remedy) : warning(told, remedy)
+    return apart(there + 500 - (before + Date.now()) / 2)
   },
 })
+
+/** What it means that another clock is so many milliseconds ahead. */
+export function apart(ms: number): ReturnType<typeof ok> {
+  const seconds = Math.round(ms / 1000)
+  if (Math.abs(seconds) <= LITTLE_SKEW_S) return ok('as this one’s')
+  const told = `${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} this one's`
+  const remedy = 'Have both kept by NTP.'
+  return Math.abs(seconds) > MUCH_SKEW_S ? fault(told, remedy) : warning(told, remedy)
+}
