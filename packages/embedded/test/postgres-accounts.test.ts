@@ -112,7 +112,7 @@ describe('the links between the libraries', () => {
     if (isRoot) chownSync(data, ordinaryUser, ordinaryUser)
     await using script = runScript('link-libraries.ts', [native, join(data, 'links')], { runAs: asOrdinaryUser })
     const env = JSON.parse(await script.line())
-    expect(Object.values(env)).toEqual([join(data, 'links')])
+    expect(Object.values(env)).toEqual([`${join(data, 'links')}:${join(native, 'lib')}`])
     for (const name of ['libx.so', 'libx.so.1'])
       expect(lstatSync(join(data, 'links', name)).isSymbolicLink()).toBe(true)
     expect(statSync(join(data, 'links', 'libx.so')).isFile()).toBe(true)

@@ -63,7 +63,8 @@ export function linkLibraries(native: string, linksDirectory: string): Record<st
     link(join(dirname(native), source), join(linksDirectory, basename(target)))
   }
   const variable = process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH'
-  return { [variable]: [linksDirectory, process.env[variable]].filter(Boolean).join(':') }
+  // The libraries behind the links look for each other beside the links.
+  return { [variable]: [linksDirectory, join(native, 'lib'), process.env[variable]].filter(Boolean).join(':') }
 }
 
 function link(target: string, path: string): void {
