@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import manifest from '../../package.json'
 import { root } from '../lib/root.ts'
 import { readDockerfile, readIgnore } from './support/dockerfile.ts'
 
 const instructions = readDockerfile(await Bun.file(join(root, 'docker/Dockerfile')).text())
+const manifest: { packageManager: string } = await Bun.file(join(root, 'package.json')).json()
 const isSent = readIgnore(await Bun.file(join(root, '.dockerignore')).text())
 const files = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root })
 const tracked = files.stdout
