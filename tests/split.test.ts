@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { connect } from 'node:net'
 import {
   createChannel,
   createInvite,
@@ -12,11 +13,17 @@ import {
   updateChannel,
 } from '@conntext/sdk'
 import { eventually } from '@conntext/testing'
-import { canSplit, type Split, type SplitProcess, startSplit } from '@conntext/testing/split'
+import {
+  type Balancer,
+  canSplit,
+  type Split,
+  type SplitProcess,
+  startBalancer,
+  startSplit,
+} from '@conntext/testing/split'
 import { pseudoRandomFile, sha256 } from './conversation/corpus.ts'
 import { gather, join, type Person } from './conversation/people.ts'
 import { checkReceived, upload } from './conversation/scenario.ts'
-import { startBalancer } from './split/balancer.ts'
 import { enter } from './websocket/client.ts'
 
 // The five services as processes of their own, two gateways and two of messaging, over real engines.
@@ -27,7 +34,7 @@ const NEXT = 'the-credential-that-follows'
 
 describe.skipIf(!possible)('the split deployment', () => {
   let split: Split
-  let balancer: Awaited<ReturnType<typeof startBalancer>>
+  let balancer: Balancer
   let owner: Person
   let member: Person
 
@@ -110,6 +117,12 @@ describe.skipIf(!possible)('the split deployment', () => {
     for (const url of split.urls) {
       const answer = await fetch(`${url}/internal/auth/authority`, { method: 'POST', headers, body: '{}' })
       expect(answer.status).toBe(404)
+      // Without a usable Host a path reaches the gateway as it was written.
+      for (const path of ['/v1/auth/../../internal/auth/authority', '/v1/auth/..\\..\\internal/auth/authority']) {
+        const line = `POST ${path} HTTP/1.1\r\nHost: \r\nConnection: close\r\n`
+        const text = await exchange(url, `${line}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`)
+        expect(text).toStartWith('HTTP/1.1 400')
+      }
     }
     for (const { url } of [split.auth, split.system, split.realtime, ...split.messaging]) {
       expect((await fetch(`${url}/v1/users/@me`, { headers })).status).toBe(401)
@@ -241,4 +254,13 @@ async function startLoad(owner: Person, member: Person, urls: string[]) {
     },
   }
   return load
+}
+
+/** What is answered to these bytes, until the connection is closed. */
+async function exchange(url: string, text: string): Promise<string> {
+  const { hostname, port } = new URL(url)
+  const socket = connect({ host: hostname, port: Number(port) }, () => socket.write(text))
+  let answer = ''
+  for await (const data of socket) answer += data
+  return answer
 }
