@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { GatewayClient, listMessages, type Message, unwrap } from '@conntext/sdk'
 import { eventually } from '@conntext/testing'
-import { canSplit, type Split, startSplit } from '@conntext/testing/split'
+import { type Balancer, canSplit, type Split, startBalancer, startSplit } from '@conntext/testing/split'
 import { type Community, type Device, settle } from './chaos/community.ts'
 import { faultsOf } from './chaos/faults.ts'
 import { startSending } from './chaos/sending.ts'
-import { startBalancer } from './split/balancer.ts'
 
 const SIZE = { people: 40, devicesEach: 5, channels: 50 }
 const SENDERS = 20
@@ -20,7 +19,7 @@ const possible = await canSplit()
 
 describe.skipIf(!possible)('whatever dies meanwhile', () => {
   let split: Split
-  let balancer: Awaited<ReturnType<typeof startBalancer>>
+  let balancer: Balancer
   let community: Community
 
   beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { corpus } from './conversation/corpus.ts'
 import { gather } from './conversation/people.ts'
 import {
@@ -15,12 +15,12 @@ import {
 } from './conversation/scenario.ts'
 
 // The tests tell one story, in order, on one server.
-let server: ServerProcess
+let server: Deployment
 let scene: Awaited<ReturnType<typeof gather>>
 const acknowledged: Awaited<ReturnType<typeof converse>> = []
 
 beforeAll(async () => {
-  server = await startServerProcess({ CONNTEXT_RATE_MESSAGES: '0', CONNTEXT_RATE_FRAMES: '0' })
+  server = await startDeployment({ CONNTEXT_RATE_MESSAGES: '0', CONNTEXT_RATE_FRAMES: '0' })
   scene = await gather(server.url, SETUP_CODE)
 }, 60_000)
 

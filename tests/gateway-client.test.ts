@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { GatewayClient, type GatewayOptions } from '@conntext/sdk'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { gather } from './conversation/people.ts'
 import { wholeHistory } from './conversation/scenario.ts'
 
 // The SDK's gateway client against a real server; its own tests try it with servers that misbehave.
 
-let server: ServerProcess
+let server: Deployment
 let scene: Awaited<ReturnType<typeof gather>>
 
 beforeAll(async () => {
-  server = await startServerProcess()
+  server = await startDeployment()
   scene = await gather(server.url, SETUP_CODE)
 }, 120_000)
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import fc from 'fast-check'
 import { ageMessages } from './asyncapi/ageing.ts'
 import { fitting, mutated } from './asyncapi/arbitrary.ts'
@@ -7,12 +7,12 @@ import { clientOps, eventTypes, faultsOf, type Json, messages, serverOps } from 
 import { Recorder } from './asyncapi/recorder.ts'
 import { connect, enter, type Socket } from './websocket/client.ts'
 
-let server: ServerProcess
+let server: Deployment
 let olga: Person
 let maxim: Person
 
 beforeAll(async () => {
-  server = await startServerProcess({ CONNTEXT_RATE_FRAMES: '0', CONNTEXT_RATE_CREDENTIALS: '0' })
+  server = await startDeployment({ CONNTEXT_RATE_FRAMES: '0', CONNTEXT_RATE_CREDENTIALS: '0' })
   olga = await register('olga', { setupCode: SETUP_CODE })
   await call(olga, 'PATCH', 'server', { registrationMode: 'open' })
   maxim = await register('maxim')
@@ -158,7 +158,7 @@ describe('whatever a server sends is as its document has it', () => {
     await server.kill('SIGTERM')
     for (const recorder of recorders) await recorder.code()
     look()
-    await ageMessages(server.data, 3)
+    await ageMessages(server, 3)
     await server.restart()
     recorders.push(await listen(olga, { [`channel:${channel.id}`]: 0 }))
     await recorders[before]!.seen(({ t, op }) => t === 'messages.expired' || op === 'reset')

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startServerProcess } from '@conntext/testing'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { document, operations } from './matrix/document.ts'
 
@@ -93,17 +92,4 @@ test('the committed SDK is what its generator makes of the document', async () =
   } finally {
     await rm(directory, { recursive: true })
   }
-}, 60_000)
-
-test('the server serves the very document to anybody, and a page to read it', async () => {
-  await using server = await startServerProcess()
-  const response = await fetch(`${server.url}/openapi.json`)
-  expect(response.status).toBe(200)
-  expect(await response.json()).toEqual(document)
-  const etag = response.headers.get('etag')!
-  const again = await fetch(`${server.url}/openapi.json`, { headers: { 'if-none-match': etag } })
-  expect(again.status).toBe(304)
-  const docs = await fetch(`${server.url}/docs`)
-  expect(await docs.text()).toContain('/docs/swagger-ui-bundle.js')
-  expect((await fetch(`${server.url}/docs/swagger-ui-bundle.js`)).status).toBe(200)
 }, 60_000)

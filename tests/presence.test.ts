@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { GatewayClient, listPresences, type Presence, unwrap } from '@conntext/sdk'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { gather, type Person } from './conversation/people.ts'
 
-let server: ServerProcess
+let server: Deployment
 let scene: Awaited<ReturnType<typeof gather>>
 
 beforeAll(async () => {
-  server = await startServerProcess({})
+  server = await startDeployment({})
   scene = await gather(server.url, SETUP_CODE)
 }, 60_000)
 

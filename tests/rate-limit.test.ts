@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { faultsOfAnswer } from './matrix/check.ts'
 import type { Answer } from './matrix/send.ts'
 
@@ -8,17 +8,20 @@ const ACCOUNT_BURST = 15
 const CREDENTIALS_BURST = 8
 
 /** With limits that are small enough to run into: per account, and per address where credentials are tried. */
-let server: ServerProcess
+let server: Deployment
+/** Each gateway counts for itself: to one of them goes whatever is counted. */
+let gateway: string
 let tokens: { olga: string; maxim: string }
 
 beforeAll(async () => {
-  server = await startServerProcess({
+  server = await startDeployment({
     CONNTEXT_TRUSTED_PROXIES: '1',
     CONNTEXT_RATE_ACCOUNT: '1',
     CONNTEXT_RATE_ACCOUNT_BURST: String(ACCOUNT_BURST),
     CONNTEXT_RATE_CREDENTIALS: '1',
     CONNTEXT_RATE_CREDENTIALS_BURST: String(CREDENTIALS_BURST),
   })
+  gateway = server.gateways[0]!
   const olga = await account({ username: 'olga', setupCode: SETUP_CODE })
   const invite = await ask('POST', '/v1/invites', { token: olga, body: {} })
   const maxim = await account({ username: 'maxim', inviteCode: (JSON.parse(invite.text) as { code: string }).code })
@@ -27,10 +30,11 @@ beforeAll(async () => {
 
 afterAll(() => server?.[Symbol.asyncDispose](), 60_000)
 
-type Asking = { token?: string; body?: object; address?: string }
+type Asking = { token?: string; body?: object; address?: string; at?: string }
 
-async function ask(method: string, path: string, { token, body, address = '10.0.0.1' }: Asking = {}): Promise<Answer> {
-  const response = await fetch(server.url + path, {
+async function ask(method: string, path: string, asking: Asking = {}): Promise<Answer> {
+  const { token, body, address = '10.0.0.1', at = gateway } = asking
+  const response = await fetch(at + path, {
     method,
     headers: {
       'x-forwarded-for': address,
@@ -80,13 +84,13 @@ test('credentials are tried at a pace of their own, by address', async () => {
   expect((await login('10.0.1.2')).status).toBe(422)
 })
 
-test('wrong passwords make the next try wait, whatever address it comes from', async () => {
-  const login = (password: string, address: string) =>
-    ask('POST', '/v1/auth/login', { body: { login: 'maxim', password }, address })
+test('wrong passwords make the next try wait, whatever address it comes from, and through whichever gateway', async () => {
+  const login = (password: string, address: string, at: string) =>
+    ask('POST', '/v1/auth/login', { body: { login: 'maxim', password }, address, at })
   const statuses: number[] = []
-  for (let i = 0; i < 8; i += 1) statuses.push((await login('a wrong password', `10.0.2.${i}`)).status)
+  for (let i = 0; i < 8; i += 1) statuses.push((await login('a wrong password', `10.0.2.${i}`, server.url)).status)
   expect(statuses[0]).toBe(401)
-  const answer = await login(PASSWORD, '10.0.2.99')
+  const answer = await login(PASSWORD, '10.0.2.99', server.gateways.at(-1)!)
   expect(answer.status).toBe(429)
   expect(faultsOfAnswer(answer, 'POST')).toEqual([])
   expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)

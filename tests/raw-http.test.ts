@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import net from 'node:net'
-import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { faultsOfAnswer } from './matrix/check.ts'
 import { sendRaw } from './matrix/send.ts'
 
 /** HTTP that no client library sends, byte by byte over a socket. */
-let server: ServerProcess
+let server: Deployment
 let token: string
 
 beforeAll(async () => {
-  server = await startServerProcess()
+  server = await startDeployment()
   const response = await fetch(`${server.url}/v1/auth/register`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -5,7 +5,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { unwrap, updateServer } from '@conntext/sdk'
-import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { Upload } from 'tus-js-client'
 import { pseudoRandomFile } from './conversation/corpus.ts'
 import { join, type Person } from './conversation/people.ts'
@@ -16,13 +16,13 @@ const MIB = 1024 * 1024
 const SIZE = Number(process.env.CONNTEXT_TEST_UPLOAD_MIB ?? 64) * MIB
 const CUTS = 10
 
-let server: ServerProcess
+let server: Deployment
 let owner: Person
 let directory: string
 
 beforeAll(async () => {
   directory = await mkdtemp(joinPath(tmpdir(), 'conntext-uploads-'))
-  server = await startServerProcess()
+  server = await startDeployment()
   owner = await join(server.url, 'olga', { setupCode: SETUP_CODE })
   await unwrap(updateServer({ client: owner.api.client, body: { limits: { maxFileBytes: 4096 * MIB } } }))
 }, 60_000)

@@ -12,30 +12,36 @@ import {
   unwrap,
   updateMember,
 } from '@conntext/sdk'
-import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, eventually, SETUP_CODE, startDeployment, startServerProcess } from '@conntext/testing'
 import { gather, type Person } from './conversation/people.ts'
 import { wholeHistory } from './conversation/scenario.ts'
 import { connect, enter, type Reply, Socket } from './websocket/client.ts'
 
 // How long a stranger may stay without identifying is ten seconds here: the gateway's own tests try it with less.
 
-let server: ServerProcess
+let server: Deployment
 let scene: Awaited<ReturnType<typeof gather>>
-let rssBefore: number
+let rssBefore: Map<string, number>
 
-const rssOf = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
+/** Of each process, in MB. */
+const residentSets = (): Map<string, number> =>
+  new Map(
+    server.processes.map(({ name, pid }) => {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+      return [name, Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) / 1024]
+    }),
+  )
 
 beforeAll(async () => {
   // Far below what the floods send, whatever the defaults are.
-  server = await startServerProcess({
+  server = await startDeployment({
     CONNTEXT_RATE_MESSAGES: '50',
     CONNTEXT_RATE_MESSAGES_BURST: '300',
     CONNTEXT_RATE_FRAMES: '200',
     CONNTEXT_RATE_FRAMES_BURST: '1000',
   })
   scene = await gather(server.url, SETUP_CODE)
-  rssBefore = rssOf(server.pid)
+  rssBefore = residentSets()
 }, 60_000)
 
 afterAll(async () => {
@@ -321,16 +327,18 @@ describe('too much', () => {
   }, 60_000)
 })
 
-/** As the server itself counts them. */
+/** As the gateways themselves count them. */
 async function openConnections(): Promise<number> {
-  const response = await fetch(`${server.url}/metrics`, {
-    headers: { authorization: `Bearer ${await tokenOf(scene.owner)}` },
+  const headers = { authorization: `Bearer ${await tokenOf(scene.owner)}` }
+  const counts = server.gateways.map(async (url) => {
+    const figures = await (await fetch(`${url}/metrics`, { headers })).text()
+    return Number(/^conntext_gateway_connections(?:\{.*\})? (\d+)$/m.exec(figures)![1])
   })
-  return Number(/^conntext_gateway_connections(?:\{.*\})? (\d+)$/m.exec(await response.text())![1])
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
 }
 
-test('the process is the same, ready, calm, and no larger than it should be', async () => {
-  expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
+test('the processes are the same, ready, calm, and no larger than they should be', async () => {
+  for (const url of server.gateways) expect((await fetch(`${url}/readyz`)).status).toBe(200)
   expect(server.output().match(/"level":"(error|fatal)".*/g) ?? []).toEqual([])
-  expect(rssOf(server.pid) - rssBefore).toBeLessThan(300)
+  for (const [name, megabytes] of residentSets()) expect(megabytes - rssBefore.get(name)!).toBeLessThan(300)
 })

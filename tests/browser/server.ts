@@ -1,11 +1,11 @@
-import { type ServerProcess, startServerProcess } from '@conntext/testing'
+import { type Deployment, startDeployment } from '@conntext/testing'
 import type { Called } from './page.ts'
 
 /** A server that knows its own address, which passkeys belong to and links in mails begin with. */
 export async function startPublicServer(): Promise<PublicServer> {
   const port = freePort()
   const origin = `http://localhost:${port}`
-  const server = await startServerProcess({ CONNTEXT_PORT: String(port), CONNTEXT_PUBLIC_URL: origin })
+  const server = await startDeployment({ CONNTEXT_PORT: String(port), CONNTEXT_PUBLIC_URL: origin })
   return {
     server,
     origin,
@@ -19,7 +19,7 @@ export async function startPublicServer(): Promise<PublicServer> {
 }
 
 export type PublicServer = {
-  server: ServerProcess
+  server: Deployment
   origin: string
   /** Posts to a route of the API. */
   call(route: string, body: object, token?: string): Promise<Called>

@@ -1,4 +1,4 @@
-import type { ServerProcess } from '@conntext/testing'
+import type { Deployment } from '@conntext/testing'
 import type { Json } from './document.ts'
 import { Raw, send } from './send.ts'
 
@@ -29,7 +29,7 @@ export const TUS = { 'tus-resumable': '1.0.0' }
 type Call = { token?: string; body?: unknown; headers?: Record<string, string> }
 
 /** Good calls, and what is made by one alone. */
-export function createCaller(server: ServerProcess) {
+export function createCaller(server: Deployment) {
   let made = 0
   const attempt = (method: string, path: string, { token, body, headers = {} }: Call = {}) =>
     send(server.url, method, path, { path: {}, query: {}, token, headers, body })

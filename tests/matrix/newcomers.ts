@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { eventually, type ServerProcess } from '@conntext/testing'
+import { type Deployment, eventually } from '@conntext/testing'
 import { authenticator, ORIGIN } from '@conntext/testing/authenticator'
 import { Secret, TOTP } from 'otpauth'
 import { type Account, type Caller, PASSWORD, type Person, personOf } from './caller.ts'
@@ -18,7 +18,7 @@ const STEP_MS = 30_000
 // Wrong passwords slow down whoever gave them: nobody is asked so often that it comes to that.
 const MOST_CONFIRMATIONS = 4
 
-type Parts = { server: ServerProcess; caller: Caller; providers: Providers; owner: Person; inviteCode: string }
+type Parts = { server: Deployment; caller: Caller; providers: Providers; owner: Person; inviteCode: string }
 
 /**
  * People made as they are needed. They log in with a provider and have no password, which costs the server no hash; who

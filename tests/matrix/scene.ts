@@ -1,4 +1,4 @@
-import { eventually, SETUP_CODE, startServerProcess } from '@conntext/testing'
+import { eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { type Account, type Caller, createCaller, PASSWORD, type Person, personOf } from './caller.ts'
 import type { Json } from './document.ts'
 import { createNewcomers, type Newcomers, PUBLIC_URL } from './newcomers.ts'
@@ -32,7 +32,7 @@ const RENEW_MS = 120_000
  * often.
  */
 export async function startScene() {
-  const server = await startServerProcess({
+  const server = await startDeployment({
     CONNTEXT_PUBLIC_URL: PUBLIC_URL,
     CONNTEXT_RATE_ACCOUNT: '0',
     CONNTEXT_RATE_ADDRESS: '0',

@@ -8,13 +8,13 @@ import {
   deletedAuthors,
   media,
   mediaUploads,
-  messageReactions,
-  messages,
   publishedImages,
   readStates,
+  streams,
 } from '@conntext/db-communications'
 import type { Logger } from '@conntext/kernel'
 import { eq, sql } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
 import { forgetContacts } from './contacts/queries.ts'
 import { leaveConversations } from './conversations/departure.ts'
 import type { ConversationDeps } from './conversations/service.ts'
@@ -23,9 +23,10 @@ import { type DeletionDeps, deleteAllMessages, deleteLooseUploads } from './mess
 import { type ReactionDeps, removeAllReactions } from './reactions/service.ts'
 import { dropUploadsOf } from './uploads/queries.ts'
 
-// What somebody may be writing into at the moment at which their account goes.
+// What somebody may be writing into at the moment at which their account goes, but for what they say: that is written
+// under a stream's lock.
 const WRITTEN = [
-  ...[messages, messageReactions, readStates, conversationParticipants],
+  ...[readStates, conversationParticipants],
   ...[media, mediaUploads, publishedImages, blocks, contactSettings],
 ]
 
@@ -61,15 +62,20 @@ export async function forgetUser(
 export async function settleWrites({ db, bus, log }: DepartureDeps, userId: string): Promise<void> {
   // Whoever told us may have been faster than the news on the bus.
   await bus
-    .publish(subjects.authority, JSON.stringify({ userId }))
+    .announce(subjects.authority, JSON.stringify({ userId }))
     .catch((error: unknown) => log.warn({ err: error }, 'a change could not be published'))
-  for (const table of WRITTEN) await awaitWriters(db, table)
+  // Who has locked a stream may have looked at what somebody may do, and have written nothing yet.
+  await awaitHolders(db, streams, 'exclusive')
+  for (const table of WRITTEN) await awaitHolders(db, table, 'share')
 }
 
-/** Waits for all transactions that are writing into the table; those that begin meanwhile wait for this. */
-const awaitWriters = (db: Communications, table: (typeof WRITTEN)[number]): Promise<void> =>
+/**
+ * Waits for all transactions that are writing into the table (`share`), or have rows of it locked (`exclusive`); those
+ * that begin meanwhile wait for this.
+ */
+const awaitHolders = (db: Communications, table: PgTable, mode: 'share' | 'exclusive'): Promise<void> =>
   db.transaction(async (tx) => {
     // Better to come back later than to hold everybody up behind a writer that hangs.
     await tx.execute(sql`set local lock_timeout = '3s'`)
-    await tx.execute(sql`lock table ${table} in share mode`)
+    await tx.execute(sql`lock table ${table} in ${sql.raw(mode)} mode`)
   })

@@ -73,7 +73,7 @@ test('a conversation is closed after what is just being written there, or is bac
   void closed.then(() => {
     isClosed = true
   })
-  const waiting = () => held`select from pg_stat_activity
+  const waiting = () => stack.sql`select from pg_stat_activity
     where wait_event_type = 'Lock' and datname = current_database()`
   await eventually(async () => isClosed || (await waiting()).length === 1)
   await held`update streams set last_seq = 2 where name = ${`channel:${id}`}`

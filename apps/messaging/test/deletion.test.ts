@@ -147,6 +147,53 @@ describe('the recent messages of somebody who is banned', () => {
     await Promise.all(sends)
     expect(await contents(stack, channel.id, bob)).toEqual([])
   })
+
+  test('include what had been admitted, and was not yet being stored, when they were banned', async () => {
+    await using stack = await startMessaging()
+    const channel = await stack.authority.channel({ slowModeSeconds: 60 })
+    const [ann, bob] = [await stack.authority.member(), await stack.authority.member()]
+    // Who may write is looked at before how long they have to wait.
+    const lock = await stack.sql.reserve()
+    await lock`begin`
+    await lock`lock table slow_mode_sends in access exclusive mode`
+    const sent = stack.send(channel.id, ann, { content: 'at the last moment' })
+    const waits = async (statement: string) =>
+      (
+        await stack.sql`select from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database() and query like ${statement}`
+      ).length > 0
+    await eventually(() => waits('select%slow_mode_sends%'))
+    await stack.authority.setGrant(ann.userId, { standing: 'banned' })
+    const call = { id: newId(), userId: ann.userId, since: BEGINNING, actor: moderator }
+    let isOver = false
+    const deleted = stack.port.deleteMessagesOf(call).then(() => {
+      isOver = true
+    })
+    await eventually(async () => isOver || (await waits('lock table%')))
+    await lock`commit`
+    lock.release()
+    await Promise.all([sent, deleted])
+    expect(await contents(stack, channel.id, bob)).toEqual([])
+  })
+
+  test('go once every instance has forgotten what the person could do', async () => {
+    await using stack = await startMessaging()
+    const channel = await stack.authority.channel()
+    const [ann, bob] = [await stack.authority.member(), await stack.authority.member()]
+    await stack.send(channel.id, ann, { content: 'before' })
+    const heard = Promise.withResolvers<void>()
+    const { announce } = stack.bus
+    stack.bus.announce = async (subject, payload) => {
+      await heard.promise
+      return announce(subject, payload)
+    }
+    const deleted = stack.port.deleteMessagesOf({ id: newId(), userId: ann.userId, since: BEGINNING, actor: moderator })
+    expect(await Promise.race([deleted.then(() => 'over'), Bun.sleep(100).then(() => 'waits')])).toBe('waits')
+    expect(await contents(stack, channel.id, bob)).toEqual(['before'])
+    heard.resolve()
+    await deleted
+    expect(await contents(stack, channel.id, bob)).toEqual([])
+  })
 })
 
 describe('a deleted account', () => {

@@ -39,7 +39,7 @@ async function holdStream(channelId: string) {
     held,
     waits: (count = 1) =>
       eventually(async () => {
-        const [row] = await held`select count(*)::int as waiting from pg_stat_activity
+        const [row] = await stack.sql`select count(*)::int as waiting from pg_stat_activity
           where wait_event_type = 'Lock' and datname = current_database()`
         return row!.waiting >= count
       }),

@@ -1,5 +1,6 @@
 export * from './authority.ts'
 export * from './databases.ts'
+export * from './deployment.ts'
 export { objectStorage } from './object-storage.ts'
 export * from './poll.ts'
 export type { S3Server } from './radosgw/start.ts'

@@ -4,6 +4,7 @@ import { SETUP_CODE } from '../server-process.ts'
 import { type Engines, startEngines } from './engines.ts'
 import { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
+export { type Balancer, startBalancer } from './balancer.ts'
 export { canSplit, type Engine, type Engines } from './engines.ts'
 export { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 

@@ -2,11 +2,18 @@ import { createServer, connect as dial, type Socket } from 'node:net'
 
 const LOOK_EVERY_MS = 200
 
+export type Balancer = {
+  url: string
+  /** Ends every connection that is open, as a broken line would. */
+  cut(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 /**
- * What stands before gateways: each connection goes to the next one that says it is ready, and to another one where it
- * can't be had. It knows nothing of HTTP.
+ * What stands before gateways, on the port given or any: each connection goes to the next one that says it is ready, and
+ * to another one where it can't be had. It knows nothing of HTTP.
  */
-export async function startBalancer(urls: string[]) {
+export async function startBalancer(urls: string[], at = 0): Promise<Balancer> {
   const ready = new Map(urls.map((url) => [url, true]))
   const open = new Set<Socket>()
   let turn = 0
@@ -39,11 +46,10 @@ export async function startBalancer(urls: string[]) {
   }
 
   const server = createServer((client) => void join(client))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
   return {
     url: `http://127.0.0.1:${port}`,
-    /** Ends every connection that is open, as a broken line would. */
     cut() {
       for (const socket of open) socket.destroy()
     },
