@@ -26,6 +26,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const isOneShot = (service: ComposeService) => service.command[0] === 'migrate'
+/** Runs a command of the operator's, and is gone. */
+const isByHand = ({ profiles }: ComposeService) => profiles.includes('operator')
 const duration = (text: unknown) => {
   const [, amount, unit] = /^(\d+)(s|m)$/.exec(String(text)) ?? []
   return Number(amount) * (unit === 'm' ? 60 : 1)
@@ -59,7 +61,7 @@ describe.each(files)('%s', (name) => {
     expect(raw.mem_limit).toMatch(/^\d+[mg]$/)
     expect(raw.pids_limit).toBeNumber()
     expect(raw.logging).toMatchObject({ driver: 'json-file', options: { 'max-size': '10m', 'max-file': '3' } })
-    expect(raw.restart).toBe(isOneShot(service) ? 'on-failure' : 'unless-stopped')
+    expect(raw.restart).toBe(isByHand(service) ? 'no' : isOneShot(service) ? 'on-failure' : 'unless-stopped')
     expect(raw.privileged).toBeUndefined()
     expect(raw.network_mode).toBeUndefined()
   })
@@ -67,7 +69,7 @@ describe.each(files)('%s', (name) => {
   test('every service that goes on has a health check', () => {
     for (const service of services) {
       const check = service.raw.healthcheck as { test?: string[]; disable?: boolean }
-      if (isOneShot(service)) expect(check.disable).toBe(true)
+      if (isOneShot(service) || isByHand(service)) expect(check.disable).toBe(true)
       else expect(check.test?.length).toBeGreaterThan(1)
     }
   })
@@ -136,6 +138,8 @@ describe.each(files)('%s', (name) => {
       docker,
       '--profile',
       'voice',
+      '--profile',
+      'operator',
       'config',
       '--services',
     ]
@@ -199,6 +203,6 @@ describe('of the split deployment', () => {
       expect(new Set(holders.map(({ command }) => command[0]))).toEqual(new Set([service, 'migrate']))
     }
     const superuser = [...split.services.values()].filter(({ secrets }) => secrets.includes('postgres_password'))
-    expect(superuser.map(({ name }) => name).sort()).toEqual(['migrate', 'postgres'])
+    expect(superuser.map(({ name }) => name).sort()).toEqual(['migrate', 'operator', 'postgres'])
   })
 })
