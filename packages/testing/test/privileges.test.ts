@@ -62,6 +62,10 @@ const COMMUNICATIONS: Privilege[] = [
   { table: 'slow_mode_sends', writer: 'messaging' },
   { table: 'deleted_authors', writer: 'messaging' },
   { table: 'message_deletions', writer: 'messaging' },
+  { table: 'message_expiries', writer: 'messaging' },
+  { table: 'blocks', writer: 'messaging' },
+  { table: 'contact_settings', writer: 'messaging' },
+  { table: 'webhooks', writer: 'messaging', secret: true },
   { table: 'search_documents', writer: 'messaging' },
   { table: 'search_progress', writer: 'messaging' },
   { table: 'conversations', writer: 'messaging' },
@@ -119,7 +123,8 @@ async function privileges(adminUrl: string, service: string, tables: PgTable[]) 
     await may(sql`truncate ${sql.identifier(getTableConfig(tables[0]!).name)}`),
     await may(sql`create role mine`),
     await may(sql`select pg_read_file('postgresql.conf')`),
-    await may(sql`select * from drizzle.__drizzle_migrations`),
+    await may(sql`insert into drizzle.__drizzle_migrations (hash) values ('mine')`),
+    await may(sql`delete from drizzle.__drizzle_migrations`),
   ]
   await db.close()
   return { found, more }
