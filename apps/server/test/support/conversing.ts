@@ -24,7 +24,7 @@ export type Frame = any
 export type Member = { userId: string; sessionId: string; token: string }
 type Answer<T> = { status: number; body: T & Partial<Problem> }
 
-/** A WebSocket that keeps what it is sent. */
+/** A WebSocket that keeps what it is sent; but for who is online, which is told at any moment. */
 export class Client {
   readonly frames: Frame[] = []
   readonly socket: WebSocket
@@ -36,7 +36,10 @@ export class Client {
     this.socket.onclose = ({ code }) => {
       this.#closedWith = code
     }
-    this.socket.onmessage = ({ data }) => this.frames.push(JSON.parse(data as string))
+    this.socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data as string) as Frame
+      if (frame.t !== 'presence.updated') this.frames.push(frame)
+    }
   }
 
   /** Resolves when the server has closed it, with that code. */
