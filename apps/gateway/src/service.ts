@@ -167,8 +167,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     async stop() {
       draining = true
       await sockets.presences.leave()
-      sendAway(sockets.connections)
-      await Bun.sleep(config.lingerMs)
+      await Promise.all([sendAway(sockets.connections, config.lingerMs), Bun.sleep(config.lingerMs)])
       await closeServer(server, config.drainMs)
       for (const end of endings.splice(0)) end()
       sockets.access.stop()

@@ -403,6 +403,24 @@ test('stop tells everybody to come back, closes with 1001, and takes nobody new'
   expect(fetch(`${stack.url}/livez`)).rejects.toThrow()
 })
 
+test('at a stop that lingers a crowd is sent away one after the other, and served until then', async () => {
+  const stack = await startStack({ logs, config: { lingerMs: 1_000 } })
+  const { token } = await stack.authority.member()
+  const clients = await Promise.all(range(1, 20).map(async () => (await stack.enter(token)).client))
+  const goneAt: number[] = []
+  for (const { socket } of clients) socket.addEventListener('close', () => goneAt.push(performance.now()))
+  const stopped = stack.gateway.stop()
+  await eventually(() => goneAt.length > 0)
+  const last = clients.at(-1)!
+  expect(await last.ask({ op: 'heartbeat' })).toMatchObject({ ok: true })
+  await stopped
+  expect(Math.max(...goneAt) - Math.min(...goneAt)).toBeGreaterThan(500)
+  for (const client of clients) {
+    expect(await client.code()).toBe(closeCodes.goingAway)
+    expect(client.frames.at(-1)).toEqual({ op: 'reconnect' })
+  }
+})
+
 test('stop ends while somebody identifies and it is not known who may see what', async () => {
   const stack = await startStack()
   const { token } = await stack.authority.member()

@@ -84,12 +84,21 @@ export function socketHandler(deps: GatewaySocketDeps): WebSocketHandler<SocketD
   }
 }
 
-/** Tells everybody to come back elsewhere, and lets them go. */
-export function sendAway(connections: Connections): void {
+// So often, while they are sent away, some of them are.
+const STEP_MS = 50
+
+/** Tells everybody to come back elsewhere, and lets them go: spread over `withinMs`, lest all come at once there. */
+export async function sendAway(connections: Connections, withinMs: number): Promise<void> {
   const reconnect: ReconnectFrame = { op: 'reconnect' }
   const frame = JSON.stringify(reconnect)
-  for (const connection of [...connections.all]) {
-    connection.send(frame)
-    connection.close(closeCodes.goingAway, 'going away; resume elsewhere')
+  const all = [...connections.all]
+  const steps = Math.max(1, Math.floor(withinMs / STEP_MS))
+  const each = Math.ceil(all.length / steps)
+  for (let at = 0; at < all.length; at += each) {
+    if (at > 0) await Bun.sleep(STEP_MS)
+    for (const connection of all.slice(at, at + each)) {
+      connection.send(frame)
+      connection.close(closeCodes.goingAway, 'going away; resume elsewhere')
+    }
   }
 }
