@@ -212,6 +212,28 @@ test('a service that stays away is given up in time', async () => {
   expect(performance.now() - began).toBeWithin(300, 3_000)
 })
 
+test('what waits for a service that is away is bounded: beyond that it fails at once', async () => {
+  const port = await freePort()
+  const send = to([`http://127.0.0.1:${port}`], { patienceMs: 3_000 })
+  const big = JSON.stringify('x'.repeat(1_000_000))
+  let failed = 0
+  const sent = Array.from({ length: 200 }, () =>
+    send(post(big)).catch((error) => {
+      failed += 1
+      return error
+    }),
+  )
+  await eventually(() => failed > 0, 2_000)
+  await Bun.sleep(200)
+  // 64 MiB of them are held.
+  expect(200 - failed).toBeWithin(50, 70)
+  for (const failure of await Promise.all(sent)) expect(failure).toBeInstanceOf(ServiceAway)
+  // What has waited is let go.
+  await using server = listening(() => new Response(), { port })
+  expect((await send(post(big))).status).toBe(200)
+  expect(server.port).toBe(port)
+})
+
 test('a lost connection: what may be repeated is, at another instance; what may not is not', async () => {
   const asked: string[] = []
   await using dying = await speaking((text, socket) => {

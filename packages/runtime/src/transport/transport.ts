@@ -28,6 +28,9 @@ export class ServiceAway extends Error {
 
 // JSON up to this is held, so that it can be sent again; other bodies pass through as they come.
 const MOST_HELD = 1_048_576
+// Of what waits for a service that is away, so much is held by all requests together; each counts for something.
+const MOST_WAITING = 67_108_864
+const LEAST_COUNTED = 8_192
 const PAUSE_MS = { first: 25, longest: 250 }
 // A request that may be repeated is, when its connection is lost: so many times.
 const MOST_LOST = 3
@@ -69,6 +72,7 @@ export function createTransport(options: TransportOptions): NetworkTransport {
   const { service, credential, patienceMs = 10_000, callMs = 30_000 } = options
   const instances = options.urls.map((url) => new Instance(url))
   const turns = new Turns(instances)
+  let waiting = 0
 
   return async (request, call) => {
     const late = new AbortController()
@@ -100,7 +104,11 @@ export function createTransport(options: TransportOptions): NetworkTransport {
       })
       if (tried.kind === 'answered') return tried.response
       if (tried.kind === 'lost' || performance.now() > deadline) throw new ServiceAway(service, { cause: tried.cause })
+      const size = Math.max(LEAST_COUNTED, heldBytes(sending.body))
+      if (waiting + size > MOST_WAITING) throw new ServiceAway(service, { cause: new Error('too much waits for it') })
+      waiting += size
       await Bun.sleep(pause)
+      waiting -= size
       sending.signal.throwIfAborted()
     }
   }
@@ -179,6 +187,8 @@ async function send(
   const { status } = response
   return new Response(await response.arrayBuffer(), { status, headers: response.headers })
 }
+
+const heldBytes = (body: Body): number => ('held' in body ? (body.held?.length ?? 0) : 0)
 
 const isNotSent = (error: unknown): boolean => NOT_SENT.has(String((error as { code?: unknown } | null)?.code))
 
