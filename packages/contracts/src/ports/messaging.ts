@@ -70,6 +70,7 @@ export const messagingPort = definePort({
     },
     /** Whom somebody has blocked, and who may begin a conversation with them. */
     contactsOf: {
+      repeatable: true,
       request: Fields({ userId: Id }),
       response: Fields({ blocks: Type.Array(Id, { maxItems: MAX_BLOCKS }), ...ContactSettings.properties }),
     },
