@@ -140,6 +140,27 @@ test('a custom status that tricks the eye, is too long or over already is refuse
   expect((await stranger.ask({ op: 'identify', token: watching.token })).ok).toBe(true)
 })
 
+test('with an API token nobody is there, nor says how they are; a bot is', async () => {
+  await using stack = await startStack({ config })
+  const { authority } = stack
+  const [ann, bot, watching] = [await authority.member(), await authority.member(), await authority.member()]
+  await authority.setGrant(bot.userId, { kind: 'bot' })
+  const { client: watcher } = await stack.enter(watching.token)
+  const { client: script } = await stack.enter(authority.apiToken(ann.userId, ['channel.view']).token)
+  const refused = await script.ask({ op: 'presence', status: 'dnd' })
+  expect(refused).toMatchObject({ ok: false, error: { status: 403, code: 'access.forbidden' } })
+  await stack.enter(authority.apiToken(bot.userId, ['channel.view']).token)
+  await untilSeen(watcher, bot.userId, 'online')
+  expect(history(watcher, ann.userId)).toEqual([])
+  // What goes takes nothing with it that is another's.
+  const { client: desk } = await stack.enter(ann.token)
+  await untilSeen(watcher, ann.userId, 'online')
+  script.close()
+  expect((await desk.ask({ op: 'presence', status: 'idle' })).d).toMatchObject({ status: 'idle' })
+  await untilSeen(watcher, ann.userId, 'idle')
+  expect(statuses(watcher, ann.userId)).toEqual(['online', 'idle'])
+})
+
 test('presence changes that come too often are refused, and say when to come again', async () => {
   await using stack = await startStack({ config: { ...config, socket: { presences: { perSecond: 0.01, burst: 3 } } } })
   const { client } = await stack.enter((await stack.authority.member()).token)

@@ -25,6 +25,10 @@ export type PresencesOptions = {
   counted(count: number): void
 }
 
+/** A person's API token is at work without them: only where they have logged in are they there. A bot is its token. */
+export const standsForPresence = ({ identity }: Pick<Connection, 'identity'>): boolean =>
+  identity !== undefined && (identity.scopes === null || identity.kind === 'bot')
+
 const ABSENT = { status: 'offline', customStatus: null, saidAt: 0 } as const
 
 /**
@@ -83,6 +87,7 @@ export class Presences {
 
   /** A connection becomes ready, right now. */
   enter(connection: Connection, choice: Choice): void {
+    if (!standsForPresence(connection)) return
     const session = connection.identity!
     const { userId } = session
     const { customStatus, saidAt } = this.#registry.get(userId) ?? ABSENT
@@ -103,7 +108,7 @@ export class Presences {
   /** A connection has gone: whoever was sent away is gone at once, anybody else may come back in a moment. */
   left(connection: Connection): void {
     const session = connection.identity
-    if (!session || this.#stopped) return
+    if (!session || this.#stopped || !standsForPresence(connection)) return
     const { userId } = session
     if (this.#own.leave(session, connection, !connection.expelled)) this.#say(userId)
     if (this.options.connections.ofUser(userId).length === 0) this.#ownTold.delete(userId)

@@ -6,6 +6,7 @@ import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { cleanChoice, cleanIntroduction } from '../presence/choice.ts'
 import type { Choice } from '../presence/own.ts'
+import { standsForPresence } from '../presence/presences.ts'
 import { RateLimiter, secondsToToken, takeToken } from '../rate-limit.ts'
 import type { Typing } from '../typing/typing.ts'
 import type { Connection, ReadFrame, SendFrame } from './connection.ts'
@@ -250,6 +251,9 @@ export class Operations {
   #present(connection: Connection, { id, op: _, ...chosen }: PresenceFrame): void {
     const { config, clock, presences } = this.deps
     try {
+      if (!standsForPresence(connection)) {
+        throw accessErrors.forbidden("A person's API token doesn't say how they are there.")
+      }
       if (!takeToken(connection.presences, config.socket.presences, performance.now())) {
         const retryAfter = secondsToToken(connection.presences, config.socket.presences)
         throw requestErrors.tooMany({ detail: `Too many changes: again in ${retryAfter} s.`, retryAfter })
