@@ -33,6 +33,8 @@ export type Split = {
   setupCode: string
   /** What `conntext migrate` was run with. */
   migrateEnv: Record<string, string>
+  /** All that an operator's command can be told: the engines, the services and the master key. */
+  operatorEnv: Record<string, string>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -75,6 +77,7 @@ export async function startSplit({ env = {}, ...counts }: SplitOptions = {}): Pr
       urls: at.gateway,
       setupCode: SETUP_CODE,
       migrateEnv: migrate,
+      operatorEnv: { ...engines.env, ...settings.auth, ...migrate },
       [Symbol.asyncDispose]: () => end(processes, engines),
     }
   } catch (error) {
