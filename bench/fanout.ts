@@ -1,70 +1,92 @@
-import { eventually } from '@conntext/testing'
-import { identify } from './lib/identify.ts'
-import { type Bench, median, percentile, rate } from './lib/result.ts'
+import { readFile } from 'node:fs/promises'
+import { type Ejabberd, startEjabberd } from './fanout/ejabberd.ts'
+import { equalise, line, type Run, run, type Side } from './fanout/measure.ts'
+import { type Account, makeAccounts, renewTokens } from './lib/accounts.ts'
+import { startCrowd } from './lib/crowd.ts'
+import type { Bench, Result } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
-import { type Listener, openListeners, sendWindowed, stamped } from './lib/sockets.ts'
 
-const CLIENTS = 500
-const WINDOW = 16
+const SIZES = [100, 1_000, 10_000]
+const ACCOUNTS = 10
+// So many people wait for the answer to a message of theirs, and then send the next.
+const SENDERS = 16
+// Beside its connections a server has files and engines open.
+const SPARE_FILES = 500
+// One process can't read as much as two.
+const CLIENTS_PER_PROCESS = 5_000
 
-type Run = { perSecond: number; p50: number; p99: number; last: number }
+// The peer is slower, and is there for scale only.
+const PEER_SHARE = 8
+
+type Setting = {
+  quick: boolean
+  bench: Awaited<ReturnType<typeof startBenchServer>>
+  bare: Awaited<ReturnType<typeof startBaseline>>
+  peer: Ejabberd | undefined
+  accounts: Account[]
+}
 
 /**
- * One channel, 500 WebSocket clients: events delivered per second and how long each took from the sender's hand to the
- * listener's, against bare Bun.serve publishing frames of the same length to as many. Ours are stored durably first.
+ * One channel and all that follow it: events delivered per second, how long each took from the sender's hand to the
+ * listener's, and what it cost; against bare Bun.serve publishing frames of the same length to as many. Ours are stored
+ * durably first. For scale, the same through the group chat of ejabberd, which stores nothing.
  */
 export const fanout: Bench = async ({ quick }, report) => {
   await using bench = await startBenchServer()
-  await using bare = await startBaseline('publish.ts')
-  const token = await bench.api.accessToken()
-  const ours = await openListeners(`${bench.server.url.replace('http', 'ws')}/v1/gateway`, CLIENTS, identify(token))
-  const theirs = await openListeners(`ws://127.0.0.1:${bare.port}`, CLIENTS, (socket, ready) => {
-    socket.onopen = ready
-  })
-  const send = (nonce: number) =>
-    JSON.stringify({ op: 'message.send', id: nonce, channelId: bench.channelId, content: stamped() })
-  await measure(ours, 50, send)
-  // As long on the wire as the events that ours have just been, so that both move the same bytes.
-  const unpadded = JSON.stringify({ op: 'event', content: stamped(), padding: '' }).length
-  const padding = 'x'.repeat(Math.max(0, ours.at(-1)!.frameLength - unpadded))
-  const publish = () => JSON.stringify({ op: 'event', content: stamped(), padding })
-  await measure(theirs, 50, publish)
-  const total = quick ? 200 : 1_000
-  const rounds = { ours: [] as Run[], theirs: [] as Run[] }
-  for (let round = 0; round < (quick ? 2 : 4); round += 1) {
-    rounds.ours.push(await measure(ours, total, send))
-    rounds.theirs.push(await measure(theirs, total, publish))
+  await using bare = await startBaseline('topics.ts')
+  await using peer = await startEjabberd()
+  const accounts = await makeAccounts(bench, ACCOUNTS)
+  const most = (await openFiles()) - SPARE_FILES
+  for (const size of quick ? SIZES.slice(0, 2) : SIZES) {
+    if (size > most) console.error(`  ${size} clients are left out: no more than ${most} connections may be open here`)
+    else await measure({ quick, bench, bare, peer, accounts }, size, report)
   }
-  for (const listener of [...ours, ...theirs]) listener.socket.close()
-  const of = (runs: Run[], key: keyof Run) => Number(median(runs.map((run) => run[key])).toPrecision(4))
-  report(
-    rate('deliveries', 'deliveries/s', of(rounds.ours, 'perSecond'), of(rounds.theirs, 'perSecond'), {
-      baselineOf: 'bare Bun.serve publish of frames of the same length',
-      clients: CLIENTS,
-      p50Ms: of(rounds.ours, 'p50'),
-      p99Ms: of(rounds.ours, 'p99'),
-      baselineP50Ms: of(rounds.theirs, 'p50'),
-      baselineP99Ms: of(rounds.theirs, 'p99'),
-    }),
-  )
 }
 
-/** The first socket sends, all of them listen; every delivery is waited for. */
-async function measure(listeners: Listener[], total: number, frame: (index: number) => string): Promise<Run> {
-  const [sender, ...others] = listeners as [Listener, ...Listener[]]
-  for (const listener of others) {
-    listener.received = 0
-    listener.latencies = []
+async function measure(setting: Setting, size: number, report: (result: Result) => void): Promise<void> {
+  const { quick, bench, bare, peer, accounts } = setting
+  const processes = Math.ceil(size / CLIENTS_PER_PROCESS)
+  await using crowd = await startCrowd(processes)
+  await renewTokens(bench, accounts)
+  const of = <T>(make: (index: number) => T) => Array.from({ length: size }, (_, index) => make(index))
+  const senders = Array.from({ length: SENDERS }, (_, index) => index)
+  const side = (group: string, pid: number, target: string): Side => ({
+    group,
+    pid,
+    jobs: senders.map((client) => ({ client, target })),
+    clients: size,
+    receivers: size,
+    padding: 0,
+  })
+  const ours = side('ours', bench.server.pid, bench.channelId)
+  const theirs = side('bare', bare.pid, 'all')
+  const others = peer && side('ejabberd', peer.pid, '')
+  const port = Number(new URL(bench.server.url).port)
+  const members = of((index) => ({ token: accounts[index % ACCOUNTS]!.token }))
+  const strangers = of(() => ({ path: '/all' }))
+  await crowd.open('ours', 'gateway', port, members)
+  await crowd.open('bare', 'bare', bare.port, strangers)
+  // Those of another size may still be on their way out: names are not used again.
+  const occupants = of((index) => ({ name: `of${size}-${index}` }))
+  if (peer) await crowd.open('ejabberd', 'xmpp', peer.port, occupants)
+  await equalise(crowd, ours, theirs)
+  if (others) await equalise(crowd, ours, others)
+  const total = Math.max(64, Math.round((quick ? 200_000 : 800_000) / size))
+  const rounds = { ours: [] as Run[], theirs: [] as Run[], others: [] as Run[] }
+  for (let round = 0; round < (quick ? 3 : 4); round += 1) {
+    rounds.ours.push(await run(crowd, ours, total, SENDERS))
+    rounds.theirs.push(await run(crowd, theirs, total, SENDERS))
+    if (others) rounds.others.push(await run(crowd, others, Math.ceil(total / PEER_SHARE), SENDERS))
   }
-  const began = performance.now()
-  await sendWindowed(sender.socket, { total, window: WINDOW, frame })
-  await eventually(() => others.every((listener) => listener.received === total), 30_000)
-  const seconds = (performance.now() - began) / 1000
-  const latencies = others.flatMap((listener) => listener.latencies)
-  return {
-    perSecond: (total * others.length) / seconds,
-    p50: percentile(latencies, 0.5),
-    p99: percentile(latencies, 0.99),
-    last: percentile(latencies, 1),
-  }
+  const more = { clients: size, senders: SENDERS, clientProcesses: processes, frameBytes: rounds.ours[0]!.frameBytes }
+  report(line('deliveries', rounds, { baselineOf: 'bare Bun.serve publish of frames of the same length', ...more }))
+  if (!peer) return
+  const baselineOf = `the group chat of ejabberd ${peer.version}, stanzas of the same length, nothing stored`
+  report(line('ejabberd', { ours: rounds.ours, theirs: rounds.others }, { baselineOf, ...more }))
+}
+
+/** How many files a process may have open: Bun raises its own limit to what is allowed. */
+async function openFiles(): Promise<number> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '')
+  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
 }

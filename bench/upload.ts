@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { unwrap, updateServer } from '@conntext/sdk'
+import { watchMemory } from './lib/process.ts'
 import { type Bench, cost, median, rate } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
 
@@ -22,8 +22,8 @@ export const upload: Bench = async ({ quick }, report) => {
   const there: Place = { url: `http://127.0.0.1:${bare.port}`, headers: {} }
   const rates = { up: [] as number[], down: [] as number[], parts: [] as number[] }
   const bareRates = { up: [] as number[], down: [] as number[] }
-  await using ours = watch(bench.server.pid)
-  await using theirs = watch(bare.pid)
+  await using ours = watchMemory(bench.server.pid)
+  await using theirs = watchMemory(bare.pid)
   for (let round = 0; round < ROUNDS; round += 1) {
     const headers = { authorization: `Bearer ${await bench.api.accessToken()}` }
     const here: Place = { url: `${bench.server.url}/v1/uploads`, headers }
@@ -109,23 +109,3 @@ async function receive({ url, headers }: Place, size: number): Promise<void> {
 
 const remove = async (url: string, headers: Record<string, string>): Promise<void> =>
   void (await fetch(url, { method: 'DELETE', headers }))
-
-/** Looks again and again how much memory a process has. */
-function watch(pid: number) {
-  let [before, peak] = [0, 0]
-  const look = async () => {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-    const bytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
-    before ||= bytes
-    peak = Math.max(peak, bytes)
-  }
-  void look()
-  const timer = setInterval(look, 20)
-  return {
-    before: () => before,
-    peak: () => peak,
-    async [Symbol.asyncDispose]() {
-      clearInterval(timer)
-    },
-  }
-}
