@@ -1,6 +1,13 @@
-import { type Authority, channelStream, type Grant, type Mentions, type Message } from '@conntext/contracts'
+import {
+  type Authority,
+  channelStream,
+  type Grant,
+  type Mentions,
+  type Message,
+  type Permission,
+} from '@conntext/contracts'
 import { isDatabaseAway } from '@conntext/database'
-import { accessErrors, channelNotFound, type Guard } from '@conntext/http'
+import { accessErrors, channelNotFound, type Guard, memberRefusal } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { riftRefusal } from '../contacts/acceptance.ts'
 import { findRifts, type Rift } from '../contacts/queries.ts'
@@ -37,8 +44,9 @@ export type Outgoing = {
 export type CommitDeps = { write: WriteStreams; guard: Guard; clock: Clock; log: Logger }
 
 type Found = {
+  now: Date
   authority: Authority
-  standings: Map<string, Grant['standing'] | undefined>
+  grants: Map<string, Grant | null>
   sent: Map<string, Outcome<Message>>
   replied: Map<string, Replied>
   /** Who takes part, for what is a conversation. */
@@ -72,14 +80,14 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
     async (tx, heads) => {
       const now = deps.clock.now()
       // Looked at under the streams' locks: whoever held them before may have emptied a deleted channel, or deleted what
-      // somebody who is banned had written.
-      const [authority, standings] = await Promise.all([deps.guard.authority(), standingsOf(deps.guard, batch)])
+      // somebody who is banned had written; and what is taken from somebody is taken when that is answered.
+      const [authority, grants] = await Promise.all([deps.guard.authority(), grantsOf(deps.guard, batch)])
       const conversationIds = batch.map((one) => one.channelId).filter((id) => !authority.hasChannel(id))
       const [participants, rifts] = await Promise.all([
         findParticipantIds(tx, [...new Set(conversationIds)]),
         findRifts(tx, [...new Set(conversationIds)]),
       ])
-      const found = { authority, standings, participants, rifts, ...(await lookUp(tx, batch, now)) }
+      const found = { now, authority, grants, participants, rifts, ...(await lookUp(tx, batch, now)) }
       const at = now.toISOString()
       const { outcomes, accepted } = decide(batch, found, heads, at)
       const active = accepted.map((message) => message.channelId).filter((id) => participants.has(id))
@@ -93,17 +101,17 @@ async function commit(deps: CommitDeps, batch: Outgoing[]): Promise<Outcome<Mess
   )
 }
 
-async function standingsOf(guard: Guard, batch: Outgoing[]): Promise<Found['standings']> {
+async function grantsOf(guard: Guard, batch: Outgoing[]): Promise<Found['grants']> {
   const authors = [...new Set(batch.flatMap((one) => (one.webhook ? [] : [one.authorId])))]
   const grants = await Promise.all(authors.map((id) => guard.grant(id)))
-  return new Map(authors.map((id, index) => [id, grants[index]?.standing]))
+  return new Map(authors.map((id, index) => [id, grants[index] ?? null]))
 }
 
 async function lookUp(
   tx: Transaction,
   batch: Outgoing[],
   now: Date,
-): Promise<Omit<Found, 'authority' | 'standings' | 'participants' | 'rifts'>> {
+): Promise<Omit<Found, 'now' | 'authority' | 'grants' | 'participants' | 'rifts'>> {
   const unique = (ids: (string | null)[]) => [...new Set(ids.filter((id) => id !== null))]
   const [rows, replied, media, webhooks, slowMode] = await Promise.all([
     findByNonces(
@@ -165,11 +173,9 @@ function refusal(one: Outgoing, found: Found) {
 }
 
 function refusalOfMember(one: Outgoing, found: Found) {
-  const { authority, standings, replied, participants, rifts, media, slowMode } = found
-  if (standings.get(one.authorId) === 'left') return accessErrors.notAMember()
-  if (standings.get(one.authorId) !== 'active') return accessErrors.unauthenticated()
-  const mayKnow = authority.hasChannel(one.channelId) || participants.get(one.channelId)?.has(one.authorId)
-  if (!mayKnow) return channelNotFound()
+  const { replied, rifts, media, slowMode } = found
+  const lost = lossOf(one, found)
+  if (lost) return lost
   const unwanted = riftRefusal(rifts, one.channelId, one.authorId)
   if (unwanted) return unwanted
   if (one.replyTo !== null && !isThere(replied.get(one.replyTo), one.channelId)) return messageErrors.replyNotFound()
@@ -180,6 +186,21 @@ function refusalOfMember(one: Outgoing, found: Found) {
   // Last, for what is refused otherwise costs nobody their turn.
   const wait = slowMode.take(one)
   return wait > 0 ? messageErrors.slowMode({ retryAfter: wait }) : undefined
+}
+
+/** What its author could when the message was admitted, and can't any more. */
+function lossOf({ channelId, authorId }: Outgoing, { now, authority, grants, participants }: Found) {
+  const grant = grants.get(authorId)
+  if (!grant || (grant.standing !== 'active' && grant.standing !== 'left')) return accessErrors.unauthenticated()
+  const refused = memberRefusal(authority, grant)
+  if (refused) return refused
+  const isThere = authority.hasChannel(channelId) || participants.get(channelId)?.has(authorId)
+  const may = (permission: Permission) =>
+    authority.hasChannel(channelId)
+      ? authority.allows(grant, permission, channelId, now.getTime())
+      : authority.allowsParticipant(grant, permission, now.getTime())
+  if (!isThere || !may('channel.view')) return channelNotFound()
+  return may('message.send') ? undefined : accessErrors.forbidden('This needs the permission message.send.')
 }
 
 const isUsable = (file: MediaRow | undefined, authorId: string): boolean =>
