@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { type Ejabberd, startEjabberd } from './fanout/ejabberd.ts'
-import { equalise, line, type Run, run, type Side } from './fanout/measure.ts'
 import { type Account, makeAccounts, renewTokens } from './lib/accounts.ts'
 import { startCrowd } from './lib/crowd.ts'
+import { equalise, line, type Run, run, type Side } from './lib/deliveries.ts'
 import type { Bench, Result } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
 

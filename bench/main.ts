@@ -1,6 +1,7 @@
 // bun run bench [NAME…] [--quick]: prints JSON lines and nothing else on standard output.
 
 import { auth } from './auth.ts'
+import { channels } from './channels.ts'
 import { fanout } from './fanout.ts'
 import { footprint } from './footprint.ts'
 import { gateway } from './gateway.ts'
@@ -10,7 +11,7 @@ import { messages } from './messages.ts'
 import { search } from './search.ts'
 import { upload } from './upload.ts'
 
-const benches: Record<string, Bench> = { messages, history, search, fanout, gateway, auth, upload, footprint }
+const benches: Record<string, Bench> = { messages, history, search, fanout, channels, gateway, auth, upload, footprint }
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')

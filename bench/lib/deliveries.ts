@@ -1,8 +1,8 @@
 import type { Job } from '../crowd/protocol.ts'
 import { now } from '../crowd/stamp.ts'
-import { type Crowd, cores } from '../lib/crowd.ts'
-import { cpuOf, cpuOfChildren } from '../lib/process.ts'
-import { median, percentile, type Result, rate } from '../lib/result.ts'
+import { type Crowd, cores } from './crowd.ts'
+import { cpuOf, cpuOfChildren } from './process.ts'
+import { median, percentile, type Result, rate } from './result.ts'
 
 /** A server, and the clients of it that listen. */
 export type Side = {
