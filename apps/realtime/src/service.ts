@@ -1,6 +1,17 @@
-import { realtimePort } from '@conntext/contracts'
-import { baseApp, createHealth, type Guard, type Service, servePort } from '@conntext/http'
-import type { Logger } from '@conntext/kernel'
+import type { Bus } from '@conntext/bus'
+import { realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
+import { baseApp, createHealth, type Guard, noteAccess, RefusalLog, type Service, servePort } from '@conntext/http'
+import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
+import { realtimeAudit } from './audit.ts'
+import { Calls } from './calls/calls.ts'
+import { Notices } from './calls/notices.ts'
+import { Operations } from './calls/operations.ts'
+import { Watch } from './calls/watch.ts'
+import type { VoiceNetwork } from './media/addresses.ts'
+import { Engine } from './media/engine.ts'
+import { Announcer } from './nodes/announcer.ts'
+import { Nodes } from './nodes/nodes.ts'
+import { voicePort } from './port.ts'
 import { statusRoutes } from './status/routes.ts'
 import { voiceStatus, workersProbe } from './status/service.ts'
 import type { WorkerLocation } from './worker/locate.ts'
@@ -11,35 +22,116 @@ export * from './settings.ts'
 export type RealtimeDeps = {
   log: Logger
   guard: Guard
+  bus: Bus
+  clock?: Clock
+  system: Pick<SystemPort, 'ingestAudit'>
   credential: string
+  network: VoiceNetwork
   /** How many mediasoup workers; by default one a core. */
-  workers?: number
+  workers?: number | undefined
+  /** How many may be in one call. */
+  maxParticipants: number
+  /** How many consumers a worker should have before a call goes on at another one. */
+  consumersPerWorker?: number
   /** Where the worker's binary is; by default where `locateWorker` finds it. */
   locate?: () => Promise<WorkerLocation>
+  /** Where other nodes reach this one, and how one is reached; without, this one is the only one. */
+  node?: { url: string | null; reach(url: string): VoicePort }
 }
 
+/** As many as a worker serves on one core at the rates of calls with video, by mediasoup's own advice. */
+const CONSUMERS_PER_WORKER = 400
+
 /** Voice and video. Where no mediasoup worker can be had, the service runs and says so. */
-export function createRealtimeService({ log, guard, credential, workers, locate }: RealtimeDeps): Service {
+export function createRealtimeService(given: RealtimeDeps): Service {
+  const { log, guard, credential, workers, locate, network } = given
   const supervisor = createWorkerSupervisor({
     logger: log,
     ...(workers === undefined ? {} : { count: workers }),
     ...(locate === undefined ? {} : { locate }),
   })
-  const refused = (caller: { userId: string }, permission: string, route: string) =>
-    log.info({ userId: caller.userId, permission, route }, 'a request was refused')
-  const health = createHealth('realtime', [workersProbe(supervisor)])
+  const engine: Engine = new Engine({ supervisor, network, log, changed: () => node.sayAlive() })
+  const record = async (event: Parameters<SystemPort['ingestAudit']>[0]['events'][number]) => {
+    await given.system.ingestAudit({ events: [event] })
+  }
+  const { clock = systemClock } = given
+  const refusals = new RefusalLog({ record, clock, log })
+  const refused = noteAccess(refusals, realtimeAudit)
+  const node: ReturnType<typeof createNode> = createNode({ ...given, clock }, { engine, refused, record })
+  const health = createHealth('realtime', [workersProbe(supervisor, engine)])
   return {
     name: 'realtime',
-    app: baseApp({ log }).use(statusRoutes({ access: { guard, refused }, supervisor })),
+    app: baseApp({ log }).use(statusRoutes({ access: { guard, refused }, supervisor, engine })),
     port: servePort(
       realtimePort,
-      { voiceStatus: async () => voiceStatus(supervisor), health: async () => health() },
+      { ...node.port, voiceStatus: async () => voiceStatus(supervisor, engine), health: async () => health() },
       { credential, log },
     ),
     async start() {
+      refusals.start()
+      engine.start()
+      await node.start()
       // Not waited for: a worker that is missing or slow to start holds up nothing else.
       void supervisor.start()
     },
-    stop: () => supervisor.stop(),
+    async stop() {
+      await node.stop()
+      engine.stop()
+      await Promise.all([supervisor.stop(), refusals.stop()])
+    },
+  }
+}
+
+type Around = Pick<ConstructorParameters<typeof Calls>[0], 'engine' | 'refused'> & {
+  record: (event: Parameters<SystemPort['ingestAudit']>[0]['events'][number]) => Promise<void>
+}
+
+/** This process as one of the nodes that have calls. */
+function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, record }: Around) {
+  const { bus, clock, guard, log, maxParticipants, consumersPerWorker = CONSUMERS_PER_WORKER } = given
+  const nodeId = newId()
+  let draining = false
+  const notices = new Notices({ bus, clock, log })
+  const limits = { participants: maxParticipants, consumersPerWorker }
+  const calls = new Calls({
+    ...{ guard, refused, engine, notices, limits, clock, log },
+    changed: (participantId, state) => announcer.changed(participantId, state),
+  })
+  const announcer = new Announcer({
+    ...{ bus, log, nodeId },
+    url: given.node?.url ?? null,
+    said: () => calls.participants().map(({ id, state }) => ({ p: id, state })),
+    load: () => ({
+      ...calls.size,
+      load: Math.max(0, ...engine.seats().map(({ consumers }) => consumers / consumersPerWorker)),
+      open: !draining && engine.seats().length > 0,
+    }),
+  })
+  const nodes = new Nodes({
+    ...{ bus, log, nodeId },
+    reach: (url) => given.node!.reach(url),
+    heard: (other, said) => calls.heardElsewhere(other < nodeId, said),
+  })
+  const operations = new Operations({ guard, refused, calls, notices, announced: given.network.announced })
+  const watch = new Watch({ calls, notices, guard, bus, clock, log, nodeId })
+  const moderation = { guard, refused, calls, notices, record }
+  return {
+    port: voicePort({ nodeId, nodes, calls, operations, moderation, now: () => clock.now().getTime() }),
+    sayAlive: () => announcer.sayAlive(),
+    async start() {
+      await nodes.start()
+      await announcer.start()
+      await watch.start()
+    },
+    /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
+    async stop() {
+      draining = true
+      announcer.sayAlive()
+      await watch.stop()
+      calls.dissolveAll()
+      announcer.flush()
+      await announcer.stop()
+      await nodes.stop()
+    },
   }
 }

@@ -6,6 +6,7 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority } from '@conntext/testing'
 import { createRealtimeService } from '../src/service.ts'
 import { locateWorker, type WorkerLocation } from '../src/worker/locate.ts'
+import { network } from './support/stack.ts'
 
 const missing: WorkerLocation = { kind: 'missing', reason: 'There is no worker here.', remedy: 'Get one.' }
 
@@ -14,7 +15,20 @@ async function startRealtime(locate: () => Promise<WorkerLocation>) {
   const authority = await testAuthority(bus)
   const guard = new Guard({ auth: authority.port, bus, log: silentLogger })
   await guard.start()
-  const service = createRealtimeService({ log: silentLogger, guard, credential: 'credential', workers: 1, locate })
+  const system = { ingestAudit: async () => ({}) }
+  const service = createRealtimeService({
+    ...{
+      log: silentLogger,
+      guard,
+      bus,
+      system,
+      network,
+      credential: 'credential',
+      workers: 1,
+      maxParticipants: 20,
+      locate,
+    },
+  })
   await service.start()
   const port = callPort(realtimePort, { transport: service.port.handle, credential: 'credential' })
   return {

@@ -10,7 +10,7 @@ import {
 } from '@conntext/kernel'
 import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging'
 import type { S3Options } from '@conntext/object-store'
-import { realtimeSettings } from '@conntext/realtime'
+import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime'
 import { clickHouseSettings, toClickHouseConfig } from '@conntext/system'
 import { Type } from '@sinclair/typebox'
 
@@ -47,7 +47,7 @@ export type ServerConfig = {
   quotas: { person: number | undefined; server: number | undefined }
   /** How often each webhook may write. */
   webhookRate: { perSecond: number; burst: number }
-  voiceWorkers: number | undefined
+  realtime: RealtimeConfig
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
 }
@@ -59,7 +59,7 @@ export type ServerConfig = {
  */
 export function loadConfig(environment: Environment): ServerConfig {
   const all = readEnvironment(environment)
-  const env = parseConfig(Settings, all, [...authRules, ...messagingRules])
+  const env = parseConfig(Settings, all, [...authRules, ...messagingRules, ...realtimeRules])
   const gateway = toGatewayConfig(env)
   return {
     gateway,
@@ -69,7 +69,7 @@ export function loadConfig(environment: Environment): ServerConfig {
     ...toAuthConfig(env, { publicUrl: `http://localhost:${gateway.port}` }),
     clickhouse: toClickHouseConfig(env),
     ...toMessagingConfig(env),
-    voiceWorkers: env.CONNTEXT_VOICE_WORKERS,
+    realtime: toRealtimeConfig(env),
     unknown: unknownSettings(Settings.properties, all),
   }
 }

@@ -81,10 +81,12 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     credential,
   })
   services.realtime = createRealtimeService({
+    ...config.realtime,
+    bus,
     log: log('realtime'),
     guard,
+    system,
     credential,
-    ...(config.voiceWorkers === undefined ? {} : { workers: config.voiceWorkers }),
   })
   const gateway = createGateway({
     config: config.gateway,

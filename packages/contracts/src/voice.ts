@@ -192,7 +192,7 @@ const ephemeral = <S extends TSchema>(streams: EventKind['streams'], description
   ...{ data, streams, description },
   ephemeral: true,
 })
-const OfCall = { channelId: Id, participantId: Id }
+const OfCall = { channelId: Id }
 
 /**
  * Why a participation is over. `elsewhere`: one has joined a call from another connection; `disconnected`: by a

@@ -8,5 +8,5 @@ test('what may be asked twice is asked again where the answer got lost: all but 
       'repeatable' in operation && operation.repeatable ? [] : `${service}.${name}`,
     ),
   )
-  expect(once).toEqual(['auth.join'])
+  expect(once).toEqual(['auth.join', 'realtime.voiceProduce', 'realtime.voiceModerate'])
 })

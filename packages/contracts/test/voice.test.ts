@@ -132,7 +132,7 @@ describe('frames', () => {
 
   test('a notice keeps the frame as it is', () => {
     const frame = voiceFrame('user:x', 'voice.ended', '2026-01-01T00:00:00.000Z', {
-      ...{ channelId: id(1), participantId: id(2), reason: 'lost', rejoin: true },
+      ...{ channelId: id(1), reason: 'lost', rejoin: true },
     })
     expect(JSON.parse(frame)).toMatchObject({ op: 'event', t: 'voice.ended', stream: 'user' })
     const to = [{ c: id(3), p: id(2), i: 4 }]

@@ -23,7 +23,9 @@ export const VoicePlace = Fields({ gatewayId: Id, connectionId: Id })
 /** Who asks in a call, as the answer to `voiceJoin` named it; what belongs to another connection is not found. */
 export const VoiceParticipant = Fields({ channelId: Id, participantId: Id, userId: Id, connectionId: Id })
 
-const asked = <P extends object>(fields: P) => Fields({ participant: VoiceParticipant, ...fields })
+/** Set by nodes among themselves: the one that is to do it, without asking on. */
+const at = Type.Optional(Id)
+const asked = <P extends object>(fields: P) => Fields({ at, participant: VoiceParticipant, ...fields })
 const { join, pausing } = voiceFields
 
 /** What a moderator may do with somebody in a call. `voice.moderate` for the first four, `voice.move` for the others. */
@@ -42,14 +44,14 @@ export const voiceOperations = {
   voiceJoin: {
     // Who joins twice from one connection is there once.
     repeatable: true,
-    request: Fields({ caller: OnBehalf, place: VoicePlace, ...join }),
+    request: Fields({ at, caller: OnBehalf, place: VoicePlace, ...join }),
     response: Fields({ joined: VoiceJoined, nodeId: Id, notice: Type.Integer({ minimum: 0 }) }),
   },
   voiceLeave: { repeatable: true, request: asked({}), response: Nothing },
   /** The participant's connection is gone: they may come back for a while. */
   voiceDetach: { repeatable: true, request: asked({}), response: Nothing },
   /** A second one of a direction takes the place of the first. */
-  voiceCreateTransport: { request: asked(voiceFields.createTransport), response: VoiceTransport },
+  voiceCreateTransport: { repeatable: true, request: asked(voiceFields.createTransport), response: VoiceTransport },
   voiceConnectTransport: { repeatable: true, request: asked(voiceFields.connectTransport), response: Nothing },
   voiceProduce: { request: asked(voiceFields.produce), response: VoiceProduced },
   /** The same again answers the same consumer. It is paused at first. */
@@ -59,7 +61,7 @@ export const voiceOperations = {
   voicePause: { repeatable: true, request: asked(pausing), response: Nothing },
   voiceResume: { repeatable: true, request: asked(pausing), response: Nothing },
   voiceCloseProducer: { repeatable: true, request: asked(voiceFields.closeProducer), response: Nothing },
-  voiceRestartIce: { request: asked(voiceFields.restartIce), response: VoiceIce },
+  voiceRestartIce: { repeatable: true, request: asked(voiceFields.restartIce), response: VoiceIce },
   voiceStats: { repeatable: true, request: asked({}), response: VoiceStats },
   /**
    * For `POST /v1/channels/{id}/call/participants/{userId}/…`; `to` with `move` alone. Recorded before it is done.
@@ -67,6 +69,7 @@ export const voiceOperations = {
    */
   voiceModerate: {
     request: Fields({
+      at,
       caller: OnBehalf,
       reason: Nullable(Type.String()),
       channelId: Id,
@@ -88,6 +91,7 @@ export const realtimePort = definePort({
   service: 'realtime',
   operations: {
     voiceStatus: { repeatable: true, request: Nothing, response: VoiceStatus },
+    ...voiceOperations,
     health: { repeatable: true, request: Nothing, response: ServiceHealth },
   },
 })

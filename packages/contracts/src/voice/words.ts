@@ -32,9 +32,9 @@ export type VoiceAsk = { of?: string }
 
 /**
  * What a gateway says every few seconds on `voiceSubjects.gateways` to each node that has participants of it: that they
- * are still connected (`c`), and the number of the last notice that it had for each.
+ * are still connected (`c`), in which channel (`ch`), and the number of the last notice that it had for each.
  */
-export type VoiceLease = { g: string; n: string; held: { p: string; c: string; i: number }[] }
+export type VoiceLease = { g: string; n: string; held: { p: string; c: string; ch: string; i: number }[] }
 
 /** The bus subjects of calls. */
 export const voiceSubjects = {

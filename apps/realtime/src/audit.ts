@@ -1,0 +1,3 @@
+import { auditFor } from '@conntext/contracts'
+
+export const realtimeAudit = auditFor('realtime')

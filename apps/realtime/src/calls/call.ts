@@ -1,0 +1,157 @@
+import { MAX_CALL_PRODUCERS, type VoiceProducer, type VoiceSource } from '@conntext/contracts'
+import { newId } from '@conntext/kernel'
+import type { Producer } from 'mediasoup/types'
+import type { Engine, Seat } from '../media/engine.ts'
+import { Room } from '../media/room.ts'
+import { voiceErrors } from './errors.ts'
+import { Media } from './media.ts'
+import type { Participant } from './participant.ts'
+
+export type CallLimits = {
+  /** How many may be in one call. */
+  participants: number
+  /** How many consumers a worker should have before a call goes on at another one. */
+  consumersPerWorker: number
+}
+
+export type CallHooks = {
+  producerRemoved(call: Call, producer: { id: string; userId: string }): void
+  heard(call: Call, speakers: { userId: string; level: number }[]): void
+}
+
+type Sent = { participant: Participant; producer: Producer; source: VoiceSource; room: Room }
+
+/** The call of one channel: who is in it, and the rooms on the workers where their media meets. */
+export class Call {
+  readonly id = newId()
+  readonly participants = new Map<string, Participant>()
+  /** By moderators, while the call lasts: by account, so that leaving is no way out. */
+  readonly muted = new Set<string>()
+  readonly deafened = new Set<string>()
+  readonly sent = new Map<string, Sent>()
+  /** Those who are about to join: the call doesn't end under them. */
+  joining = 0
+  closed = false
+  #rooms: Room[] = []
+  #opening: Promise<Room> | undefined
+
+  constructor(
+    readonly channelId: string,
+    private readonly deps: { engine: Engine; limits: CallLimits; hooks: CallHooks },
+  ) {}
+
+  get isFull(): boolean {
+    return this.participants.size >= this.deps.limits.participants
+  }
+
+  get isEmpty(): boolean {
+    return this.participants.size === 0 && this.joining === 0
+  }
+
+  get rooms(): readonly Room[] {
+    return this.#rooms
+  }
+
+  /**
+   * A room for one more: one that is there, unless its worker has enough to do and another one is free.
+   * @throws voice.away (503)
+   */
+  async room(): Promise<Room> {
+    const { engine, limits } = this.deps
+    const rooms = this.#rooms.filter(({ router }) => !router.closed)
+    const [best] = rooms.toSorted((one, other) => one.seat.consumers - other.seat.consumers)
+    if (best && best.seat.consumers < limits.consumersPerWorker) return best
+    if (this.#opening) return this.#opening
+    const seat = engine.leastBusy((taken) => rooms.some((room) => room.seat === taken))
+    if (best && (!seat || seat.consumers >= best.seat.consumers)) return best
+    if (!seat) throw voiceErrors.away({ retryAfter: 1 })
+    this.#opening = this.#open(seat).finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #open(seat: Seat): Promise<Room> {
+    try {
+      const room = await Room.open(seat, () => this.#tellHeard())
+      if (this.closed) room.close()
+      else this.#rooms.push(room)
+      return room
+    } catch (cause) {
+      throw voiceErrors.away({ retryAfter: 1, cause })
+    }
+  }
+
+  /** Forgets the rooms of a worker that is gone; answers who was there. */
+  lose(seat: Seat): Participant[] {
+    this.#rooms = this.#rooms.filter((room) => room.seat !== seat)
+    return [...this.participants.values()].filter(({ media }) => media?.room.seat === seat)
+  }
+
+  mediaOn(room: Room): Media {
+    return new Media(room, {
+      producerClosed: (producerId) => {
+        const sent = this.sent.get(producerId)
+        if (!sent) return
+        this.sent.delete(producerId)
+        this.deps.hooks.producerRemoved(this, { id: producerId, userId: sent.participant.userId })
+      },
+    })
+  }
+
+  /** Lets the others have what somebody sends. */
+  async offer(participant: Participant, producer: Producer, source: VoiceSource): Promise<void> {
+    const room = participant.media?.room
+    if (!room || producer.closed) return
+    this.sent.set(producer.id, { participant, producer, source, room })
+    if (source !== 'microphone') return
+    // Whatever becomes of it, the stream itself is there.
+    await room.listenTo(producer).catch(() => {})
+  }
+
+  get hasRoomForProducer(): boolean {
+    return this.sent.size < MAX_CALL_PRODUCERS
+  }
+
+  /** @throws voice.noSuchProducer (404) */
+  async bring(producerId: string, to: Room): Promise<void> {
+    const sent = this.sent.get(producerId)
+    if (!sent) throw voiceErrors.noSuchProducer()
+    if (sent.room === to) return
+    try {
+      await to.pipe(sent.room, sent.producer)
+    } catch (cause) {
+      if (sent.producer.closed) throw voiceErrors.noSuchProducer()
+      throw voiceErrors.away({ retryAfter: 1, cause })
+    }
+  }
+
+  producers(): VoiceProducer[] {
+    return [...this.sent.values()].map(toProducer)
+  }
+
+  producer(producerId: string): VoiceProducer | undefined {
+    const sent = this.sent.get(producerId)
+    return sent && toProducer(sent)
+  }
+
+  close(): void {
+    this.closed = true
+    for (const room of this.#rooms) room.close()
+    this.#rooms = []
+  }
+
+  #tellHeard(): void {
+    const speakers = this.#rooms
+      .flatMap(({ heard }) => heard)
+      .flatMap(({ producerId, level }) => {
+        const sent = this.sent.get(producerId)
+        return sent ? [{ userId: sent.participant.userId, level: Math.min(0, Math.max(-127, level)) }] : []
+      })
+    this.deps.hooks.heard(this, speakers.slice(0, 16))
+  }
+}
+
+const toProducer = ({ participant, producer, source }: Sent): VoiceProducer => ({
+  ...{ id: producer.id, userId: participant.userId, kind: producer.kind, source, paused: producer.paused },
+})

@@ -1,0 +1,257 @@
+import {
+  type OnBehalf,
+  type RtpCapabilities,
+  type SaidVoiceState,
+  VOICE_LEASE_MS,
+  type VoiceEnding,
+  type VoiceJoined,
+  type VoiceState,
+} from '@conntext/contracts'
+import type { Caller } from '@conntext/http'
+import type { Clock, Logger } from '@conntext/kernel'
+import type { Static } from '@sinclair/typebox'
+import type { Engine, Seat } from '../media/engine.ts'
+import { Call, type CallLimits } from './call.ts'
+import { voiceErrors } from './errors.ts'
+import type { Notices } from './notices.ts'
+import { Participant, type Place } from './participant.ts'
+import { assertMayJoin, type PermitDeps, standing } from './permits.ts'
+import { routerCapabilities } from './translate.ts'
+
+export type CallsDeps = PermitDeps & {
+  engine: Engine
+  notices: Notices
+  limits: CallLimits
+  clock: Clock
+  log: Logger
+  /** The state of a participation is another one; undefined: it is over. */
+  changed(participantId: string, state: VoiceState | undefined): void
+}
+
+export type Join = {
+  caller: Static<typeof OnBehalf>
+  place: Place
+  channelId: string
+  rtpCapabilities: RtpCapabilities
+  resume?: string
+  selfDeafened?: boolean
+}
+
+export const callerOf = (caller: Join['caller'], reason: string | null = null): Caller => ({ ...caller, reason })
+
+/** The calls of this node, and who is in them. An account is in one at most. */
+export class Calls {
+  readonly #calls = new Map<string, Call>()
+  readonly #participants = new Map<string, Participant>()
+  readonly #byUser = new Map<string, Participant>()
+
+  constructor(private readonly deps: CallsDeps) {
+    deps.engine.onLost((seat) => this.#lost(seat))
+  }
+
+  get size(): { calls: number; participants: number } {
+    return { calls: this.#calls.size, participants: this.#participants.size }
+  }
+
+  participants(): Participant[] {
+    return [...this.#participants.values()]
+  }
+
+  has(channelId: string): boolean {
+    return this.#calls.has(channelId)
+  }
+
+  call(channelId: string): Call | undefined {
+    return this.#calls.get(channelId)
+  }
+
+  channels(): string[] {
+    return [...this.#calls.keys()]
+  }
+
+  find(participantId: string): Participant | undefined {
+    return this.#participants.get(participantId)
+  }
+
+  inCall(channelId: string, userId: string): Participant | undefined {
+    const participant = this.#byUser.get(userId)
+    return participant?.call.channelId === channelId ? participant : undefined
+  }
+
+  /**
+   * Another node has said who is in its calls. Who joined there is here no more; and of two calls of one channel, which
+   * were begun at the same moment, the one of the node with the smaller name stays.
+   */
+  heardElsewhere(isSmaller: boolean, said: SaidVoiceState[]): void {
+    for (const { p, state } of said) {
+      const mine = this.#byUser.get(state.userId)
+      if (mine && mine.id < p) this.end(mine, 'elsewhere')
+      const call = this.#calls.get(state.channelId)
+      if (call && isSmaller) this.dissolve(call)
+    }
+  }
+
+  /** @throws as `voiceJoin` does */
+  async join(join: Join): Promise<{ joined: VoiceJoined; notice: number }> {
+    const caller = callerOf(join.caller)
+    await assertMayJoin(this.deps, caller, join.channelId)
+    const known = join.resume === undefined ? undefined : this.#participants.get(join.resume)
+    const mine = known && known.userId === caller.userId && known.caller.sessionId === caller.sessionId
+    if (mine && known.call.channelId === join.channelId) {
+      const resumed = await known.serial.run(() => this.#resume(known, join))
+      if (resumed) return resumed
+    }
+    return this.#enter(caller, join)
+  }
+
+  async #enter(caller: Caller, join: Join): Promise<{ joined: VoiceJoined; notice: number }> {
+    const { channelId, place, rtpCapabilities, selfDeafened = false } = join
+    const { guard, clock, engine, limits } = this.deps
+    if (engine.seats().length === 0) throw voiceErrors.away({ retryAfter: 1 })
+    const call = this.#calls.get(channelId) ?? this.#begin(channelId, { engine, limits })
+    call.joining += 1
+    try {
+      const room = await call.room()
+      const may = await standing(guard, caller, channelId)
+      const exempt = call.isFull && (await guard.allows(caller, 'voice.move', channelId))
+      // From here on nothing waits.
+      const before = this.#byUser.get(caller.userId)
+      if (call.isFull && !exempt && before?.call !== call) throw voiceErrors.full()
+      if (before) this.end(before, before.place.connectionId === place.connectionId ? undefined : 'elsewhere')
+      const participant = new Participant(call, caller, clock.now(), { place, rtpCapabilities, selfDeafened })
+      participant.media = call.mediaOn(room)
+      participant.suppressed = !may.speak
+      this.#attach(participant, place)
+      call.participants.set(participant.id, participant)
+      this.#participants.set(participant.id, participant)
+      this.#byUser.set(participant.userId, participant)
+      this.changed(participant)
+      return this.#joined(participant, false)
+    } finally {
+      call.joining -= 1
+      this.#endIfEmpty(call)
+    }
+  }
+
+  #begin(channelId: string, { engine, limits }: Pick<CallsDeps, 'engine' | 'limits'>): Call {
+    const { notices } = this.deps
+    const call = new Call(channelId, {
+      engine,
+      limits,
+      hooks: {
+        producerRemoved: ({ participants }, { id, userId }) => {
+          notices.tell(participants.values(), 'voice.producerRemoved', { channelId, producerId: id, userId })
+          const owner = this.#byUser.get(userId)
+          if (owner?.call === call) this.changed(owner)
+        },
+        heard: ({ participants }, speakers) => {
+          notices.tell(participants.values(), 'voice.activeSpeakers', { channelId, speakers })
+        },
+      },
+    })
+    this.#calls.set(channelId, call)
+    return call
+  }
+
+  /** Undefined where it ended meanwhile. */
+  async #resume(participant: Participant, join: Join): Promise<{ joined: VoiceJoined; notice: number } | undefined> {
+    const { call } = participant
+    if (participant.over) return undefined
+    if (!participant.media || participant.media.closed) {
+      const room = await call.room()
+      if (participant.over) return undefined
+      participant.media = call.mediaOn(room)
+    }
+    this.#attach(participant, join.place)
+    participant.rtpCapabilities = join.rtpCapabilities
+    if (join.selfDeafened !== undefined) participant.selfDeafened = join.selfDeafened
+    await participant.settle()
+    if (participant.over) return undefined
+    this.changed(participant)
+    return this.#joined(participant, true)
+  }
+
+  #attach(participant: Participant, place: Place): void {
+    participant.place = place
+    participant.awaySince = undefined
+    participant.leaseUntil = this.deps.clock.now().getTime() + VOICE_LEASE_MS
+    participant.numberAtLease = participant.number
+  }
+
+  #joined(participant: Participant, resumed: boolean): { joined: VoiceJoined; notice: number } {
+    const { call, media, id } = participant
+    const carriers = [...media!.carriers.values()]
+    const joined: VoiceJoined = {
+      channelId: call.channelId,
+      callId: call.id,
+      participantId: id,
+      resumed,
+      rtpCapabilities: routerCapabilities(media!.room.router),
+      states: [...call.participants.values()].map(({ state }) => state),
+      producers: call.producers(),
+      kept: {
+        transports: carriers.map(({ transport, direction }) => ({ id: transport.id, direction })),
+        producerIds: [...media!.outgoing.keys()],
+        consumerIds: [...media!.incoming.keys()],
+      },
+    }
+    return { joined, notice: participant.number }
+  }
+
+  changed(participant: Participant): void {
+    if (!participant.over) this.deps.changed(participant.id, participant.state)
+  }
+
+  /** Ends a participation, with all its media. Without a reason its owner is told nothing. */
+  end(participant: Participant, reason?: VoiceEnding, told: { rejoin: boolean } = { rejoin: false }): void {
+    if (participant.over) return
+    const { call } = participant
+    if (reason) {
+      this.deps.notices.tell([participant], 'voice.ended', { channelId: call.channelId, reason, rejoin: told.rejoin })
+    }
+    participant.over = true
+    call.participants.delete(participant.id)
+    this.#participants.delete(participant.id)
+    if (this.#byUser.get(participant.userId) === participant) this.#byUser.delete(participant.userId)
+    participant.media?.close()
+    participant.media = undefined
+    this.deps.changed(participant.id, undefined)
+    this.#endIfEmpty(call)
+  }
+
+  /** Its participants are to come again, here or elsewhere: they are told so, and the call is over here. */
+  dissolve(call: Call): void {
+    const { notices } = this.deps
+    const { channelId, participants } = call
+    notices.tell(participants.values(), 'voice.interrupted', { channelId, media: false })
+    for (const participant of [...participants.values()]) this.end(participant)
+    call.close()
+    if (this.#calls.get(channelId) === call) this.#calls.delete(channelId)
+  }
+
+  dissolveAll(): void {
+    for (const call of [...this.#calls.values()]) this.dissolve(call)
+  }
+
+  #endIfEmpty(call: Call): void {
+    if (!call.isEmpty) return
+    call.close()
+    if (this.#calls.get(call.channelId) === call) this.#calls.delete(call.channelId)
+  }
+
+  /** A worker is gone: who was on it keeps their place, and comes again for other media. */
+  #lost(seat: Seat): void {
+    const now = this.deps.clock.now().getTime()
+    for (const call of this.#calls.values()) {
+      const adrift = call.lose(seat)
+      for (const participant of adrift) {
+        participant.media?.close()
+        participant.media = undefined
+        participant.awaySince ??= now
+        this.changed(participant)
+      }
+      const { channelId } = call
+      this.deps.notices.tell(adrift, 'voice.interrupted', { channelId, media: false })
+    }
+  }
+}

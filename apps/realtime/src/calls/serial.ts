@@ -1,0 +1,20 @@
+import { voiceErrors } from './errors.ts'
+
+const MOST_WAITING = 64
+
+/** One after the other, in the order of asking. */
+export class Serial {
+  #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+
+  /** @throws voice.tooMany (429) where too much waits already */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= MOST_WAITING) return Promise.reject(voiceErrors.tooMany({ retryAfter: 1 }))
+    this.#waiting += 1
+    const done = this.#last.then(work).finally(() => {
+      this.#waiting -= 1
+    })
+    this.#last = done.catch(() => {})
+    return done
+  }
+}

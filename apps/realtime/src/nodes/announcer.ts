@@ -1,0 +1,94 @@
+import type { Bus, Unsubscribe } from '@conntext/bus'
+import {
+  type SaidVoiceState,
+  VOICE_ALIVE_MS,
+  type VoiceAsk,
+  type VoiceNodeLoad,
+  type VoiceState,
+  type VoiceWords,
+  voiceSubjects,
+} from '@conntext/contracts'
+import type { Logger } from '@conntext/kernel'
+
+export type AnnouncerDeps = {
+  bus: Bus
+  log: Logger
+  nodeId: string
+  /** Where other nodes reach this one; null where they can't. */
+  url: string | null
+  said(): SaidVoiceState[]
+  load(): VoiceNodeLoad
+}
+
+const GATHERED_MS = 50
+const PART = 250
+
+/** Says on the bus who is in this node's calls. What changes is gathered for a moment. */
+export class Announcer {
+  readonly #changes = new Map<string, SaidVoiceState | { p: string }>()
+  readonly #unsubscribe: Unsubscribe[] = []
+  #number = 0
+  #gathering: Timer | undefined
+  #alive: Timer | undefined
+
+  constructor(private readonly deps: AnnouncerDeps) {}
+
+  async start(): Promise<void> {
+    const { bus, nodeId } = this.deps
+    const ask = await bus.subscribe(voiceSubjects.ask, (payload) => {
+      const { of } = JSON.parse(payload) as VoiceAsk
+      if (of !== undefined && of !== nodeId) return
+      this.sayAll()
+      this.sayAlive()
+    })
+    this.#unsubscribe.push(ask)
+    this.sayAll()
+    this.#alive = setInterval(() => this.sayAlive(), VOICE_ALIVE_MS)
+    this.sayAlive()
+  }
+
+  /** Says that all is over. */
+  async stop(): Promise<void> {
+    clearInterval(this.#alive)
+    clearTimeout(this.#gathering)
+    await Promise.all(this.#unsubscribe.splice(0).map((end) => end()))
+    this.#say({ k: 'gone' })
+  }
+
+  changed(p: string, state: VoiceState | undefined): void {
+    this.#changes.set(p, state ? { p, state } : { p })
+    this.#gathering ??= setTimeout(() => this.flush(), GATHERED_MS)
+  }
+
+  flush(): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
+    if (this.#changes.size === 0) return
+    this.#number += 1
+    this.#say({ k: 'changed', said: [...this.#changes.values()] })
+    this.#changes.clear()
+  }
+
+  sayAlive(): void {
+    this.flush()
+    this.#say({ k: 'alive', url: this.deps.url, load: this.deps.load() })
+  }
+
+  sayAll(): void {
+    this.flush()
+    const said = this.deps.said()
+    const parts = Math.max(1, Math.ceil(said.length / PART))
+    for (let part = 0; part < parts; part += 1) {
+      this.#say({ k: 'all', part, parts, said: said.slice(part * PART, (part + 1) * PART) })
+    }
+  }
+
+  #say(words: Words): void {
+    const { bus, log, nodeId: n } = this.deps
+    bus
+      .publish(voiceSubjects.nodes, JSON.stringify({ n, i: this.#number, ...words }))
+      .catch((error: unknown) => log.debug({ err: error }, 'what this node has could not be said'))
+  }
+}
+
+type Words<W = VoiceWords> = W extends unknown ? Omit<W, 'n' | 'i'> : never

@@ -1,0 +1,77 @@
+import type { RealtimePort, VoicePort } from '@conntext/contracts'
+import type { Calls } from './calls/calls.ts'
+import { voiceErrors } from './calls/errors.ts'
+import { type ModerationDeps, moderate } from './calls/moderation.ts'
+import type { Operations } from './calls/operations.ts'
+import type { Nodes } from './nodes/nodes.ts'
+
+export type PortDeps = {
+  nodeId: string
+  nodes: Nodes
+  calls: Calls
+  operations: Operations
+  moderation: ModerationDeps
+  now(): number
+}
+
+type Signalling = Omit<VoicePort, 'voiceStates'>
+type Name = keyof Signalling
+type Request = { at?: string; channelId?: string; participant?: { channelId: string } }
+
+/**
+ * The port's operations of calls: done here where the call is here, else brought to the node that has it. What another
+ * node brought goes no further.
+ */
+export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'health'> {
+  const { nodes, calls, nodeId } = deps
+  const here = localOperations(deps)
+
+  const homeOf = (channelId: string, name: Name): string | undefined => {
+    if (calls.has(channelId)) return undefined
+    return nodes.homeOf(channelId) ?? (name === 'voiceJoin' ? nodes.place() : undefined)
+  }
+
+  const routed = (name: Name) => async (request: Request) => {
+    const local = here[name] as (request: Request) => Promise<unknown>
+    if (request.at !== undefined) return local(request)
+    const home = homeOf(request.channelId ?? request.participant!.channelId, name)
+    if (home === undefined || home === nodeId) return local(request)
+    const port = nodes.port(home)
+    // A second call of the same channel would be worse.
+    if (!port) throw voiceErrors.away({ retryAfter: 1 })
+    return (port[name] as (request: Request) => Promise<unknown>)({ ...request, at: home! })
+  }
+
+  const names = Object.keys(here) as Name[]
+  return {
+    ...(Object.fromEntries(names.map((name) => [name, routed(name)])) as unknown as Signalling),
+    voiceStates: async ({ channelId }) => {
+      const states = nodes.board.states()
+      return { states: channelId === undefined ? states : states.filter((state) => state.channelId === channelId) }
+    },
+  }
+}
+
+function localOperations({ nodeId, calls, operations, moderation, now }: PortDeps): Signalling {
+  const nothing = async (done: Promise<void>) => {
+    await done
+    return {}
+  }
+  return {
+    voiceJoin: async (request) => ({ ...(await calls.join(request)), nodeId }),
+    voiceLeave: (request) => nothing(operations.leave(request)),
+    voiceDetach: (request) => nothing(operations.detach(request, now())),
+    voiceCreateTransport: (request) => operations.createTransport(request),
+    voiceConnectTransport: (request) => nothing(operations.connectTransport(request)),
+    voiceProduce: (request) => operations.produce(request),
+    voiceConsume: (request) => operations.consume(request),
+    voiceResumeConsumer: (request) => nothing(operations.resumeConsumer(request)),
+    voiceSetPreferredLayers: (request) => nothing(operations.setPreferredLayers(request)),
+    voicePause: (request) => nothing(operations.pause(request)),
+    voiceResume: (request) => nothing(operations.resume(request)),
+    voiceCloseProducer: (request) => nothing(operations.closeProducer(request)),
+    voiceRestartIce: (request) => operations.restartIce(request),
+    voiceStats: (request) => operations.stats(request),
+    voiceModerate: (request) => nothing(moderate(moderation, request)),
+  }
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'bun:test'
+import { readdirSync } from 'node:fs'
+import { eventually } from '@conntext/testing'
+import { observer } from 'mediasoup'
+import type { WebRtcServer, Worker } from 'mediasoup/types'
+import { hasWorker, skipped, startNodes } from './support/stack.ts'
+
+const withWorker = hasWorker ? describe : describe.skip
+const ROUNDS = 500
+
+withWorker(`what is left behind${skipped}`, () => {
+  test(`${ROUNDS} joins and leaves leave nothing: no object, no descriptor, on either side of the pipe`, async () => {
+    const workers: Worker[] = []
+    const servers: WebRtcServer[] = []
+    const alive = new Map<string, number>()
+    const count = (kind: string, thing: { observer: { once(event: 'close', listener: () => void): unknown } }) => {
+      alive.set(kind, (alive.get(kind) ?? 0) + 1)
+      thing.observer.once('close', () => alive.set(kind, alive.get(kind)! - 1))
+    }
+    const watch = (worker: Worker) => {
+      workers.push(worker)
+      worker.observer.on('newwebrtcserver', (server) => servers.push(server))
+      worker.observer.on('newrouter', (router) => {
+        count('routers', router)
+        router.observer.on('newrtpobserver', (one) => count('observers', one))
+        router.observer.on('newtransport', (transport) => {
+          count('transports', transport)
+          transport.observer.on('newproducer', (producer) => count('producers', producer))
+          transport.observer.on('newconsumer', (consumer) => count('consumers', consumer))
+        })
+      })
+    }
+    observer.on('newworker', watch)
+    await using stack = await startNodes(1)
+    observer.off('newworker', watch)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const descriptors = () => ({ own: fds('self'), worker: fds(String(workers[0]!.pid)) })
+
+    const round = async (number: number) => {
+      await Promise.all([anna.join(channel.id), bert.join(channel.id)])
+      const producerId = await anna.produce(number % 2 === 0 ? 'microphone' : 'camera')
+      const { id: transportId } = await bert.transport('recv')
+      await bert.port.voiceConsume({ participant: bert.participant, transportId, producerId })
+      // In each of the ways in which people go, and once without waiting for what is under way.
+      if (number % 3 === 0) await Promise.all([anna.transport('send').catch(() => {}), anna.leave()])
+      else await anna.leave()
+      await bert.leave()
+    }
+    for (let number = 0; number < 20; number += 1) await round(number)
+    const before = descriptors()
+    for (let number = 0; number < ROUNDS; number += 1) await round(number)
+
+    await eventually(() => [...alive.values()].every((left) => left === 0))
+    expect(Object.fromEntries(alive)).toEqual({ routers: 0, observers: 0, transports: 0, producers: 0, consumers: 0 })
+    expect((await workers[0]!.dump()).routerIds).toEqual([])
+    expect(await servers[0]!.dump()).toMatchObject({ webRtcTransportIds: [], localIceUsernameFragments: [] })
+    const after = descriptors()
+    expect(after.worker - before.worker).toBeLessThanOrEqual(2)
+    expect(after.own - before.own).toBeLessThanOrEqual(4)
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 0)
+  }, 120_000)
+})
+
+const fds = (pid: string): number => readdirSync(`/proc/${pid}/fd`).length

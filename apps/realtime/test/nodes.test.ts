@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'bun:test'
+import { VOICE_LEASE_MS, voiceSubjects } from '@conntext/contracts'
+import { eventually } from '@conntext/testing'
+import { receive, send } from './support/media.ts'
+import { hasWorker, skipped, startNodes } from './support/stack.ts'
+
+const withWorker = hasWorker ? describe : describe.skip
+
+withWorker(`several nodes${skipped}`, () => {
+  test('a call is in one place, whichever node is asked', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person({ node: 0 }), await stack.person({ node: 1 })]
+    const { nodeId } = await anna.join(channel.id)
+    await eventually(() => anna.state())
+    expect((await bert.join(channel.id)).nodeId).toBe(nodeId)
+    expect(bert.joined!.states).toHaveLength(2)
+    const sender = await send(anna)
+    const receiver = await receive(bert, sender.producerIds)
+    await receiver.gets(sender.producerIds[0]!)
+    const maria = await stack.person({ node: 1, permissions: ['voice.move'] })
+    await maria.moderate(bert, 'disconnect')
+    await bert.hears('voice.ended')
+    sender.close()
+    receiver.close()
+  })
+
+  test('new calls go to the node with less to do', async () => {
+    await using stack = await startNodes(2, { consumersPerWorker: 1 })
+    const [one, other] = [await stack.voiceChannel(), await stack.voiceChannel()]
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const first = await anna.join(one.id)
+    await eventually(() => anna.state())
+    await bert.join(one.id)
+    const producerId = await anna.produce()
+    const { id } = await bert.transport('recv')
+    await bert.port.voiceConsume({ participant: bert.participant, transportId: id, producerId })
+    const carla = await stack.person()
+    await eventually(async () => {
+      const { nodeId } = await carla.join(other.id)
+      if (nodeId !== first.nodeId) return true
+      await carla.leave()
+      return false
+    })
+  })
+
+  test('of two calls of one channel that begin at once, one stays, and all come to it', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person({ node: 0 }), await stack.person({ node: 1 })]
+    // As if neither node had heard of the other yet.
+    const alone = (person: typeof anna) => ({
+      ...{ at: person.userId, caller: person.caller, channelId: channel.id },
+      place: { gatewayId: person.gatewayId, connectionId: person.connectionId },
+      rtpCapabilities: { codecs: [] },
+    })
+    const [one, other] = await Promise.all([anna.port.voiceJoin(alone(anna)), bert.port.voiceJoin(alone(bert))])
+    expect(one.nodeId).not.toBe(other.nodeId)
+    const loser = one.nodeId < other.nodeId ? bert : anna
+    expect(await loser.hears('voice.interrupted')).toEqual({ channelId: channel.id, media: false })
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 1)
+    await loser.join(channel.id)
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 2)
+    expect(loser.joined!.states).toHaveLength(2)
+  })
+
+  test('joining elsewhere ends what was before, also on another node', async () => {
+    await using stack = await startNodes(2)
+    const [here, there] = [await stack.voiceChannel(), await stack.voiceChannel()]
+    const member = await stack.person({ node: 0 })
+    const place = { gatewayId: member.gatewayId, connectionId: member.connectionId }
+    const at = member.userId
+    const common = { at, caller: member.caller, rtpCapabilities: { codecs: [] } }
+    await stack.nodes[0]!.port.voiceJoin({ ...common, place, channelId: here.id })
+    const other = { ...place, connectionId: crypto.randomUUID() }
+    await stack.nodes[1]!.port.voiceJoin({ ...common, place: other, channelId: there.id })
+    expect(await member.hears('voice.ended')).toMatchObject({ channelId: here.id, reason: 'elsewhere' })
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 1)
+  })
+
+  test('a node that stops sends its people to another one', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const anna = await stack.person({ node: 0 })
+    await eventually(async () => {
+      const { nodeId } = await anna.join(channel.id)
+      await eventually(() => anna.state())
+      return nodeId
+    })
+    const before = (await anna.join(channel.id)).nodeId
+    for (const [index, { service }] of stack.nodes.entries()) {
+      const own = await anna.port.voiceStates({ channelId: channel.id })
+      expect(own.states).toHaveLength(1)
+      await service.stop()
+      if (anna.heard('voice.interrupted').length === 0) {
+        await stack.start(index)
+        continue
+      }
+      // The other one is asked from now on.
+      const { nodeId } = await stack.nodes[1 - index]!.port.voiceJoin({
+        ...{ caller: anna.caller, channelId: channel.id, rtpCapabilities: { codecs: [] } },
+        place: { gatewayId: anna.gatewayId, connectionId: anna.connectionId },
+      })
+      expect(nodeId).not.toBe(before)
+      return
+    }
+    throw new Error('nobody was told')
+  })
+})
+
+withWorker(`what dies${skipped}`, () => {
+  test('a killed worker ends nobody: within two seconds all have media again', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    await anna.join(channel.id)
+    await bert.join(channel.id)
+    const before = await send(anna)
+    await eventually(() => bert.heard('voice.producerAdded').length === 2)
+    const [pid] = workers()
+    const killedAt = performance.now()
+    process.kill(pid!, 'SIGKILL')
+    for (const one of [anna, bert]) {
+      expect(await one.hears('voice.interrupted')).toEqual({ channelId: channel.id, media: false })
+      await expect(one.transport('send')).rejects.toMatchObject({ code: 'voice.noMedia' })
+      const { participantId } = one.joined!
+      const { joined } = await eventually(() => one.join(channel.id, { resume: participantId }).catch(() => undefined))
+      expect(joined).toMatchObject({ participantId, resumed: true, producers: [], kept: { transports: [] } })
+    }
+    const sender = await send(anna)
+    const receiver = await receive(bert, sender.producerIds)
+    await receiver.gets(sender.producerIds[0]!)
+    expect(performance.now() - killedAt).toBeLessThan(process.env.CI ? 10_000 : 4_000)
+    expect((await stack.port.voiceStates({})).states).toHaveLength(2)
+    expect(bert.heard('voice.producerRemoved')).toHaveLength(2)
+    for (const one of [before, sender, receiver]) one.close()
+  })
+
+  test('who comes not again after their worker died is out in the end', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const anna = await stack.person()
+    await anna.join(channel.id)
+    process.kill(workers()[0]!, 'SIGKILL')
+    await anna.hears('voice.interrupted')
+    stack.clock.advance(11_000)
+    expect(await anna.hears('voice.ended')).toMatchObject({ reason: 'lost', rejoin: true })
+  })
+
+  test('a gateway that falls silent is waited for, then its people are out; one that renews keeps them', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const { nodeId } = await anna.join(channel.id)
+    await bert.join(channel.id)
+    const renew = (last: number, p = bert.joined!.participantId) => {
+      const held = [{ p, c: bert.connectionId, ch: channel.id, i: last }]
+      return stack.bus.publish(voiceSubjects.gateways, JSON.stringify({ g: bert.gatewayId, n: nodeId, held }))
+    }
+    stack.clock.advance(VOICE_LEASE_MS + 1)
+    await renew(0)
+    await Bun.sleep(1_100)
+    stack.clock.advance(11_000)
+    expect(await anna.hears('voice.ended')).toMatchObject({ reason: 'lost' })
+    expect(bert.heard('voice.ended')).toEqual([])
+    // What it has missed shows by its number; what is over, by its name.
+    await anna.join(channel.id)
+    await anna.produce()
+    await eventually(() => bert.heard('voice.producerAdded').length === 1)
+    await renew(1)
+    expect(bert.heard('voice.interrupted')).toEqual([])
+    await renew(0)
+    expect(bert.heard('voice.interrupted')).toHaveLength(1)
+    await renew(0, anna.userId)
+    expect(bert.heard('voice.ended')).toEqual([{ channelId: channel.id, reason: 'ended', rejoin: true }])
+  })
+})
+
+function workers(): number[] {
+  const { stdout } = Bun.spawnSync(['ps', '-o', 'pid=,args=', '--ppid', String(process.pid)])
+  return stdout
+    .toString()
+    .split('\n')
+    .filter((line) => line.includes('mediasoup-worker'))
+    .map((line) => Number.parseInt(line, 10))
+}

@@ -1,0 +1,77 @@
+import { type Bus, createMemoryBus } from '@conntext/bus'
+import { type AuditEvent, realtimePort, type VoicePort } from '@conntext/contracts'
+import { callPort, Guard, type Service } from '@conntext/http'
+import { silentLogger } from '@conntext/kernel'
+import { eventually, testAuthority } from '@conntext/testing'
+import { createRealtimeService, type RealtimeDeps } from '../../src/service.ts'
+import { locateWorker } from '../../src/worker/locate.ts'
+import { Person } from './person.ts'
+
+const location = await locateWorker()
+export const hasWorker = location.kind === 'found'
+export const skipped = location.kind === 'found' ? '' : ` (skipped: ${location.reason})`
+
+export const network = { port: 0, listen: ['127.0.0.1'], announced: [] }
+
+/** A clock that goes by itself, and further when it is told to. */
+export const movableClock = () => {
+  let ahead = 0
+  return {
+    now: () => new Date(Date.now() + ahead),
+    advance(ms: number) {
+      ahead += ms
+    },
+  }
+}
+
+export type TestNode = { service: Service; port: ReturnType<typeof portOf> }
+
+const portOf = (service: () => Service) => callPort(realtimePort, { served: () => service().port })
+
+/** Real nodes with real workers on one bus, which know one another by their addresses. */
+export async function startNodes(count: number, options: Partial<RealtimeDeps> = {}) {
+  const bus: Bus = createMemoryBus(silentLogger)
+  const clock = movableClock()
+  const authority = await testAuthority(bus)
+  const guard = new Guard({ auth: authority.port, bus, log: silentLogger, clock })
+  await guard.start()
+  const audited: AuditEvent[] = []
+  const system = {
+    async ingestAudit({ events }: { events: AuditEvent[] }) {
+      audited.push(...events)
+      return {}
+    },
+  }
+  const nodes: TestNode[] = []
+  const reach = (url: string): VoicePort => nodes[Number(new URL(url).hostname.slice(1))]!.port
+  const start = async (index: number) => {
+    const service = createRealtimeService({
+      ...{ log: silentLogger, guard, bus, clock, system, network, credential: 'credential', workers: 1 },
+      ...{ maxParticipants: 20, locate: locateWorker },
+      node: { url: `http://n${index}`, reach },
+      ...options,
+    })
+    nodes[index] = { service, port: portOf(() => service) }
+    await service.start()
+    const wanted = options.workers ?? 1
+    const { port } = nodes[index]
+    const ready = async () => {
+      const { state, workers } = await port.voiceStatus({})
+      return state === 'on' && workers === wanted
+    }
+    if (hasWorker && wanted > 0) await eventually(ready)
+  }
+  for (let index = 0; index < count; index += 1) await start(index)
+  return {
+    ...{ bus, clock, authority, guard, audited, nodes, start },
+    port: nodes[0]!.port,
+    voiceChannel: () => authority.channel({ type: 'voice' }),
+    async person(given: Parameters<typeof authority.member>[0] & { node?: number } = {}) {
+      return Person.connect({ bus, port: nodes[given.node ?? 0]!.port, member: await authority.member(given) })
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { service } of nodes) await service.stop()
+      await guard.stop()
+    },
+  }
+}
