@@ -8,10 +8,22 @@ import { gateway } from './gateway.ts'
 import { history } from './history.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
+import { resume } from './resume.ts'
 import { search } from './search.ts'
 import { upload } from './upload.ts'
 
-const benches: Record<string, Bench> = { messages, history, search, fanout, channels, gateway, auth, upload, footprint }
+const benches: Record<string, Bench> = {
+  messages,
+  history,
+  search,
+  fanout,
+  channels,
+  resume,
+  gateway,
+  auth,
+  upload,
+  footprint,
+}
 
 const args = process.argv.slice(2)
 const quick = args.includes('--quick')

@@ -10,6 +10,12 @@ export type Hooks = {
   lost(reason: string): void
 }
 
+/** To which channel a client of the gateway comes back, or for how many bytes a bare one asks. */
+export type Return = { channelId?: string; bytes?: number }
+
+/** When a client had all that it had missed, and how many bytes that took. */
+export type CaughtUp = { at: number; bytes: number }
+
 /** One of a crowd: in, and counting what it gets. */
 export interface Client {
   /** Events since the count began. */
@@ -25,30 +31,32 @@ const SEQ = Buffer.from('"seq":')
 /** A client of a bare Bun.serve: what it sends is published under the target. */
 export class BareClient implements Client {
   received = 0
-  readonly #socket: RawSocket
-  readonly #ready = Promise.withResolvers<void>()
+  readonly faults = 0
+  #socket: RawSocket
+  #ready = Promise.withResolvers<void>()
+  #greeted = Promise.withResolvers<CaughtUp>()
 
-  constructor(port: number, { path }: ClientSpec, hooks: Hooks) {
-    this.#socket = new RawSocket(port, path ?? '/', {
-      opened: () => this.#ready.resolve(),
-      take: (data, from, to) => {
-        if (kindOf(data, from) === 'reply') {
-          hooks.answered(this)
-          return
-        }
-        const stamp = stampIn(data, from, to)
-        if (stamp !== undefined) hooks.event(this, stamp, to - from)
-      },
-      lost: (reason) => {
-        this.#ready.reject(new Error(reason))
-        hooks.lost(reason)
-      },
-    })
+  constructor(
+    private readonly port: number,
+    private readonly spec: ClientSpec,
+    private readonly hooks: Hooks,
+  ) {
+    this.#socket = this.#make(spec.path ?? '/')
   }
 
   async open(): Promise<void> {
     await this.#socket.connect()
     await this.#ready.promise
+  }
+
+  /** Connects anew; resolves when it has got a frame of so many bytes, for which it asks as the gateway's clients do. */
+  async comeBack({ bytes }: Return): Promise<CaughtUp> {
+    this.#ready = Promise.withResolvers()
+    this.#greeted = Promise.withResolvers()
+    this.#socket = this.#make(`/${bytes}`)
+    await this.open()
+    this.#socket.send(JSON.stringify({ op: 'identify', token: this.spec.token }))
+    return this.#greeted.promise
   }
 
   send(target: string, content: string): void {
@@ -60,10 +68,28 @@ export class BareClient implements Client {
   end(): void {
     this.#socket.end()
   }
-}
 
-/** What came while a client caught up. */
-export type CaughtUp = { at: number; bytes: number }
+  #make(path: string): RawSocket {
+    return new RawSocket(this.port, path, {
+      opened: () => this.#ready.resolve(),
+      take: (data, from, to) => this.#take(data, from, to),
+      lost: (reason) => {
+        this.#ready.reject(new Error(reason))
+        this.hooks.lost(reason)
+      },
+    })
+  }
+
+  #take(data: Buffer, from: number, to: number): void {
+    const kind = kindOf(data, from)
+    if (kind === 'reply') this.hooks.answered(this)
+    else if (kind === 'ready') this.#greeted.resolve({ at: now(), bytes: this.#socket.bytes })
+    else {
+      const stamp = stampIn(data, from, to)
+      if (stamp !== undefined) this.hooks.event(this, stamp, to - from)
+    }
+  }
+}
 
 /** A client of the gateway, which remembers how far it is and can come back from there. */
 export class GatewayClient implements Client {
@@ -92,7 +118,7 @@ export class GatewayClient implements Client {
   }
 
   /** Connects anew with its cursors; resolves when it has all that there was when it was let in. */
-  async comeBack(channelId: string): Promise<CaughtUp> {
+  async comeBack({ channelId }: Return): Promise<CaughtUp> {
     this.#followed = `channel:${channelId}`
     this.#head = Number.POSITIVE_INFINITY
     this.#seq ||= this.#cursors![this.#followed]!

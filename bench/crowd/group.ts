@@ -1,4 +1,4 @@
-import { BareClient, type Client, GatewayClient } from './client.ts'
+import { BareClient, type Client, GatewayClient, type Return } from './client.ts'
 import type { Requests, Wave } from './protocol.ts'
 import { now, stamped } from './stamp.ts'
 import { type Outcome, Tally } from './tally.ts'
@@ -64,14 +64,13 @@ export class Group {
 
   cut(): void {
     this.#tally = undefined
-    clearInterval(this.#timer)
     for (const client of this.#clients) client.end()
   }
 
-  async comeBack(channelId: string): Promise<Wave> {
-    const clients = this.#clients as GatewayClient[]
+  async comeBack(how: Return): Promise<Wave> {
+    const clients = this.#clients as (BareClient | GatewayClient)[]
     const began = now()
-    const caughtUp = await this.#orFailure(Promise.all(clients.map((client) => client.comeBack(channelId))))
+    const caughtUp = await this.#orFailure(Promise.all(clients.map((client) => client.comeBack(how))))
     const bytes = caughtUp.map((one) => one.bytes).sort((a, b) => a - b)
     return {
       times: caughtUp.map(({ at }) => at - began),

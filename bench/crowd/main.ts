@@ -24,7 +24,7 @@ const handlers: Handlers = {
   outcome: (ask) => groupOf(ask).outcome(),
   send: (ask) => groupOf(ask).send(ask),
   cut: (ask) => groupOf(ask).cut(),
-  comeBack: (ask) => groupOf(ask).comeBack(ask.channelId),
+  comeBack: (ask) => groupOf(ask).comeBack(ask),
   close(ask) {
     groupOf(ask).close()
     groups.delete(ask.group)

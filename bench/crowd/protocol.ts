@@ -27,8 +27,8 @@ export type Requests = {
   /** Sends by jobs in turn, with so many bytes more each, at most `window` unanswered; answers when all have been. */
   send: { ask: { group: string; jobs: Job[]; total: number; window: number; padding: number }; answer: null }
   cut: { ask: { group: string }; answer: null }
-  /** All connect at once; those of the gateway go on from where they were. */
-  comeBack: { ask: { group: string; channelId: string }; answer: Wave }
+  /** All connect at once; those of the gateway go on from where they were, bare ones ask for so many bytes. */
+  comeBack: { ask: { group: string; channelId?: string; bytes?: number }; answer: Wave }
   close: { ask: { group: string }; answer: null }
   cpu: { ask: Record<string, never>; answer: number }
 }

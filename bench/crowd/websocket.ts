@@ -63,8 +63,9 @@ export class RawSocket {
 
   /** A frame that is one already. */
   write(frame: Buffer): void {
-    const socket = this.#socket!
-    if (socket.write(frame) !== frame.length && !this.#ended) this.#lose('what was sent did not fit')
+    // Whoever is not connected yet, or no more, has nothing to say.
+    if (!this.#socket || this.#head || this.#ended) return
+    if (this.#socket.write(frame) !== frame.length) this.#lose('what was sent did not fit')
   }
 
   end(): void {

@@ -46,8 +46,8 @@ export async function startCrowd(processes: number) {
     send: (ask: { group: string; jobs: Job[]; total: number; window: number; padding?: number }) =>
       members[0]!.ask('send', { padding: 0, ...ask }),
     cut: (group: string) => all('cut', () => ({ group })),
-    async comeBack(group: string, channelId: string): Promise<Wave> {
-      const waves = await all('comeBack', () => ({ group, channelId }))
+    async comeBack(group: string, how: { channelId?: string; bytes?: number }): Promise<Wave> {
+      const waves = await all('comeBack', () => ({ group, ...how }))
       return {
         times: waves.flatMap(({ times }) => times),
         bytes: waves[0]!.bytes,
