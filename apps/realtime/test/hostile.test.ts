@@ -155,7 +155,7 @@ withWorker(`what nobody should send${skipped}`, () => {
     const [anna, bert] = [await stack.person(), await stack.person()]
     await anna.join(channel.id)
     await bert.join(channel.id)
-    const forger = await send(anna, ['audio'], DTLS)
+    const forger = await send(anna, ['audio'], { forged: DTLS })
     const stats = () => anna.port.voiceStats({ participant: anna.participant })
     await eventually(async () => (await stats()).transports[0]?.dtlsState === 'failed')
     expect((await stats()).streams).toMatchObject([{ packets: 0 }])

@@ -7,7 +7,7 @@ import {
   type VoiceJoined,
   type VoiceState,
 } from '@conntext/contracts'
-import type { Caller } from '@conntext/http'
+import { accessErrors, type Caller } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import type { Engine, Seat } from '../media/engine.ts'
@@ -114,7 +114,9 @@ export class Calls {
       const room = await call.room()
       const may = await standing(guard, caller, channelId)
       const exempt = call.isFull && (await guard.allows(caller, 'voice.move', channelId))
-      // From here on nothing waits.
+      // From here on nothing waits. What has changed meanwhile: the permission, the worker, the call itself.
+      if (!may.connect) throw accessErrors.forbidden('This needs the permission voice.connect.')
+      if (call.closed || room.router.closed) throw voiceErrors.away({ retryAfter: 1 })
       const before = this.#byUser.get(caller.userId)
       if (call.isFull && !exempt && before?.call !== call) throw voiceErrors.full()
       if (before) this.end(before, before.place.connectionId === place.connectionId ? undefined : 'elsewhere')
@@ -160,6 +162,7 @@ export class Calls {
     if (!participant.media || participant.media.closed) {
       const room = await call.room()
       if (participant.over) return undefined
+      if (room.router.closed) throw voiceErrors.away({ retryAfter: 1 })
       participant.media = call.mediaOn(room)
     }
     this.#attach(participant, join.place)

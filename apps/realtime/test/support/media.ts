@@ -38,8 +38,11 @@ function remoteSdp(transport: VoiceTransport, setup: string, sections: Section[]
   return [...head, `a=group:BUNDLE ${sections.map(({ mid }) => mid).join(' ')}`, ...bodies, ''].join('\r\n')
 }
 
-const peer = (name: string) =>
-  new nodeDataChannel.PeerConnection(name, { iceServers: [], disableAutoNegotiation: true, bindAddress: '127.0.0.1' })
+/** Where the client is; or a fingerprint that isn't its own. */
+export type MediaOptions = { address?: string; forged?: DtlsParameters }
+
+const peer = (name: string, { address = '127.0.0.1' }: MediaOptions) =>
+  new nodeDataChannel.PeerConnection(name, { iceServers: [], disableAutoNegotiation: true, bindAddress: address })
 
 function describe(connection: PeerConnection, type: 'offer' | 'answer'): Promise<string> {
   return new Promise((resolve) => {
@@ -54,10 +57,11 @@ function dtlsOf(sdp: string) {
 }
 
 /** Really sends opus and VP8 into the call, until disposed. */
-export async function send(person: Person, kinds: Kind[] = ['audio', 'video'], forged?: DtlsParameters) {
+export async function send(person: Person, kinds: Kind[] = ['audio', 'video'], options: MediaOptions = {}) {
+  const { forged } = options
   const { port, participant } = person
   const transport = await person.transport('send')
-  const connection = peer('sender')
+  const connection = peer('sender', options)
   const parameters = { audio: opus(), video: vp8() }
   const ssrcOf = (kind: Kind) => parameters[kind].encodings[0]!.ssrc
   const tracks = kinds.map((kind) => {
@@ -115,10 +119,10 @@ function packet(kind: Kind, ssrc: number, number: number): Buffer {
 }
 
 /** Really receives from the call; counts the packets of each producer. */
-export async function receive(person: Person, producerIds: string[]) {
+export async function receive(person: Person, producerIds: string[], options: MediaOptions = {}) {
   const { port, participant } = person
   const transport = await person.transport('recv')
-  const connection = peer('receiver')
+  const connection = peer('receiver', options)
   const packets = new Map<string, number>()
   const tracks: Track[] = []
   const consumers = await Promise.all(

@@ -64,7 +64,9 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
   for (let index = 0; index < count; index += 1) await start(index)
   return {
     ...{ bus, clock, authority, guard, audited, nodes, start },
-    port: nodes[0]!.port,
+    get port() {
+      return nodes[0]!.port
+    },
     voiceChannel: () => authority.channel({ type: 'voice' }),
     async person(given: Parameters<typeof authority.member>[0] & { node?: number } = {}) {
       return Person.connect({ bus, port: nodes[given.node ?? 0]!.port, member: await authority.member(given) })
