@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
+import { capabilities, vp8 } from './support/person.ts'
 import { hasWorker, skipped, startNodes } from './support/stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip
@@ -112,6 +113,33 @@ withWorker(`producers and what the others hear of them${skipped}`, () => {
     await bert.hears('voice.producerRemoved', (gone) => gone.producerId === producerId)
     // Numbers rise by one, for each by themselves.
     for (const one of [bert, carla]) expect(one.told.map(({ i }) => i)).toEqual(one.told.map((_, index) => index + 1))
+  })
+
+  test('what is received already is answered again; of simulcast one prefers a layer, of anything else it says nothing', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    await anna.join(channel.id)
+    await bert.join(channel.id)
+    const { participant, port } = bert
+    const { producerId } = await port.voiceProduce({
+      ...{ participant: anna.participant, transportId: (await anna.transport('send')).id },
+      ...{ kind: 'video', source: 'camera' },
+      rtpParameters: { ...vp8(), encodings: [{ ssrc: 11 }, { ssrc: 12 }, { ssrc: 13, scaleResolutionDownBy: 1 }] },
+    })
+    const { id: transportId } = await bert.transport('recv')
+    const [one, same] = await Promise.all([
+      port.voiceConsume({ participant, transportId, producerId }),
+      port.voiceConsume({ participant, transportId, producerId }),
+    ])
+    expect(one).toMatchObject({ producerId, type: 'simulcast', paused: true })
+    expect(same).toEqual(one)
+    await port.voiceSetPreferredLayers({ participant, consumerId: one.id, spatialLayer: 1, temporalLayer: 0 })
+    expect((await port.voiceStats({ participant })).streams).toMatchObject([{ id: one.id, of: 'consumer' }])
+    const opusOnly = await stack.person()
+    await opusOnly.join(channel.id, { rtpCapabilities: { codecs: capabilities.codecs.slice(0, 1) } })
+    const own = { participant: opusOnly.participant, transportId: (await opusOnly.transport('recv')).id }
+    await expect(port.voiceConsume({ ...own, producerId })).rejects.toEqual(problem('voice.cannotConsume'))
   })
 
   test('each source takes its permission, and has its kind and its number', async () => {

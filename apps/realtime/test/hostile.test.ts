@@ -68,6 +68,15 @@ withWorker(`what nobody should send${skipped}`, () => {
     const stolen = (await bert.join(channel.id, { resume: anna.joined!.participantId })).joined
     expect(stolen).toMatchObject({ resumed: false })
     expect(stolen.participantId).not.toBe(anna.joined!.participantId)
+    // Nor does another session of one's own.
+    const again = {
+      caller: { ...anna.caller, sessionId: nobody },
+      channelId: channel.id,
+      rtpCapabilities: { codecs: [] },
+    }
+    const place = { gatewayId: anna.gatewayId, connectionId: nobody }
+    const elsewhere = await port.voiceJoin({ ...again, place, resume: anna.joined!.participantId })
+    expect(elsewhere.joined.resumed).toBe(false)
   })
 
   test('forged RTP parameters are refused; the worker lives and serves the others', async () => {

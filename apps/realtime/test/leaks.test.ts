@@ -34,7 +34,7 @@ withWorker(`what is left behind${skipped}`, () => {
     await using stack = await startNodes(1)
     observer.off('newworker', watch)
     const channel = await stack.voiceChannel()
-    const [anna, bert] = [await stack.person(), await stack.person()]
+    const [anna, bert, carla] = [await stack.person(), await stack.person(), await stack.person()]
     const descriptors = () => ({ own: fds('self'), worker: fds(String(workers[0]!.pid)) })
 
     const round = async (number: number) => {
@@ -43,13 +43,25 @@ withWorker(`what is left behind${skipped}`, () => {
       const { id: transportId } = await bert.transport('recv')
       await bert.port.voiceConsume({ participant: bert.participant, transportId, producerId })
       // In each of the ways in which people go, and once without waiting for what is under way.
-      if (number % 3 === 0) await Promise.all([anna.transport('send').catch(() => {}), anna.leave()])
-      else await anna.leave()
+      if (number % 3 === 0) {
+        const making = anna.transport('send').catch(() => {})
+        // The worker has been asked by then, and hasn't answered.
+        await new Promise((resolve) => setImmediate(resolve))
+        await anna.leave()
+        await making
+      } else await anna.leave()
       await bert.leave()
     }
     for (let number = 0; number < 20; number += 1) await round(number)
     const before = descriptors()
-    for (let number = 0; number < ROUNDS; number += 1) await round(number)
+    // Half of them in calls that end each time, half in one that goes on.
+    for (let number = 0; number < ROUNDS / 2; number += 1) await round(number)
+    await carla.join(channel.id)
+    for (let number = 0; number < ROUNDS / 2; number += 1) await round(number)
+    await eventually(() => alive.get('transports') === 0)
+    expect(Object.fromEntries(alive)).toEqual({ routers: 1, observers: 2, transports: 0, producers: 0, consumers: 0 })
+    expect(await servers[0]!.dump()).toMatchObject({ webRtcTransportIds: [], localIceUsernameFragments: [] })
+    await carla.leave()
 
     await eventually(() => [...alive.values()].every((left) => left === 0))
     expect(Object.fromEntries(alive)).toEqual({ routers: 0, observers: 0, transports: 0, producers: 0, consumers: 0 })
