@@ -51,7 +51,7 @@ async function mailedToken(subject: RegExp, send: () => Promise<unknown>): Promi
 
 /** What the operator's command prints is a secret like any other. */
 async function resetByOperator(username: string): Promise<void> {
-  const { code, out, err } = await conntext(server.data, 'accounts', 'reset-password', username)
+  const { code, out, err } = await conntext(server.data, 'users', 'reset-password', username)
   if (code !== 0) throw new Error(err)
   driver.keep('reset token', out)
 }
