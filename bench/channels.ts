@@ -67,7 +67,7 @@ async function measure({ quick, bench, bare, accounts }: Setting, rooms: Room[],
     const jobs = rooms.map(
       (room, index): Job => ({ client: room.clients[index % receivers]!, target: target(room, index) }),
     )
-    return { group, pid, jobs, clients: count, receivers, padding: 0 }
+    return { group, pids: [pid], jobs, clients: count, receivers, padding: 0 }
   }
   const ours = side('ours', bench.server.pid, ({ id }) => id)
   const theirs = side('bare', bare.pid, (_, index) => `t${index}`)

@@ -52,7 +52,7 @@ async function measure(setting: Setting, size: number, report: (result: Result) 
   const senders = Array.from({ length: SENDERS }, (_, index) => index)
   const side = (group: string, pid: number, target: string): Side => ({
     group,
-    pid,
+    pids: [pid],
     jobs: senders.map((client) => ({ client, target })),
     clients: size,
     receivers: size,

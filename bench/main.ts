@@ -8,6 +8,7 @@ import { gateway } from './gateway.ts'
 import { history } from './history.ts'
 import type { Bench } from './lib/result.ts'
 import { messages } from './messages.ts'
+import { redis } from './redis.ts'
 import { resume } from './resume.ts'
 import { search } from './search.ts'
 import { upload } from './upload.ts'
@@ -19,6 +20,7 @@ const benches: Record<string, Bench> = {
   fanout,
   channels,
   resume,
+  redis,
   gateway,
   auth,
   upload,

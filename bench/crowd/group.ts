@@ -27,7 +27,7 @@ export class Group {
       lost: (reason: string) => this.#failed.reject(new Error(`a ${kind} client: ${reason}`)),
     }
     this.#failed.promise.catch(() => {})
-    this.#clients = clients.map((spec) => new makers[kind](port, spec, hooks))
+    this.#clients = clients.map((spec) => new makers[kind](spec.port ?? port, spec, hooks))
     this.#timer = setInterval(() => this.#beat(), BEAT_TICK_MS)
   }
 

@@ -3,8 +3,11 @@ import type { Outcome } from './tally.ts'
 /** How clients begin: ConnText's, those of a bare Bun.serve, and XMPP's in a group chat. */
 export type Kind = 'gateway' | 'bare' | 'xmpp'
 
-/** `token` for the gateway; `path` for a bare one, such as what it follows; `name` of an occupant. */
-export type ClientSpec = { token?: string; path?: string; name?: string }
+/**
+ * `token` for the gateway; `path` for a bare one, such as what it follows; `name` of an occupant; `port` where it is not
+ * the group's.
+ */
+export type ClientSpec = { token?: string; path?: string; name?: string; port?: number }
 
 /** Who sends, and what apart from its content: a channel's id, or a topic's. */
 export type Job = { client: number; target: string }

@@ -7,7 +7,8 @@ import { median, percentile, type Result, rate } from './result.ts'
 /** A server, and the clients of it that listen. */
 export type Side = {
   group: string
-  pid: number
+  /** Of its processes. */
+  pids: number[]
   jobs: Job[]
   clients: number
   /** How many of its clients get each message. */
@@ -31,15 +32,15 @@ export type Run = {
 
 /** Sends `total` messages, `window` of them unanswered at any time, and waits until all are everywhere. */
 export async function run(crowd: Crowd, side: Side, total: number, window: number): Promise<Run> {
-  const { group, pid, jobs, padding, clients, receivers } = side
+  const { group, pids, jobs, padding, clients, receivers } = side
   const inOrder = clients === receivers
   const deliveries = total * receivers
   await (inOrder ? crowd.expectEach(group, total) : crowd.expectInAll(group, deliveries))
-  const before = await cpuNow(crowd, pid)
+  const before = await cpuNow(crowd, pids)
   const began = now()
   const sending = crowd.send({ group, jobs, total, window, padding })
   const [outcome] = await Promise.all([crowd.outcome(group), sending])
-  const after = await cpuNow(crowd, pid)
+  const after = await cpuNow(crowd, pids)
   const each = (one: keyof typeof after) => (after[one] - before[one]) / deliveries
   return {
     perSecond: deliveries / ((outcome.endedAt - began) / 1000),
@@ -53,8 +54,10 @@ export async function run(crowd: Crowd, side: Side, total: number, window: numbe
   }
 }
 
-async function cpuNow(crowd: Crowd, pid: number) {
-  const [server, engines, clients] = await Promise.all([cpuOf(pid), cpuOfChildren(pid), crowd.cpu()])
+async function cpuNow(crowd: Crowd, pids: number[]) {
+  const sum = async (of: (pid: number) => Promise<number>) =>
+    (await Promise.all(pids.map(of))).reduce((all, one) => all + one, 0)
+  const [server, engines, clients] = await Promise.all([sum(cpuOf), sum(cpuOfChildren), crowd.cpu()])
   return { server, engines, clients }
 }
 

@@ -2,23 +2,23 @@ import { Api, createChannel, register, unwrap } from '@conntext/sdk'
 import { SETUP_CODE, startServerProcess } from '@conntext/testing'
 
 // A bench measures what the server can do, not what it is told to allow.
-const UNLIMITED = Object.fromEntries(
+export const UNLIMITED: Record<string, string> = Object.fromEntries(
   ['ACCOUNT', 'ADDRESS', 'CREDENTIALS', 'MESSAGES', 'FRAMES'].map((what) => [`CONNTEXT_RATE_${what}`, '0']),
 )
 
 /** A server of the bench's own, with its owner logged in and one channel. */
 export async function startBenchServer() {
   const server = await startServerProcess(UNLIMITED)
-  const api = new Api({ baseUrl: server.url })
+  return { server, ...(await settle(server.url)), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
+}
+
+/** Makes the owner of a new server and its one channel. */
+export async function settle(url: string): Promise<{ api: Api; channelId: string }> {
+  const api = new Api({ baseUrl: url })
   const body = { username: 'owner', password: 'a-long-enough-password', setupCode: SETUP_CODE }
   api.use(await unwrap(register({ client: api.client, body })))
   const channel = await unwrap(createChannel({ client: api.client, body: { name: 'bench', type: 'text' } }))
-  return {
-    server,
-    api,
-    channelId: channel.id,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  }
+  return { api, channelId: channel.id }
 }
 
 /** Starts one of the bare programs that something is measured against; it prints its port first. */

@@ -19,11 +19,14 @@ export type Engines = {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** Whether Postgres writes through to the disk: tests can do without. */
+export type EngineOptions = { durability?: 'full' | 'none' }
+
 /** Whether this machine has all that a split deployment needs; where it lacks something, such tests are skipped. */
 export const canSplit = async (): Promise<boolean> => hasRedis() && (await objectStorage()) !== undefined
 
 /** The engines of one split deployment: its own Postgres, ClickHouse and Redis, and a bucket. */
-export async function startEngines(): Promise<Engines> {
+export async function startEngines({ durability = 'none' }: EngineOptions = {}): Promise<Engines> {
   const s3 = await objectStorage()
   if (!s3) throw new Error('there is no S3 server on this machine')
   const directory = await mkdtemp(join(tmpdir(), 'conntext-split-'))
@@ -32,7 +35,7 @@ export async function startEngines(): Promise<Engines> {
   const place = {
     directory: join(directory, 'postgres'),
     superuserPassword: password,
-    durability: 'none' as const,
+    durability,
     settings: { max_connections: '300' },
   }
   const audit = { directory: join(directory, 'clickhouse'), user: 'conntext', password }

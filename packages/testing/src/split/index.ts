@@ -1,14 +1,14 @@
 import { freePort } from '@conntext/embedded'
 import { randomToken } from '@conntext/kernel'
 import { SETUP_CODE } from '../server-process.ts'
-import { type Engines, startEngines } from './engines.ts'
+import { type EngineOptions, type Engines, startEngines } from './engines.ts'
 import { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export { type Balancer, startBalancer } from './balancer.ts'
 export { canSplit, type Engine, type Engines } from './engines.ts'
 export { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
-export type SplitOptions = {
+export type SplitOptions = EngineOptions & {
   /** How many of each: two gateways, two of messaging, and one of the others unless told. */
   gateways?: number
   messaging?: number
@@ -44,8 +44,8 @@ type Addresses = Record<'gateway' | 'auth' | 'system' | 'messaging' | 'realtime'
  * Starts the split deployment as processes of their own, each with the settings of its own and no more, over engines of
  * its own; resolves when all are ready. They end when this process does.
  */
-export async function startSplit({ env = {}, ...counts }: SplitOptions = {}): Promise<Split> {
-  const engines = await startEngines()
+export async function startSplit({ env = {}, durability, ...counts }: SplitOptions = {}): Promise<Split> {
+  const engines = await startEngines({ ...(durability && { durability }) })
   const processes: SplitProcess[] = []
   try {
     const at = await chooseAddresses(counts)
