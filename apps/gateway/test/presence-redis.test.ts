@@ -6,6 +6,9 @@ import { hasRedis, startRedis, startRedisCluster } from '@conntext/testing/redis
 import { quick, seen, statuses, untilSeen } from './support/presence.ts'
 import { type Stack, startStack } from './support/stack.ts'
 
+// Longer than it takes a bus to notice that Redis is away: until then a lease runs.
+const LEASE_MS = 3_000
+
 /** Gateways with a connection of their own each; who may do what is still said within the process. */
 function instances(urls: string[]) {
   const buses: Bus[] = []
@@ -14,7 +17,8 @@ function instances(urls: string[]) {
     const bus = createRedisBus({ urls, prefix, log: silentLogger })
     buses.push(bus)
     const beside = first ? { beside: { bus: first.bus, authority: first.authority } } : {}
-    return startStack({ config: { presence: { ...quick, graceMs: 2_000 } }, gatewayBus: () => bus, ...beside })
+    const presence = { ...quick, graceMs: 2_000, leaseMs: LEASE_MS }
+    return startStack({ config: { presence }, gatewayBus: () => bus, ...beside })
   }
   return { start, close: () => Promise.all(buses.map((bus) => bus.close())) }
 }
@@ -63,7 +67,7 @@ describe.skipIf(!hasRedis())('presences over Redis', () => {
     await untilSeen(watcher, ann!.userId, 'online')
     await redis.kill()
     await client.ask({ op: 'presence', status: 'dnd' })
-    await Bun.sleep(4 * quick.leaseMs)
+    await Bun.sleep(1.5 * LEASE_MS)
     await redis.restart()
     await untilSeen(watcher, ann!.userId, 'dnd')
     expect(statuses(watcher, ann!.userId)).toEqual(['online', 'dnd'])
