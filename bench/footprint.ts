@@ -1,16 +1,20 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { startServerProcess } from '@conntext/testing'
-import { identify } from './lib/identify.ts'
+import { makeAccounts } from './lib/accounts.ts'
+import { startCrowd } from './lib/crowd.ts'
 import { type Bench, cost, median } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
-import { openListeners } from './lib/sockets.ts'
 
+const COLLECT = new URL('./lib/collect.ts', import.meta.url).pathname
 const MIB = 1024 * 1024
+const ACCOUNTS = 10
+const WARM_UP = 500
+const SETTLED_S = 5
 
 /** Memory idle and for each connection, and how long a start takes, against a bare Bun.serve in the same run. */
 export const footprint: Bench = async ({ quick }, report) => {
   await starts(quick ? 1 : 3, report)
-  await memory(quick ? 500 : 2_000, report)
+  await memory(quick ? 2_000 : 8_000, report)
 }
 
 async function starts(rounds: number, report: Parameters<Bench>[1]): Promise<void> {
@@ -24,7 +28,7 @@ async function starts(rounds: number, report: Parameters<Bench>[1]): Promise<voi
     await server.restart()
     times.warm.push(performance.now() - again)
     const bareBegan = performance.now()
-    await using bare = await startBaseline('publish.ts')
+    await using bare = await startBaseline('topics.ts')
     await fetch(`http://127.0.0.1:${bare.port}`)
     times.bare.push(performance.now() - bareBegan)
   }
@@ -34,8 +38,8 @@ async function starts(rounds: number, report: Parameters<Bench>[1]): Promise<voi
 }
 
 async function memory(connections: number, report: Parameters<Bench>[1]): Promise<void> {
-  await using bench = await startBenchServer()
-  await using bare = await startBaseline('publish.ts')
+  await using bench = await startBenchServer({ BUN_OPTIONS: `--preload ${COLLECT}` })
+  await using bare = await startBaseline('topics.ts')
   const idle = await processTree(bench.server.pid)
   const bareIdle = await residentBytes(bare.pid)
   const parts = Object.fromEntries(idle.map(({ name, bytes }) => [name, Math.round(bytes / MIB)]))
@@ -47,22 +51,41 @@ async function memory(connections: number, report: Parameters<Bench>[1]): Promis
       parts,
     }),
   )
-  const before = await residentBytes(bench.server.pid)
-  const token = await bench.api.accessToken()
-  const url = `${bench.server.url.replace('http', 'ws')}/v1/gateway`
-  const ours = await openListeners(url, connections, identify(token))
-  const used = (await residentBytes(bench.server.pid)) - before
-  const theirs = await openListeners(`ws://127.0.0.1:${bare.port}`, connections, (socket, ready) => {
-    socket.onopen = ready
-  })
-  const bareUsed = (await residentBytes(bare.pid)) - bareIdle
-  for (const { socket } of [...ours, ...theirs]) socket.close()
+  await using crowd = await startCrowd(1)
+  const accounts = await makeAccounts(bench, ACCOUNTS)
+  const clients = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({ path: '/all', token: accounts[index % ACCOUNTS]!.token }))
+  const port = Number(new URL(bench.server.url).port)
+  const used = async (pid: number, kind: 'gateway' | 'bare', at: number) => {
+    // What the first ones need is there for all.
+    await crowd.open(`first ${kind}`, kind, at, clients(WARM_UP))
+    const before = await settledBytes(pid)
+    await crowd.open(kind, kind, at, clients(connections))
+    const opened = await residentBytes(pid)
+    const after = await settledBytes(pid)
+    await crowd.close(kind)
+    const each = (bytes: number) => (bytes - before) / 1024 / connections
+    return { kept: each(after), opened: each(opened) }
+  }
+  const [ours, theirs] = [await used(bench.server.pid, 'gateway', port), await used(bare.pid, 'bare', bare.port)]
   report(
-    cost('memory_connection', 'KiB', used / 1024 / connections, bareUsed / 1024 / connections, {
+    cost('memory_connection', 'KiB', ours.kept, theirs.kept, {
       baselineOf: 'a bare Bun.serve WebSocket',
       connections,
+      // With what being let in has left behind for the garbage collector.
+      rightAfterOpening: Number(ours.opened.toPrecision(4)),
+      baselineRightAfterOpening: Number(theirs.opened.toPrecision(4)),
     }),
   )
+}
+
+/** What a process has without its garbage, once it has given back what that took. */
+async function settledBytes(pid: number): Promise<number> {
+  for (let second = 0; second < SETTLED_S; second += 1) {
+    process.kill(pid, 'SIGUSR2')
+    await Bun.sleep(1_000)
+  }
+  return residentBytes(pid)
 }
 
 async function residentBytes(pid: number): Promise<number> {

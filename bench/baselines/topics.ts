@@ -1,5 +1,6 @@
 // Bare Bun.serve: a client follows the topics in the address that it connects to; what one sends is published under the
 // topic in its first line, and acknowledged.
+import '../lib/collect.ts'
 import { endWithParent } from './parent.ts'
 
 const server = Bun.serve<{ topics: string[] }>({

@@ -6,9 +6,9 @@ export const UNLIMITED: Record<string, string> = Object.fromEntries(
   ['ACCOUNT', 'ADDRESS', 'CREDENTIALS', 'MESSAGES', 'FRAMES'].map((what) => [`CONNTEXT_RATE_${what}`, '0']),
 )
 
-/** A server of the bench's own, with its owner logged in and one channel. */
-export async function startBenchServer() {
-  const server = await startServerProcess(UNLIMITED)
+/** A server of the bench's own, with its owner logged in and one channel; `env` is put over what it has. */
+export async function startBenchServer(env: Record<string, string> = {}) {
+  const server = await startServerProcess({ ...UNLIMITED, ...env })
   return { server, ...(await settle(server.url)), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
 }
 
