@@ -3,6 +3,7 @@
 import { getDockerCompose } from './docker-compose/get.ts'
 import { PackagesUnavailable } from './lib/debian-packages.ts'
 import { killLeftovers } from './lib/leftovers.ts'
+import { runSplitTests } from './lib/split-tests.ts'
 import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
 import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
 import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
@@ -51,24 +52,28 @@ async function provideWorker(): Promise<void> {
 }
 
 /** The object store is tested with an S3 server of somebody else's, or, where none can be had, without. */
-async function provideRadosgw(): Promise<void> {
+async function provideRadosgw(): Promise<boolean> {
   say('radosgw')
   try {
     console.log(await getRadosgw((line) => console.log(line), run.signal))
+    return true
   } catch (error) {
     if (!(error instanceof PackagesUnavailable)) throw error
     if (!run.signal.aborted) notes.push(`tests against an S3 server were skipped: ${error.message}`)
+    return false
   }
 }
 
 /** The bus between processes is tested over a real Redis, or, where none can be had, not at all. */
-async function provideRedis(): Promise<void> {
+async function provideRedis(): Promise<boolean> {
   say('redis')
   try {
     console.log(await getRedis((line) => console.log(line), run.signal))
+    return true
   } catch (error) {
     if (!(error instanceof PackagesUnavailable)) throw error
     if (!run.signal.aborted) notes.push(`tests over Redis were skipped: ${error.message}`)
+    return false
   }
 }
 
@@ -105,21 +110,36 @@ async function startSharedStores(options: { s3: boolean }): Promise<SharedStores
   }
 }
 
-async function testWorkspaces(names: string[], options: { s3: boolean }): Promise<void> {
+function add(found: Totals): void {
+  totals.passed += found.passed
+  totals.skipped += found.skipped
+  totals.failures.push(...found.failures)
+}
+
+async function testWorkspaces(names: string[], options: { s3: boolean; split: boolean }): Promise<void> {
   const shared = await startSharedStores(options)
   try {
     if (run.signal.aborted) return
     say('tests')
     const [key = '', value = ''] = marker.split('=')
     // CI=true lets a forgotten `.only` fail instead of hiding every other test.
-    const found = await runWorkspaceTests({ CI: 'true', ...shared.env, [key]: value }, run.signal, names)
-    totals.passed += found.passed
-    totals.skipped += found.skipped
-    totals.failures.push(...found.failures)
+    const env = { CI: 'true', ...shared.env, [key]: value }
+    const found = await runWorkspaceTests(env, run.signal, names)
+    add(found)
     if (found.passed + found.failures.length === 0) totals.failures.push('no workspace ran any test')
+    if (options.split && !run.signal.aborted) await testApart(env)
   } finally {
     await Promise.race([shared.stop(), Bun.sleep(20_000)])
   }
+}
+
+async function testApart(env: Record<string, string>): Promise<void> {
+  say('the end-to-end tests once more, with the services apart: two gateways, two of messaging, Redis')
+  const began = performance.now()
+  const found = await runSplitTests(env, run.signal)
+  add(found)
+  const seconds = Math.round((performance.now() - began) / 1000)
+  say(`with the services apart: ${found.passed} passed, ${found.failures.length} failed, in ${seconds} s`)
 }
 
 function stopAt(reason: string): void {
@@ -149,12 +169,14 @@ try {
   const needs = (...words: string[]) =>
     names.length === 0 || names.some((name) => words.some((word) => name.includes(word)))
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
-  const s3 = needs('object-store', 'messaging', 'server', 'tools')
-  if (s3 && !run.signal.aborted) await provideRadosgw()
-  if (needs('server', 'runtime', 'test', 'tools') && !run.signal.aborted) await provideRedis()
+  const s3 = needs('object-store', 'messaging', 'server', 'tools', 'tests')
+  const hasS3 = s3 && !run.signal.aborted && (await provideRadosgw())
+  const hasRedis = needs('server', 'runtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
-  if (!run.signal.aborted) await testWorkspaces(names, { s3 })
+  const split = needs('tests') && hasS3 && hasRedis
+  if (needs('tests') && !split) notes.push('the end-to-end tests were not tried with the services apart: see above')
+  if (!run.signal.aborted) await testWorkspaces(names, { s3, split })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
 }

@@ -19,11 +19,11 @@ const reportFile = '.turbo/junit.xml'
 const summaries = join(root, '.turbo', 'runs')
 
 /** `bunfig.toml` holds only for the folder it lies in, so the time-out is passed on here as well. */
-const bunTestArguments = [
+export const bunTestArguments = (report: string): string[] => [
   '--pass-with-no-tests',
   '--timeout=30000',
   '--reporter=junit',
-  `--reporter-outfile=${reportFile}`,
+  `--reporter-outfile=${report}`,
 ]
 
 interface Suite {
@@ -40,7 +40,7 @@ export async function runWorkspaceTests(
   const suites = (await findSuites()).filter(({ workspace }) => isAsked(workspace, names))
   const runnable = suites.filter(({ workspace }) => workspace.scripts.test)
   await rm(summaries, { recursive: true, force: true })
-  for (const { workspace } of runnable) await prepareReport(workspace)
+  for (const { workspace } of runnable) await prepareReport(join(workspace.folder, reportFile))
   const exitCode = runnable.length === 0 ? 0 : await runTurbo(runnable, env, signal)
   const exitCodes = await readExitCodes()
   const totals: Totals = { passed: 0, skipped: 0, failures: [] }
@@ -64,8 +64,9 @@ async function findSuites(): Promise<Suite[]> {
   return suites.filter(({ testFiles }) => testFiles.length > 0)
 }
 
-async function prepareReport(workspace: Workspace): Promise<void> {
-  const file = join(root, workspace.folder, reportFile)
+/** Takes an earlier run's report away. */
+export async function prepareReport(report: string): Promise<void> {
+  const file = join(root, report)
   await mkdir(join(file, '..'), { recursive: true })
   await rm(file, { force: true })
 }
@@ -80,7 +81,7 @@ function runTurbo(suites: Suite[], env: Record<string, string>, signal: AbortSig
     '--env-mode=strict',
     '--summarize',
     '--',
-    ...bunTestArguments,
+    ...bunTestArguments(reportFile),
   ]
   const stdio: ['ignore', 'inherit', 'inherit'] = ['ignore', 'inherit', 'inherit']
   return runGroup(command, { env: { ...process.env, ...turboEnv, ...env }, stdio, signal })
@@ -98,13 +99,30 @@ async function readExitCodes(): Promise<Map<string, number>> {
 
 async function addSuite(totals: Totals, suite: Suite, exitCode: number | undefined): Promise<void> {
   const { workspace, testFiles } = suite
-  const before = totals.failures.length
-  const fail = (what: string) => totals.failures.push(`${workspace.folder}: ${what}`)
+  const { folder } = workspace
   if (!workspace.scripts.test) {
-    fail('has tests but no "test" script')
+    totals.failures.push(`${folder}: has tests but no "test" script`)
     return
   }
-  const report = Bun.file(join(root, workspace.folder, reportFile))
+  await addReport(totals, { name: folder, report: join(folder, reportFile), testFiles, exitCode })
+}
+
+export interface Run {
+  /** What failures are told with. */
+  name: string
+  /** Where the JUnit report is, from the root. */
+  report: string
+  /** What must be in it. */
+  testFiles: string[]
+  exitCode: number | undefined
+}
+
+/** Counts what a run of `bun test` did, by its report. */
+export async function addReport(totals: Totals, run: Run): Promise<void> {
+  const { testFiles, exitCode } = run
+  const before = totals.failures.length
+  const fail = (what: string) => totals.failures.push(`${run.name}: ${what}`)
+  const report = Bun.file(join(root, run.report))
   if (!(await report.exists())) {
     fail(`its test run broke off without a report (exit code ${exitCode ?? 'unknown'})`)
     return

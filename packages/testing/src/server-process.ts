@@ -34,6 +34,8 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     CONNTEXT_PORT: '0',
     CONNTEXT_HOST: '127.0.0.1',
     CONNTEXT_SETUP_CODE: SETUP_CODE,
+    // Any: the usual one is another server's.
+    CONNTEXT_VOICE_PORT: '0',
     ...env,
   }
   let output = ''

@@ -1,6 +1,11 @@
 import { createServer, connect as dial, type Socket } from 'node:net'
 
 const LOOK_EVERY_MS = 200
+const PATIENCE_MS = 10_000
+const AGAIN_MS = 100
+
+/** `away`: nobody answers there at all. */
+type State = 'ready' | 'unready' | 'away'
 
 export type Balancer = {
   url: string
@@ -11,34 +16,50 @@ export type Balancer = {
 
 /**
  * What stands before gateways, on the port given or any: each connection goes to the next one that says it is ready, and
- * to another one where it can't be had. It knows nothing of HTTP.
+ * waits for one that is about to be, as with Caddy. It knows nothing of HTTP.
  */
 export async function startBalancer(urls: string[], at = 0): Promise<Balancer> {
-  const ready = new Map(urls.map((url) => [url, true]))
+  const states = new Map<string, State>(urls.map((url) => [url, 'ready']))
   const open = new Set<Socket>()
   let turn = 0
-  const look = async (url: string) => {
-    const answer = await fetch(`${url}/readyz`, { keepalive: false }).catch(() => undefined)
-    ready.set(url, answer?.ok ?? false)
+  const look = async () => {
+    const looks = urls.map(async (url) => {
+      const answer = await fetch(`${url}/readyz`, { keepalive: false }).catch(() => undefined)
+      states.set(url, answer ? (answer.ok ? 'ready' : 'unready') : 'away')
+    })
+    await Promise.all(looks)
   }
-  const looking = setInterval(() => void Promise.all(urls.map(look)), LOOK_EVERY_MS)
+  const looking = setInterval(() => void look(), LOOK_EVERY_MS)
 
-  const join = async (client: Socket) => {
-    track(client)
+  const reachInTurn = async (): Promise<Socket | undefined> => {
     turn += 1
     const inTurn = urls.map((_, index) => urls[(turn + index) % urls.length]!)
-    const candidates = [...inTurn.filter((url) => ready.get(url)), ...inTurn.filter((url) => !ready.get(url))]
-    for (const url of candidates) {
+    for (const url of inTurn.filter((one) => states.get(one) === 'ready')) {
       const upstream = await reach(new URL(url))
-      if (!upstream) continue
-      track(upstream)
-      client.pipe(upstream)
-      upstream.pipe(client)
-      client.on('close', () => upstream.destroy())
-      upstream.on('close', () => client.destroySoon())
-      return
+      if (upstream) return upstream
     }
-    client.destroy()
+    return undefined
+  }
+  const join = async (client: Socket) => {
+    track(client)
+    const deadline = performance.now() + PATIENCE_MS
+    let upstream = await reachInTurn()
+    while (!upstream && !client.destroyed) {
+      await look()
+      const isHope = [...states.values()].some((state) => state !== 'away')
+      if (!isHope || performance.now() > deadline) return client.destroy()
+      upstream = await reachInTurn()
+      if (!upstream) await Bun.sleep(AGAIN_MS)
+    }
+    if (upstream) pair(client, upstream)
+  }
+  const pair = (client: Socket, upstream: Socket) => {
+    track(upstream)
+    client.on('close', () => upstream.destroy())
+    upstream.on('close', () => client.destroySoon())
+    if (client.destroyed) return upstream.destroy()
+    client.pipe(upstream)
+    upstream.pipe(client)
   }
   const track = (socket: Socket) => {
     open.add(socket)

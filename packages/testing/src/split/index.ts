@@ -143,7 +143,7 @@ function settingsOf({ env: engines }: Engines, at: Addresses, over: Record<strin
     },
     system: { ...common, ...master, ...of(system, details), ...pick('CONNTEXT_CLICKHOUSE_'), ...over },
     messaging: { ...common, ...of(messaging, 'CONNTEXT_COMMUNICATIONS_URL'), ...pick('CONNTEXT_S3_'), ...over },
-    realtime: { ...common, CONNTEXT_VOICE_WORKERS: '1', ...over },
+    realtime: { ...common, CONNTEXT_VOICE_WORKERS: '1', CONNTEXT_VOICE_PORT: '0', ...over },
   }
   const migrate = {
     ...pick('CONNTEXT_CLICKHOUSE_'),
