@@ -112,6 +112,24 @@ describe.skipIf(!possible)('the split deployment', () => {
     expect(sha256(await part.bytes())).toBe(sha256(file.slice(1000, 2000)))
   }, 60_000)
 
+  test('a file of which the rest is lost is not taken for whole', async () => {
+    const { id } = await upload(owner, pseudoRandomFile(40_000_000), 'film.bin')
+    const { authorization } = await headersOf(owner)
+    const download = await fetch(`${split.urls[0]}/v1/media/${id}/content`, { headers: { authorization } })
+    const reader = download.body!.getReader()
+    expect((await reader.read()).done).toBe(false)
+    await Promise.all(split.messaging.map((one) => one.kill('SIGKILL')))
+    const rest = async () => {
+      while (!(await reader.read()).done);
+    }
+    const outcome = await rest().then(
+      () => 'whole',
+      () => 'broken off',
+    )
+    await Promise.all(split.messaging.map((one) => one.start()))
+    expect(outcome).toBe('broken off')
+  }, 60_000)
+
   test('nobody outside reaches what is between the services', async () => {
     const headers = { 'x-conntext-service': split.gateways[0]!.name, 'content-type': 'application/json' }
     for (const url of split.urls) {

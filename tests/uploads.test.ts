@@ -55,6 +55,7 @@ test('a file that is cut off ten times, and whose server is killed once, arrives
   using proxy = await cuttingProxy(Number(new URL(server.url).port), cuts)
   const bearer = await authorization()
   const offsets: number[] = []
+  let begun = 0
   const done = Promise.withResolvers<void>()
   const upload = new Upload(createReadStream(path), {
     endpoint: `${proxy.url}/v1/uploads`,
@@ -63,6 +64,7 @@ test('a file that is cut off ten times, and whose server is killed once, arrives
     // In a row; what was added in between starts them anew.
     retryDelays: [0, 100, 500, 1000, ...Array.from({ length: 60 }, () => 1000)],
     onAfterResponse(request, response) {
+      if (request.getMethod() === 'POST' && response.getStatus() === 201) begun += 1
       if (request.getMethod() === 'HEAD' && response.getStatus() === 200) {
         offsets.push(Number(response.getHeader('Upload-Offset')))
       }
@@ -79,6 +81,7 @@ test('a file that is cut off ten times, and whose server is killed once, arrives
   await Promise.all([done.promise, killing])
   expect(proxy.cutsLeft()).toBe(0)
   // Where it was cut off, it went on: what was there for good was not sent again.
+  expect(begun).toBe(1)
   expect(offsets.length).toBeGreaterThanOrEqual(CUTS)
   expect(offsets).toEqual(offsets.toSorted((a, b) => a - b))
   expect(new Set(offsets).size).toBeGreaterThan(CUTS / 2)
