@@ -82,7 +82,7 @@ test('a file that is cut off ten times, and whose server is killed once, arrives
   expect(proxy.cutsLeft()).toBe(0)
   // Where it was cut off, it went on: what was there for good was not sent again.
   expect(begun).toBe(1)
-  expect(offsets.length).toBeGreaterThanOrEqual(CUTS)
+  // A cut may fall upon an answer, or be one with the kill: not each is followed by a question of its own.
   expect(offsets).toEqual(offsets.toSorted((a, b) => a - b))
   expect(new Set(offsets).size).toBeGreaterThan(CUTS / 2)
 
