@@ -167,7 +167,7 @@ withWorker(`what nobody should send${skipped}`, () => {
     const forger = await send(anna, ['audio'], { forged: DTLS })
     const sender = await send(bert, ['audio'])
     const packets = async ({ port, participant }: typeof anna) =>
-      (await port.voiceStats({ participant })).streams.reduce((all, stream) => all + stream.packets, 0)
+      (await port.voiceStats({ participant })).streams.reduce((all, stream) => all + (stream.packets ?? 0), 0)
     // What is as it should be has long got in when that is looked at which isn't: failed, or still at it.
     await eventually(async () => (await packets(bert)) > 20)
     const { transports } = await anna.port.voiceStats({ participant: anna.participant })
