@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { freePort } from '@conntext/embedded'
 import { spawnBound } from '@conntext/embedded/bound-process'
 import { eventually } from '@conntext/testing'
+import { removeAfterwards } from '@conntext/testing/shared'
 import { XMPP_HOST } from '../crowd/xmpp.ts'
 
 const GET = new URL('../../tools/ejabberd/get.ts', import.meta.url).pathname
@@ -36,6 +37,7 @@ export async function startEjabberd(): Promise<Ejabberd | undefined> {
   const folder = (await new Response(getting.stdout).text()).trim()
   if ((await getting.exited) !== 0) return undefined
   const directory = await mkdtemp(join(tmpdir(), 'conntext-ejabberd-'))
+  removeAfterwards(directory)
   const port = await freePort()
   await Bun.write(join(directory, 'ejabberd.yml'), configuration(port))
   const child = await launch(folder, directory)
