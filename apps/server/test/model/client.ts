@@ -161,6 +161,7 @@ export class Device {
   #begin(ready: Frame): void {
     for (const stream of [...this.streams.keys()]) if (!(stream in ready.streams)) this.streams.delete(stream)
     const first = !this.streams.has('user')
+    const isNew = new Set(Object.keys(ready.streams).filter((stream) => !this.streams.has(stream)))
     for (const [stream, head] of Object.entries<number>(ready.streams)) {
       const known = this.streams.get(stream)
       if (!known) this.#follow(stream, head)
@@ -169,6 +170,11 @@ export class Device {
     if (first) {
       for (const { id, lastReadSeq } of ready.channels) this.reads.set(id, lastReadSeq)
       for (const conversation of ready.dms) this.#hasRead(conversation.id, this.#ownMark(conversation))
+    } else {
+      // What was read before this device came, where it was let in again while it was away: nothing else tells of it.
+      for (const { id, lastReadSeq } of ready.channels) {
+        if (isNew.has(`channel:${id}`)) this.#hasRead(id, lastReadSeq)
+      }
     }
     this.isReady = true
     for (const pending of this.#pending.values()) this.#transmit(pending)
