@@ -41,12 +41,20 @@ const known: Record<string, string[]> = {
     },
   ),
   messaging: own(['auth', 'system'], messagingSettings, databaseSettings('CONNTEXT_COMMUNICATIONS_URL', '')),
-  realtime: own(['auth'], realtimeSettings),
+  realtime: own(['auth', 'system'], realtimeSettings),
   migrate: Object.keys(migrateSettings.properties),
+  // The operator's container: whatever one of its commands reads.
+  help: own(['auth', 'system', 'messaging', 'realtime'], migrateSettings.properties, messagingSettings, {
+    CONNTEXT_MASTER_KEY: MasterKeySetting,
+  }),
   server: Object.keys(Settings.properties),
 }
-// Stores of its own are what the all-in-one is for.
-const left: Record<string, RegExp> = { server: /^CONNTEXT_(CLICKHOUSE|S3)_/ }
+const left: Record<string, RegExp> = {
+  // Stores of its own are what the all-in-one is for.
+  server: /^CONNTEXT_(CLICKHOUSE|S3)_/,
+  // What only a service that runs, or `migrate`, has a use for.
+  help: /^CONNTEXT_(PORT|[A-Z]+_DATABASE_PASSWORD|MEDIA_\w+|RATE_\w+)$/,
+}
 
 const env = { CONNTEXT_PUBLIC_URL: 'https://chat.example.org' }
 const services = (await Promise.all(['compose.yml', 'compose.single.yml'].map(servicesOf))).flat()
