@@ -2,6 +2,8 @@
 // apt resolves, downloads and checks, dpkg-deb unpacks.
 import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { debianCache } from '@conntext/testing/debian'
+import { acquireLock } from './lock.ts'
 
 /** Why packages could not be had, in words for whoever runs this. */
 export class PackagesUnavailable extends Error {}
@@ -16,6 +18,37 @@ export interface Unpacking {
   /** The name within it, which appears in one step. */
   name(version: string): string
   signal?: AbortSignal | undefined
+}
+
+/** Something of Debian's that belongs into the cache. */
+export interface Wanted<T> extends Pick<Unpacking, 'packages' | 'files'> {
+  /** The folder in the cache is `<name>-<version>`. */
+  name: string
+  /** What it is and what for, for a sentence: `Redis's packages, to test against`. */
+  what: string
+  /** Finds it, where it runs here. */
+  locate(): T | undefined
+}
+
+/** Answers it, after downloading it if need be; one run at a time. @throws PackagesUnavailable */
+export async function getFromDebian<T>(
+  { name, what, locate, ...wanted }: Wanted<T>,
+  say: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<T> {
+  const present = locate()
+  if (present) return present
+  const folder = debianCache()
+  await using _lock = await acquireLock(join(folder, `${name}.lock`), () => say('another run is getting it; waiting'))
+  const meanwhile = locate()
+  if (meanwhile) return meanwhile
+  say(`downloading ${what}: once`)
+  // Without the epoch: a colon would end a path to its libraries.
+  const called = (version: string) => `${name}-${version.replace(/^\d+:/, '')}`
+  await unpackPackages({ ...wanted, folder, name: called, signal })
+  const found = locate()
+  if (!found) throw new PackagesUnavailable(`${name} was downloaded, but doesn't run here`)
+  return found
 }
 
 const programs = ['apt-get', 'dpkg-deb', 'tar']

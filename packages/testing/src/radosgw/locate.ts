@@ -1,6 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { debianCache, environmentOf, unpackedVersions } from '../debian.ts'
 
 /** The programs that an S3 server of Ceph's is made of. */
 export const radosgwPrograms = ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'monmaptool', 'osdmaptool']
@@ -15,24 +15,14 @@ export interface Ceph {
   classes: string
 }
 
-/** Where tools/radosgw keeps what it gets: one folder a version. */
-export function radosgwCache(env: Record<string, string | undefined> = process.env): string {
-  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'conntext')
-}
-
 /** The newest Ceph in the cache that runs here, or nothing. `npm test` puts it there. */
-export function locateCeph(cache: string = radosgwCache()): Ceph | undefined {
-  if (!existsSync(cache)) return undefined
-  const names = readdirSync(cache).filter((name) => /^radosgw-[^/]*\d$/.test(name))
-  const newestFirst = names.sort((one, other) => Bun.semver.order(versionIn(other), versionIn(one)))
-  for (const name of newestFirst) {
-    const ceph = cephIn(join(cache, name))
+export function locateCeph(cache: string = debianCache()): Ceph | undefined {
+  for (const folder of unpackedVersions('radosgw', cache)) {
+    const ceph = cephIn(folder)
     if (ceph && runs(ceph)) return ceph
   }
   return undefined
 }
-
-const versionIn = (name: string): string => /\d+\.\d+\.\d+/.exec(name)?.[0] ?? '0.0.0'
 
 /** The Ceph in a folder, where it is complete. */
 export function cephIn(folder: string): Ceph | undefined {
@@ -56,15 +46,5 @@ function runs(ceph: Ceph): boolean {
   })
 }
 
-/** Nothing of ours but the path and the folders: settings for tests are no concern of theirs. */
-export function cephEnvironment({ folder, libraries }: Ceph, extra: Record<string, string> = {}) {
-  const inherited = process.env.LD_LIBRARY_PATH ? [process.env.LD_LIBRARY_PATH] : []
-  return {
-    PATH: `${join(folder, 'usr/bin')}:${process.env.PATH ?? '/usr/bin:/bin'}`,
-    LD_LIBRARY_PATH: [...libraries, ...inherited].join(':'),
-    LC_ALL: 'C.UTF-8',
-    // By this, what a test run leaves behind is found.
-    ...(process.env.CONNTEXT_TEST_RUN && { CONNTEXT_TEST_RUN: process.env.CONNTEXT_TEST_RUN }),
-    ...extra,
-  }
-}
+export const cephEnvironment = ({ folder, libraries }: Ceph, extra: Record<string, string> = {}) =>
+  environmentOf(libraries, { PATH: `${join(folder, 'usr/bin')}:${process.env.PATH ?? '/usr/bin:/bin'}`, ...extra })
