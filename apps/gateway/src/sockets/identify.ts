@@ -92,19 +92,17 @@ export async function identify(
   if (grant?.standing === 'left') return noMember(accessErrors.notAMember())
   if (!user) return badToken()
   const cursors = cursorsOf(frame, identity)
-  const settled = await settle(deps, connection, identity, cursors, (found) =>
-    connection.together(() => {
-      begin(deps, connection, {
-        user: shownTo(identity, user),
-        cursors,
-        choice,
-        outlook: found,
-        resumed: frame.cursors !== undefined,
-      })
-      reply()
-      deps.replay.step(connection)
-    }),
-  )
+  const settled = await settle(deps, connection, identity, cursors, (found) => {
+    begin(deps, connection, {
+      user: shownTo(identity, user),
+      cursors,
+      choice,
+      outlook: found,
+      resumed: frame.cursors !== undefined,
+    })
+    reply()
+    deps.replay.step(connection)
+  })
   if (settled instanceof AppError) return noMember(settled)
   await deps.replay.finish(connection)
   return undefined

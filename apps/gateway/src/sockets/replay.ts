@@ -10,9 +10,6 @@ import { conversationTopic, SERVER_TOPIC, userTopic } from './connections.ts'
 const AHEAD_MS = 5_000
 const AHEAD_STEP_MS = 20
 
-/** A stream of which the connection has less than the gateway has at hand, or more than it knows of. */
-type Held = { kind: 'behind' | 'ahead'; stream: string }
-
 export type ReplayDeps = { hub: StreamHub; source: StreamSource; access: Access; metrics: Metrics }
 
 /**
@@ -37,15 +34,7 @@ export class Replay {
   }
 
   /** Sends what is at hand. Answers the stream for which more has to be done; undefined when none, or not now. */
-  step(connection: Connection): Held | undefined {
-    let held: Held | undefined
-    connection.together(() => {
-      held = this.#advance(connection)
-    })
-    return held
-  }
-
-  #advance(connection: Connection): Held | undefined {
+  step(connection: Connection): { kind: 'behind' | 'ahead'; stream: string } | undefined {
     const { hub, access } = this.deps
     const { positions } = connection
     if (!connection.open || !positions || access.gate.closed) return undefined
