@@ -3,8 +3,6 @@ import { StartError } from '@conntext/kernel'
 import { loadConfig } from './config.ts'
 import { type RunningServer, startServer } from './server.ts'
 
-const STOP_WITHIN_MS = 25_000
-
 const say = (line: string) => console.error(`conntext: ${line}`)
 
 /** What the operator has to know, told once. The setup code goes to standard output alone, and never into a log. */
@@ -28,27 +26,12 @@ async function tellOfVoice({ voiceStatus }: RunningServer): Promise<void> {
   }
 }
 
-function stopOnSignals(server: RunningServer): void {
-  let stopping = false
-  const stop = (signal: string) => {
-    if (stopping) return
-    stopping = true
-    say(`stopping (${signal})`)
-    setTimeout(() => {
-      say('could not stop in time')
-      process.exit(1)
-    }, STOP_WITHIN_MS).unref()
-    void server.stop().then(() => process.exit(0))
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-}
-
 try {
   const began = performance.now()
   const config = loadConfig(process.env)
   for (const name of config.unknown) say(`${name} is not a setting of ConnText; it does nothing`)
   const server = await startServer(config, say)
-  stopOnSignals(server)
+  server.endOnSignals()
   greet(server)
   say(`ready after ${((performance.now() - began) / 1000).toFixed(1)} s`)
   // A server that is stopping already has nothing more to tell.

@@ -1,8 +1,8 @@
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
-import { createLogger, type Logger } from '@conntext/kernel'
-import { addressFault } from '@conntext/runtime'
+import { createLogger } from '@conntext/kernel'
+import { addressFault, Lifecycle } from '@conntext/runtime'
 import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
@@ -16,18 +16,17 @@ export type RunningServer = {
   url: string
   setupCode: SetupCode
   voiceStatus(): Promise<VoiceStatus>
-  /** Drains: clients are told to come back, what is owed is shipped, engines are shut down. */
-  stop(): Promise<void>
+  /** At the first signal it drains: clients are told to come back, what is owed is shipped, engines are shut down. */
+  endOnSignals(): void
 }
 
 /** Starts all of ConnText in this process. What was started is stopped again when a later part fails. */
 export async function startServer(config: ServerConfig, say: (line: string) => void): Promise<RunningServer> {
   const log = createLogger({ service: 'server', level: config.logLevel })
-  const started: { name: string; stop: () => Promise<void> }[] = []
-  const stop = () => stopAll(started, log)
+  const lifecycle = new Lifecycle(log, say)
   try {
     const data = openDataDirectory(config.data)
-    started.push({ name: 'data directory', stop: async () => data.close() })
+    await lifecycle.closing('data directory', async () => data.close())
     const firstStart = isFirstStart(data)
     if (firstStart) say(`making a new server in ${data.path}`)
     const setupCode = openSetupCode(data, config.setupCode, firstStart)
@@ -35,7 +34,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     if (firstStart) makeMasterKey(data)
     say('starting the databases')
     const stores = await openStores({ config, data, log })
-    started.push({ name: 'stores', stop: stores.close })
+    await lifecycle.closing('stores', stores.close)
     await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
     const { services, gateway, voiceStatus } = createServices({
@@ -50,22 +49,15 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     })
     for (const service of services) {
       await service.start()
-      started.push({ name: service.name, stop: service.stop })
+      await lifecycle.closing(service.name, service.stop)
     }
-    started.push({ name: 'gateway', stop: gateway.stop })
+    await lifecycle.closing('gateway', gateway.stop)
     const { url } = await gateway.start().catch((error: unknown) => {
       throw addressFault(error, config.gateway) ?? error
     })
-    return { url, setupCode, voiceStatus, stop }
+    return { url, setupCode, voiceStatus, endOnSignals: () => lifecycle.endOnSignals() }
   } catch (error) {
-    await stop()
+    await lifecycle.close()
     throw error
-  }
-}
-
-/** In the reverse order, each whatever became of the others. */
-async function stopAll(started: { name: string; stop: () => Promise<void> }[], log: Logger): Promise<void> {
-  for (const { name, stop } of started.splice(0).reverse()) {
-    await stop().catch((error: unknown) => log.error({ err: error, name }, 'could not be stopped in order'))
   }
 }
