@@ -1,15 +1,8 @@
 import { assertCommunicationsMigrated, openCommunications } from '@conntext/db-communications'
-import { openS3Store } from '@conntext/object-store'
 import { databaseSettings, runService, startGuard, withPassword } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
 import manifest from '../package.json'
-import {
-  bucketRefusal,
-  createMessagingService,
-  messagingRules,
-  messagingSettings,
-  toMessagingConfig,
-} from './service.ts'
+import { createMessagingService, messagingRules, messagingSettings, openBucket, toMessagingConfig } from './service.ts'
 
 await runService({
   name: 'messaging',
@@ -30,11 +23,7 @@ await runService({
     const { s3, quotas, webhookRate } = toMessagingConfig(settings)
     await untilThere('Postgres', () => db.check())
     await untilThere('the schema', () => assertCommunicationsMigrated(db))
-    const objects = await untilThere('the object store', () =>
-      openS3Store(s3!).catch((error: unknown) => {
-        throw bucketRefusal(error) ?? error
-      }),
-    )
+    const objects = await untilThere('the object store', () => openBucket(s3!))
     const guard = await startGuard(process)
     return createMessagingService({
       ...{ db, objects, quotas, webhookRate, bus, log, guard },

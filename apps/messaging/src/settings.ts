@@ -1,5 +1,5 @@
 import { ConfigError, type ConfigRule, neededWith } from '@conntext/kernel'
-import { ObjectStoreRefused, type S3Options } from '@conntext/object-store'
+import { type ObjectStore, ObjectStoreRefused, openS3Store, type S3Options } from '@conntext/object-store'
 import { type Static, Type } from '@sinclair/typebox'
 import type { Quotas } from './media/usage.ts'
 import { WEBHOOK_RATE, type WebhookRate } from './webhooks/queries.ts'
@@ -52,8 +52,14 @@ export function toMessagingConfig(env: Static<typeof Settings>): MessagingConfig
   }
 }
 
+/** Opens the bucket that is set. @throws ConfigError for what it refuses us, and as `openS3Store` does */
+export const openBucket = (s3: S3Options): Promise<ObjectStore> =>
+  openS3Store(s3).catch((error: unknown) => {
+    throw bucketRefusal(error) ?? error
+  })
+
 /** What the object store refuses us for, in terms of the settings; the values aren't told. Undefined for other failures. */
-export function bucketRefusal(error: unknown): ConfigError | undefined {
+function bucketRefusal(error: unknown): ConfigError | undefined {
   if (!(error instanceof ObjectStoreRefused)) return undefined
   const faults = {
     credentials: [

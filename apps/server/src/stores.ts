@@ -1,17 +1,6 @@
-import { createDatabase } from '@conntext/database'
 import { AUDIT_DATABASE, type Audit, isAuditAway, migrateAudit, openAudit } from '@conntext/db-audit'
-import {
-  COMMUNICATIONS,
-  migrateCommunications,
-  openCommunications,
-  provisionCommunications,
-} from '@conntext/db-communications'
-import {
-  migrateServerDetails,
-  openServerDetails,
-  provisionServerDetails,
-  SERVER_DETAILS,
-} from '@conntext/db-server-details'
+import { COMMUNICATIONS, openCommunications } from '@conntext/db-communications'
+import { openServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
 import {
   type DataDirectory,
   readOrCreateSecret,
@@ -21,15 +10,10 @@ import {
   supervise,
 } from '@conntext/embedded'
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
-import { bucketRefusal } from '@conntext/messaging'
-import {
-  type ObjectStore,
-  ObjectStoreUnavailable,
-  openFilesystemStore,
-  openS3Store,
-  type S3Options,
-} from '@conntext/object-store'
+import { openBucket as openBucketOnce } from '@conntext/messaging'
+import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, type S3Options } from '@conntext/object-store'
 import type { ServerConfig } from './config.ts'
+import { makeDatabases, prepareDatabases } from './databases.ts'
 
 export type Stores = {
   /** The Server Details database, as each of its services. */
@@ -86,13 +70,8 @@ async function openPostgres({ data, log }: Options, closers: Closers) {
   const postgres = engine.current()
   // The services' users get new passwords at each start, so nothing has to remember them.
   const passwords = { auth: randomToken(), system: randomToken(), messaging: randomToken(), realtime: randomToken() }
-  await createDatabase(postgres.url('postgres'), SERVER_DETAILS)
-  await createDatabase(postgres.url('postgres'), COMMUNICATIONS)
-  const serverDetails = postgres.url(SERVER_DETAILS)
-  const communications = postgres.url(COMMUNICATIONS)
-  await Promise.all([migrateServerDetails(serverDetails), migrateCommunications(communications)])
-  await provisionServerDetails(serverDetails, passwords)
-  await provisionCommunications(communications, passwords)
+  await makeDatabases(postgres.url('postgres'))
+  await prepareDatabases((database) => postgres.url(database), passwords)
   const url = (database: string, service: keyof typeof passwords) =>
     postgres.url(database, `conntext_${service}`, passwords[service])
   const auth = openServerDetails({ url: url(SERVER_DETAILS, 'auth'), applicationName: 'conntext auth' })
@@ -148,15 +127,13 @@ export const openObjects = ({
   data: Subdirectories
 }): Promise<ObjectStore> => (config.s3 ? openBucket(config.s3) : openFilesystemStore(data.subdirectory('media')))
 
-/** @throws ConfigError where it can't be used */
+/** @throws ConfigError where it can't be used, be it that it is away */
 export const openBucket = (s3: S3Options): Promise<ObjectStore> =>
-  openS3Store(s3).catch((error: unknown) => {
-    throw bucketFault(error) ?? error
+  openBucketOnce(s3).catch((error: unknown) => {
+    throw error instanceof ObjectStoreUnavailable ? unusableStore(error) : error
   })
 
-/** What keeps the bucket from being opened, in terms of the settings; the values aren't told. */
-function bucketFault(error: unknown): ConfigError | undefined {
-  if (!(error instanceof ObjectStoreUnavailable)) return bucketRefusal(error)
-  const message = `names an object store that can't be used (${error.message})`
-  return new ConfigError([{ setting: 'CONNTEXT_S3_ENDPOINT', message }])
-}
+const unusableStore = ({ message }: ObjectStoreUnavailable): ConfigError =>
+  new ConfigError([
+    { setting: 'CONNTEXT_S3_ENDPOINT', message: `names an object store that can't be used (${message})` },
+  ])

@@ -1,11 +1,9 @@
-import { createDatabase } from '@conntext/database'
 import { AUDIT_DATABASE, migrateAudit } from '@conntext/db-audit'
-import { COMMUNICATIONS, migrateCommunications, provisionCommunications } from '@conntext/db-communications'
-import { migrateServerDetails, provisionServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
 import { type Environment, type Logger, parseConfig, readEnvironment, StartError } from '@conntext/kernel'
 import { Stopped, untilThere, withPassword } from '@conntext/runtime'
 import { clickHouseSettings } from '@conntext/system'
 import { Type } from '@sinclair/typebox'
+import { makeDatabases, prepareDatabases, urlBeside } from '../databases.ts'
 
 const Password = Type.String({ minLength: 8, expects: 'at least 8 characters' })
 
@@ -41,20 +39,14 @@ export async function migrate(environment: Environment, { say, log }: Told): Pro
     untilThere(what, attempt, waiting).catch((error: unknown) => {
       throw error instanceof Stopped ? new StartError(`${what} can't be reached`) : error
     })
-  const url = (database: string) => Object.assign(new URL(admin), { pathname: `/${database}` }).href
-  await reach('Postgres', async () => {
-    for (const name of [SERVER_DETAILS, COMMUNICATIONS]) await createDatabase(admin, name)
-  })
-  await Promise.all([migrateServerDetails(url(SERVER_DETAILS)), migrateCommunications(url(COMMUNICATIONS))])
-  say('the schemas in Postgres are up to date')
-  await provisionServerDetails(url(SERVER_DETAILS), {
+  await reach('Postgres', () => makeDatabases(admin))
+  await prepareDatabases(urlBeside(admin), {
     auth: env.CONNTEXT_AUTH_DATABASE_PASSWORD,
     system: env.CONNTEXT_SYSTEM_DATABASE_PASSWORD,
-  })
-  await provisionCommunications(url(COMMUNICATIONS), {
     messaging: env.CONNTEXT_MESSAGING_DATABASE_PASSWORD,
     realtime: env.CONNTEXT_REALTIME_DATABASE_PASSWORD,
   })
+  say('the schemas in Postgres are up to date')
   say("the services' users have their passwords and rights")
   const audit = {
     url: env.CONNTEXT_CLICKHOUSE_URL,

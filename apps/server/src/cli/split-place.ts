@@ -4,6 +4,7 @@ import { type Environment, parseConfig, readEnvironment, StartError } from '@con
 import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging'
 import { MasterKeySetting, masterKeysOf, withPassword } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
+import { urlBeside } from '../databases.ts'
 import { wrapAnew } from '../master-key.ts'
 import { openBucket } from '../stores.ts'
 import { migrateSettings } from './migrate.ts'
@@ -31,7 +32,7 @@ export function isSplit(environment: Environment): boolean {
 export async function openSplitPlace(environment: Environment): Promise<Place> {
   const env = parseConfig(Settings, readEnvironment(environment), messagingRules)
   const admin = withPassword(env.CONNTEXT_POSTGRES_ADMIN_URL, env.CONNTEXT_POSTGRES_ADMIN_PASSWORD)
-  const url = (database: string) => Object.assign(new URL(admin), { pathname: `/${database}` }).href
+  const url = urlBeside(admin)
   const applicationName = 'conntext command'
   const db = openServerDetails({ url: url(SERVER_DETAILS), poolSize: 10, applicationName })
   const masterKeys = () => {

@@ -19,38 +19,28 @@ import { checksOfSplit } from './split.ts'
  * with one keeps none of the others from being looked at.
  */
 export async function* examine(env: Environment): AsyncGenerator<Finding> {
-  if (isSplit(env)) {
-    const checks = readConfig(() => checksOfSplit(env))
-    if ('faults' in checks) return yield* checks.faults
-    return yield* all([memory, openFiles, clock, ...checks.config])
+  try {
+    if (isSplit(env)) yield* all([memory, openFiles, clock, ...checksOfSplit(env)])
+    else yield* ofOneProcess(loadConfig(env), env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const { setting, message } of error.faults) {
+      const remedy = 'The server does not start with it: correct it.'
+      yield { about: 'configuration', state: 'fault', told: `${setting} ${message}`, remedy }
+    }
   }
-  const read = readConfig(() => loadConfig(env))
-  if ('faults' in read) return yield* read.faults
-  const { config } = read
+}
+
+async function* ofOneProcess(config: ServerConfig, env: Environment): AsyncGenerator<Finding> {
   yield* configurationOf(config)
   yield* all([memory, openFiles, clock, space(existing(resolve(config.data)))])
-  yield* await dataOf(config)
+  yield* dataOf(config)
   yield* all(outsideOf(config, env))
 }
 
 async function* all(checks: Check[]): AsyncGenerator<Finding> {
   for (const { about, run } of checks) {
     yield { about, ...(await run().catch((error: Error) => ({ state: 'fault' as const, told: error.message }))) }
-  }
-}
-
-function readConfig<T>(read: () => T): { config: T } | { faults: Finding[] } {
-  try {
-    return { config: read() }
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const faults = error.faults.map(({ setting, message }) => ({
-      about: 'configuration',
-      state: 'fault' as const,
-      told: `${setting} ${message}`,
-      remedy: 'The server does not start with it: correct it.',
-    }))
-    return { faults }
   }
 }
 
@@ -65,27 +55,24 @@ function configurationOf({ unknown }: ServerConfig): Finding[] {
 }
 
 /** What is in the data directory; for which the database is started where no server runs. */
-async function dataOf(config: ServerConfig): Promise<AsyncGenerator<Finding> | Finding[]> {
+async function* dataOf(config: ServerConfig): AsyncGenerator<Finding> {
   if (!existsSync(join(config.data, 'lock.db'))) {
-    const nothing: Finding = {
-      about: 'data',
-      state: 'ok',
-      told: `nothing in ${config.data} yet: the first start makes it`,
-    }
-    return [nothing, ...(await Array.fromAsync(all([port(config.gateway, false)])))]
+    yield { about: 'data', state: 'ok', told: `nothing in ${config.data} yet: the first start makes it` }
+    yield* all([port(config.gateway, false)])
+    return
   }
-  const key = masterKey(config.data)
-  try {
-    return whole(await openDataPlace(config), config, key)
-  } catch (error) {
-    if (!(error instanceof StartError || error instanceof EmbeddedError)) throw error
-    return [...(await Array.fromAsync(all([key]))), { about: 'data', state: 'fault', told: error.message }]
-  }
+  yield* all([masterKey(config.data)])
+  const place = await openDataPlace(config).catch((error: unknown) => {
+    if (error instanceof StartError || error instanceof EmbeddedError) return error.message
+    throw error
+  })
+  if (typeof place === 'string') yield { about: 'data', state: 'fault', told: place }
+  else yield* withinPlace(place, config)
 }
 
-async function* whole(place: Place, config: ServerConfig, key: Check): AsyncGenerator<Finding> {
+async function* withinPlace(place: Place, config: ServerConfig): AsyncGenerator<Finding> {
   try {
-    yield* all([key, postgres(place), newestMessage(place), port(config.gateway, place.running)])
+    yield* all([postgres(place), newestMessage(place), port(config.gateway, place.running)])
     if (place.running && config.gateway.port !== 0) yield* all([service('server', localUrl(config.gateway))])
   } finally {
     await place.close()
