@@ -76,7 +76,9 @@ test('clients that leave in the middle leave nothing open behind', async () => {
     controller.abort()
   }
   await Promise.all(Array.from({ length: 30 }, () => leave().catch(() => {})))
-  const deadline = performance.now() + 10_000
-  while ((await held()).length > 0 && performance.now() < deadline) await Bun.sleep(50)
-  expect(await held()).toEqual([])
+  // One look that finds nothing is the answer: in the next one the processes may be speaking with each other.
+  let rest = await held()
+  for (const deadline = performance.now() + 10_000; rest.length > 0 && performance.now() < deadline; rest = await held())
+    await Bun.sleep(50)
+  expect(rest).toEqual([])
 })
