@@ -113,6 +113,9 @@ const makeChannel = (position: number): Channel => ({
   topic: null,
   slowModeSeconds: 0,
   messageRetentionDays: null,
+  userLimit: null,
+  audioBitrate: null,
+  videoLimit: null,
   position,
   createdAt: NOW,
 })
@@ -126,6 +129,7 @@ const server: AuthoritySnapshot['server'] = {
   requireModerationReason: false,
   systemChannelId: null,
   messageRetentionDays: null,
+  callRetentionDays: null,
   limits: { maxMessageLength: 4_000, maxFileBytes: 1_000_000, maxMediaPerMessage: 10 },
   createdAt: NOW,
 }

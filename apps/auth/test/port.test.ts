@@ -56,6 +56,9 @@ test('the snapshot holds what the routes and system have made', async () => {
     topic: null,
     slowModeSeconds: 0,
     messageRetentionDays: null,
+    userLimit: null,
+    audioBitrate: null,
+    videoLimit: null,
     ...rest,
     createdAt: createdAt.toISOString(),
   })
@@ -71,6 +74,7 @@ test('the snapshot holds what the routes and system have made', async () => {
       requireModerationReason: false,
       systemChannelId: null,
       messageRetentionDays: null,
+      callRetentionDays: null,
       limits: { maxMessageLength: 10, maxFileBytes: 20, maxMediaPerMessage: 3 },
       createdAt: createdAt.toISOString(),
     },

@@ -377,6 +377,53 @@ describe('retention', () => {
   })
 })
 
+describe('what calls may be', () => {
+  const post = (fields: object) =>
+    system.call('POST', '/v1/channels', manager, { name: unique('calls'), type: 'voice', ...fields })
+  const set = (id: string, fields: object) => system.call('PATCH', `/v1/channels/${id}`, manager, fields)
+  const none = { userLimit: null, audioBitrate: null, videoLimit: null }
+  const some = { userLimit: 5, audioBitrate: 64_000, videoLimit: 0 }
+
+  test('is set for voice channels, told and audited; null leaves it to the server', async () => {
+    expect(await post({})).toMatchObject({ status: 201, body: none })
+    expect(await post(some)).toMatchObject({ status: 201, body: some })
+    const { id } = await system.channel(manager, { type: 'voice' })
+    expect(await set(id, some)).toMatchObject({ status: 200, body: some })
+    expect(system.heard.at(-1)).toMatchObject({ t: 'channel.updated', d: { id, ...some } })
+    const recorded = await eventually(async () =>
+      (await system.trail('channel.updated')).find(({ target }) => target.id === id),
+    )
+    expect(recorded.data).toEqual({
+      changes: {
+        userLimit: { from: null, to: 5 },
+        audioBitrate: { from: null, to: 64_000 },
+        videoLimit: { from: null, to: 0 },
+      },
+    })
+    // What isn't named stays.
+    expect(await set(id, { topic: 'x' })).toMatchObject({ body: some })
+    expect(await set(id, none)).toMatchObject({ status: 200, body: none })
+  })
+
+  test.each([
+    { userLimit: 0 },
+    { userLimit: 1_001 },
+    { audioBitrate: 7_999 },
+    { audioBitrate: 510_001 },
+    { videoLimit: -1 },
+  ])('is refused beyond its bounds: %p', async (fields) => {
+    expect(await post(fields)).toMatchObject({ status: 422, body: { code: 'request.invalid' } })
+  })
+
+  test.each(['text', 'category'] as const)('is not for a %s', async (type) => {
+    const refused = { status: 422, body: { code: 'channel.noCalls', errors: [{ path: '/body/userLimit' }] } }
+    expect(await post({ type, userLimit: 5 })).toMatchObject(refused)
+    const { id } = await system.channel(manager, { type })
+    expect(await set(id, { userLimit: 5 })).toMatchObject(refused)
+    expect(await set(id, none)).toMatchObject({ status: 200 })
+  })
+})
+
 describe('DELETE /v1/channels/:channelId', () => {
   test('deletes it, tells everybody, has its content removed, and frees its name', async () => {
     const channel = await system.channel(manager)

@@ -20,6 +20,7 @@ export const newServerSettings = {
   requireModerationReason: false,
   systemChannelId: null,
   messageRetentionDays: null,
+  callRetentionDays: null,
   maxMessageLength: 4_000,
   maxFileBytes: 524_288_000,
   maxMediaPerMessage: 10,
@@ -34,6 +35,7 @@ export const toServerInfo = (row: Omit<SettingsRow, 'id' | 'version'>): ServerIn
   requireModerationReason: row.requireModerationReason,
   systemChannelId: row.systemChannelId,
   messageRetentionDays: row.messageRetentionDays,
+  callRetentionDays: row.callRetentionDays,
   limits: {
     maxMessageLength: row.maxMessageLength,
     maxFileBytes: row.maxFileBytes,
@@ -50,6 +52,9 @@ export const toChannel = (row: Omit<ChannelRow, 'nameKey'>): Channel => ({
   topic: row.topic,
   slowModeSeconds: row.slowModeSeconds,
   messageRetentionDays: row.messageRetentionDays,
+  userLimit: row.userLimit,
+  audioBitrate: row.audioBitrate,
+  videoLimit: row.videoLimit,
   position: row.position,
   createdAt: row.createdAt.toISOString(),
 })

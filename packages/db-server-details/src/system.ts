@@ -33,6 +33,8 @@ export const serverSettings = pgTable('server_settings', {
   systemChannelId: uuid('system_channel_id').references((): AnyPgColumn => channels.id, { onDelete: 'set null' }),
   // What new text channels begin with.
   messageRetentionDays: integer('message_retention_days'),
+  // Null: it stays known who was in which call.
+  callRetentionDays: integer('call_retention_days'),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
@@ -50,6 +52,10 @@ export const channels = pgTable(
     slowModeSeconds: integer('slow_mode_seconds').notNull().default(0),
     // Null: messages stay until somebody deletes them.
     messageRetentionDays: integer('message_retention_days'),
+    // Of a voice channel; null: none of its own.
+    userLimit: integer('user_limit'),
+    audioBitrate: integer('audio_bitrate'),
+    videoLimit: integer('video_limit'),
     position: integer().notNull(),
     createdAt: time('created_at').notNull().defaultNow(),
   },

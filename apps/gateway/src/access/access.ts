@@ -50,6 +50,7 @@ const empty = () =>
         requireModerationReason: false,
         systemChannelId: null,
         messageRetentionDays: null,
+        callRetentionDays: null,
         limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 0 },
         createdAt: new Date(0).toISOString(),
       },

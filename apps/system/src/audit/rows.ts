@@ -19,6 +19,7 @@ export const toRow = (event: AuditEvent, receivedAt: Date): EventRow => ({
   data: JSON.stringify(event.data),
   reason: event.reason,
   request_id: event.requestId,
+  trace_id: event.traceId ?? null,
 })
 
 // The columns of enumerations hold what ingest has checked.
@@ -40,4 +41,5 @@ export const toEvent = (row: EventRow): AuditEvent => ({
   data: JSON.parse(row.data) as AuditEvent['data'],
   reason: row.reason,
   requestId: row.request_id,
+  ...(row.trace_id !== null && { traceId: row.trace_id }),
 })

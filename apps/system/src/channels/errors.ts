@@ -8,6 +8,7 @@ export const channelErrors = {
     tooMany: { status: 409, title: 'The server has as many channels as it can have' },
     noSlowMode: { status: 422, title: 'Only text channels have a slow mode' },
     noRetention: { status: 422, title: 'Only text channels have messages to keep' },
+    noCalls: { status: 422, title: 'Only voice channels have calls' },
     inherited: { status: 409, title: 'Channels in this category lean on its overrides' },
   }),
   notFound: channelNotFound,

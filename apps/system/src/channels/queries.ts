@@ -27,12 +27,16 @@ export async function insertChannel(tx: ServerDetailsExecutor, channel: Omit<Cha
 export async function updateChannelFields(
   tx: ServerDetailsExecutor,
   id: string,
-  fields: Pick<ChannelRow, 'name' | 'topic' | 'slowModeSeconds' | 'messageRetentionDays' | 'parentId'>,
+  fields: Omit<ChannelRow, 'id' | 'nameKey' | 'type' | 'position' | 'createdAt'>,
 ): Promise<void> {
   const { name, topic, slowModeSeconds, messageRetentionDays, parentId } = fields
+  const { userLimit, audioBitrate, videoLimit } = fields
   await tx
     .update(channels)
-    .set({ name, nameKey: nameKey(name), topic, slowModeSeconds, messageRetentionDays, parentId })
+    .set({
+      ...{ name, nameKey: nameKey(name), topic, slowModeSeconds, messageRetentionDays, parentId },
+      ...{ userLimit, audioBitrate, videoLimit },
+    })
     .where(eq(channels.id, id))
 }
 

@@ -1,5 +1,6 @@
 import {
   type Channel,
+  type ChannelPatch,
   type NewChannel,
   type Override,
   type Page,
@@ -69,8 +70,8 @@ export async function getChannel({ db }: ChannelDeps, channelId: string): Promis
 /**
  * Makes a channel, behind all others, with its overrides from the first moment: what begins private is nobody else's
  * news. They are set by the rules of `setOverride`, with what the caller has where the channel is put.
- * @throws channel.nameTaken, channel.tooMany (409), channel.badParent, channel.noSlowMode, channel.noRetention (422), what
- * `setOverride` does
+ * @throws channel.nameTaken, channel.tooMany (409), channel.badParent, channel.noSlowMode, channel.noRetention,
+ * channel.noCalls (422), what `setOverride` does
  */
 export async function createChannel(deps: ChannelDeps, caller: Caller, input: NewChannel): Promise<Channel> {
   const { snapshot } = await deps.guard.authority()
@@ -78,6 +79,7 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
   await assertMayPut(deps, caller, parentId)
   assertSlowMode(type, slowModeSeconds)
   assertRetention(type, input.messageRetentionDays ?? null)
+  assertCallLimits(type, input)
   const id = newId()
   return nameTakenAsConflict(
     change(deps, async (tx, effects, settings) => {
@@ -89,7 +91,11 @@ export async function createChannel(deps: ChannelDeps, caller: Caller, input: Ne
       const name = input.name.trim()
       const createdAt = deps.clock.now()
       const messageRetentionDays = firstRetention(input, settings)
-      const row = { id, name, type, parentId, topic, slowModeSeconds, messageRetentionDays, position, createdAt }
+      const { userLimit = null, audioBitrate = null, videoLimit = null } = input
+      const row = {
+        ...{ id, name, type, parentId, topic, slowModeSeconds, messageRetentionDays, position, createdAt },
+        ...{ userLimit, audioBitrate, videoLimit },
+      }
       await insertChannel(tx, row)
       for (const override of overrides) await upsertOverride(tx, override)
       const channel = toChannel(row)
@@ -176,6 +182,18 @@ export function assertRetention(type: Channel['type'], days: number | null): voi
   if (type === 'text' || days === null) return
   const errors = [{ path: '/body/messageRetentionDays', message: 'is for text channels' }]
   throw channelErrors.noRetention({ errors })
+}
+
+const CALL_LIMITS = ['userLimit', 'audioBitrate', 'videoLimit'] as const
+
+/** @throws channel.noCalls (422) */
+export function assertCallLimits(type: Channel['type'], given: ChannelPatch): void {
+  if (type === 'voice') return
+  const errors = CALL_LIMITS.filter((name) => (given[name] ?? null) !== null).map((name) => ({
+    path: `/body/${name}`,
+    message: 'is for voice channels',
+  }))
+  if (errors.length > 0) throw channelErrors.noCalls({ errors })
 }
 
 /** A text channel begins with the server's, unless told. */

@@ -8,6 +8,7 @@ import { authorityWithin, tellOf } from './news.ts'
 import { assertMayMove } from './overrides.ts'
 import { selectChannels, updateChannelFields, updatePositions } from './queries.ts'
 import {
+  assertCallLimits,
   assertMayPut,
   assertParent,
   assertRetention,
@@ -20,7 +21,7 @@ import {
  * Changes a channel. With a position it is put there, and those in its way move on by one; a position behind the last
  * one is the last one.
  * @throws channel.notFound (404), channel.nameTaken (409), channel.badParent, channel.noSlowMode,
- * channel.noRetention (422); for another category what `setOverride` does
+ * channel.noRetention, channel.noCalls (422); for another category what `setOverride` does
  */
 export async function updateChannel(
   deps: ChannelDeps,
@@ -38,6 +39,7 @@ export async function updateChannel(
       assertParent(rows, row.type, patch.parentId ?? null)
       assertSlowMode(row.type, patch.slowModeSeconds ?? 0)
       assertRetention(row.type, patch.messageRetentionDays ?? null)
+      assertCallLimits(row.type, patch)
       const { parentId = row.parentId } = patch
       if (parentId !== row.parentId) await assertMayMove(tx, deps, caller, { row, parentId })
       const moved = patch.position === undefined ? [] : moveTo(rows, row, patch.position)
@@ -62,6 +64,9 @@ function wantedFields(row: ChannelRow, patch: ChannelPatch, moved: ChannelRow[])
     slowModeSeconds: patch.slowModeSeconds ?? row.slowModeSeconds,
     messageRetentionDays:
       patch.messageRetentionDays === undefined ? row.messageRetentionDays : patch.messageRetentionDays,
+    userLimit: patch.userLimit === undefined ? row.userLimit : patch.userLimit,
+    audioBitrate: patch.audioBitrate === undefined ? row.audioBitrate : patch.audioBitrate,
+    videoLimit: patch.videoLimit === undefined ? row.videoLimit : patch.videoLimit,
     parentId: patch.parentId === undefined ? row.parentId : patch.parentId,
     position: moved.find((one) => one.id === row.id)?.position ?? row.position,
   }

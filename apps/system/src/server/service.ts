@@ -110,6 +110,9 @@ export async function setUp({ db, bus, log, clock, version }: SetUpDeps): Promis
       topic: null,
       slowModeSeconds: 0,
       messageRetentionDays: null,
+      userLimit: null,
+      audioBitrate: null,
+      videoLimit: null,
       position: 0,
     } as const
     await insertChannel(tx, { ...channel, createdAt })

@@ -21,6 +21,14 @@ const Retention = Nullable(
   }),
 )
 
+const CallRetention = Nullable(
+  Type.Integer({
+    minimum: 1,
+    maximum: MAX_RETENTION_DAYS,
+    description: 'Days after which it is forgotten who was in which call; null: it stays known',
+  }),
+)
+
 const Name = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 const Description = Nullable(Type.String({ maxLength: 1000 }))
 
@@ -33,6 +41,7 @@ export const ServerInfo = Shape('Server', {
   requireModerationReason: Type.Boolean({ description: 'Whether moderators must say why' }),
   systemChannelId: Nullable(Id),
   messageRetentionDays: Retention,
+  callRetentionDays: CallRetention,
   limits: ServerLimits,
   createdAt: Timestamp,
 })
@@ -47,6 +56,7 @@ export const ServerPatch = Shape('ServerPatch', {
   requireModerationReason: Type.Optional(Type.Boolean()),
   systemChannelId: Type.Optional(Nullable(Id)),
   messageRetentionDays: Type.Optional(Retention),
+  callRetentionDays: Type.Optional(CallRetention),
   limits: Type.Optional(Type.Partial(Fields(Limits), { additionalProperties: false })),
 })
 export type ServerPatch = Static<typeof ServerPatch>
@@ -56,6 +66,36 @@ const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }
 const SlowMode = Type.Integer({ minimum: 0, maximum: 21_600, description: 'For text channels' })
 const Topic = Nullable(Type.String({ maxLength: 1024 }))
 
+/** Of a voice channel; null: as much as the server and its own settings let. */
+const CallLimits = {
+  userLimit: Nullable(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000,
+      description: 'How many may be in its call; who has `voice.move` comes in all the same. For voice channels',
+    }),
+  ),
+  audioBitrate: Nullable(
+    Type.Integer({
+      minimum: 8_000,
+      maximum: 510_000,
+      description: 'Bits per second of one microphone, or of one screen’s sound, at most. For voice channels',
+    }),
+  ),
+  videoLimit: Nullable(
+    Type.Integer({
+      minimum: 0,
+      maximum: 1_000,
+      description: 'How many may show a camera or a screen at once. For voice channels',
+    }),
+  ),
+}
+const PatchedCallLimits = {
+  userLimit: Type.Optional(CallLimits.userLimit),
+  audioBitrate: Type.Optional(CallLimits.audioBitrate),
+  videoLimit: Type.Optional(CallLimits.videoLimit),
+}
+
 export const Channel = Shape('Channel', {
   id: Id,
   name: Type.String(),
@@ -64,6 +104,7 @@ export const Channel = Shape('Channel', {
   topic: Nullable(Type.String()),
   slowModeSeconds: Type.Integer({ minimum: 0, description: 'How long a member waits between two messages' }),
   messageRetentionDays: Retention,
+  ...CallLimits,
   position: Type.Integer({ minimum: 0 }),
   createdAt: Timestamp,
 })
@@ -75,6 +116,7 @@ export const ChannelPatch = Shape('ChannelPatch', {
   topic: Type.Optional(Topic),
   slowModeSeconds: Type.Optional(SlowMode),
   messageRetentionDays: Type.Optional(Retention),
+  ...PatchedCallLimits,
   parentId: Type.Optional(Nullable(Id)),
   position: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000 })),
 })
@@ -109,6 +151,7 @@ export const NewChannel = Shape('NewChannel', {
   topic: Type.Optional(Topic),
   slowModeSeconds: Type.Optional(SlowMode),
   messageRetentionDays: Type.Optional(Retention),
+  ...PatchedCallLimits,
   overrides: Type.Optional(
     Type.Array(Fields({ targetId: Id, ...NewChannelOverride.properties }), {
       maxItems: 20,

@@ -58,6 +58,9 @@ const channel = (id: string, type: Channel['type'], parentId: string | null, pos
   topic: null,
   slowModeSeconds: 0,
   messageRetentionDays: null,
+  userLimit: null,
+  audioBitrate: null,
+  videoLimit: null,
   position,
   createdAt: MADE,
 })
@@ -98,6 +101,7 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
       requireModerationReason: false,
       systemChannelId: null,
       messageRetentionDays: null,
+      callRetentionDays: null,
       limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
       createdAt: MADE,
     },
