@@ -1,4 +1,4 @@
-import { newId } from '@conntext/kernel'
+import { currentContext, newId, traceIdOf } from '@conntext/kernel'
 import type { Static, TObject } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
 import type { AuditActor, AuditEvent, ServiceName } from './api/audit.ts'
@@ -360,6 +360,7 @@ export function auditFor<S extends keyof Catalogue>(service: S) {
   ): AuditEvent => {
     const declaration = (auditCatalogue[service].declarations as Record<string, Declaration>)[action]!
     const { requestId, reason, ...who } = actor
+    const traceId = traceIdOf(currentContext()?.traceparent)
     return {
       id: newId(),
       occurredAt: new Date().toISOString(),
@@ -372,6 +373,7 @@ export function auditFor<S extends keyof Catalogue>(service: S) {
       data,
       reason,
       requestId,
+      ...(traceId && { traceId }),
     }
   }
 }

@@ -20,6 +20,7 @@ export type EventRow = {
   data: string
   reason: string | null
   request_id: string | null
+  trace_id: string | null
 }
 
 /** Both ends belong to it. Every read of events has one, so that none ever scans all partitions by accident. */

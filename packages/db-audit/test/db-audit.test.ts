@@ -12,6 +12,7 @@ import {
   selectEvents,
   storedIds,
 } from '../src/index.ts'
+import { migrations as released } from '../src/migrations/index.ts'
 import { newDatabase, startEngine } from './support/engine.ts'
 
 let engine: Awaited<ReturnType<typeof startEngine>>
@@ -51,6 +52,7 @@ const row = (fields: Partial<EventRow> = {}): EventRow => ({
   data: JSON.stringify({ name: 'Zoë ☃', nested: { list: [1, 'two', null] } }),
   reason: null,
   request_id: null,
+  trace_id: null,
   ...fields,
 })
 
@@ -63,8 +65,11 @@ describe('migrations', () => {
     await Promise.all([migrateAudit(fresh), migrateAudit(fresh), migrateAudit(fresh)])
     await migrateAudit(fresh)
     const client = createClient({ ...engine.server, database: fresh.database })
-    const result = await client.query({ query: 'SELECT version, name FROM migrations FINAL', format: 'JSONEachRow' })
-    expect(await result.json<unknown>()).toEqual([{ version: 1, name: 'events' }])
+    const result = await client.query({
+      query: 'SELECT version, name FROM migrations FINAL ORDER BY version',
+      format: 'JSONEachRow',
+    })
+    expect(await result.json<unknown>()).toEqual(released.map(({ version, name }) => ({ version, name })))
     await client.close()
   })
 
@@ -72,7 +77,7 @@ describe('migrations', () => {
     const fresh = newDatabase(engine.server)
     await migrateAudit(fresh)
     const second = {
-      version: 2,
+      version: 9_000,
       name: 'extra',
       statements: ['CREATE TABLE extra (a UInt8) ENGINE = MergeTree ORDER BY a'],
     }
@@ -85,11 +90,9 @@ describe('migrations', () => {
     await migrateAudit(fresh, [first, second])
     const client = createClient({ ...engine.server, database: fresh.database })
     const result = await client.query({ query: 'SHOW TABLES', format: 'JSONEachRow' })
-    expect((await result.json<{ name: string }>()).map((table) => table.name)).toEqual([
-      'events',
-      'extra',
-      'migrations',
-    ])
+    const tables = (await result.json<{ name: string }>()).map((table) => table.name)
+    expect(tables).toContain('extra')
+    expect(tables).not.toContain('never')
     await client.close()
   })
 

@@ -1,5 +1,6 @@
 export * from './clock.ts'
 export * from './config.ts'
+export * from './context.ts'
 export * from './error-report.ts'
 export * from './errors.ts'
 export * from './ids.ts'

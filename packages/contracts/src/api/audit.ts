@@ -24,6 +24,7 @@ export const AuditEvent = Shape('AuditEvent', {
   data: Type.Record(Type.String(), Type.Unknown(), { description: 'Ids and changed fields; never bodies or secrets' }),
   reason: Nullable(Type.String()),
   requestId: Nullable(Type.String()),
+  traceId: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$', description: 'Where the request was traced' })),
 })
 export type AuditEvent = Static<typeof AuditEvent>
 
