@@ -52,6 +52,9 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
       'system_outbox',
       'auth_idempotency_keys',
       'system_idempotency_keys',
+      'audit_keys',
+      'audit_pending',
+      'audit_verifications',
     ],
     users: [
       {
@@ -94,6 +97,13 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'stream_events',
           'system_outbox',
           'system_idempotency_keys',
+          'audit_log',
+          'audit_keys',
+          'audit_batches',
+          'audit_pending',
+          'audit_cuts',
+          'audit_erasures',
+          'audit_verifications',
         ],
       },
     ],
