@@ -62,6 +62,7 @@ export const variants: Record<string, (scene: Scene, self: Self) => Good | Promi
   'updateBot#above': async (scene) => ({ path: { id: await highBot(scene) }, body: { displayName: 'x' } }),
   'deleteBot#above': async (scene) => ({ path: { id: await highBot(scene) } }),
   'getChannel#hidden': ({ channels }) => ({ path: { channelId: channels.hidden.id } }),
+  'getCall#hidden': ({ channels }) => ({ path: { channelId: channels.hidden.id } }),
   'listMessages#hidden': ({ channels }) => ({ path: { channelId: channels.hidden.id } }),
   'getConversation#others': ({ conversations }) => ({ path: { channelId: conversations.others.id } }),
   'listMessages#others': ({ conversations }) => ({ path: { channelId: conversations.others.id } }),

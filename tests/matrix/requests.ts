@@ -1,5 +1,6 @@
 import type { Operation } from './document.ts'
 import { accountRequests } from './requests/account.ts'
+import { callRequests } from './requests/calls.ts'
 import { conversationRequests } from './requests/conversations.ts'
 import type { GoodRequests } from './requests/good.ts'
 import { loginRequests } from './requests/login.ts'
@@ -19,6 +20,7 @@ const good: GoodRequests = {
   ...messagingRequests,
   ...conversationRequests,
   ...mediaRequests,
+  ...callRequests,
   ...webhookRequests,
 }
 

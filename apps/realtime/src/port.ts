@@ -73,5 +73,6 @@ function localOperations({ nodeId, calls, operations, moderation, now }: PortDep
     voiceRestartIce: (request) => operations.restartIce(request),
     voiceStats: (request) => operations.stats(request),
     voiceModerate: (request) => nothing(moderate(moderation, request)),
+    voiceCall: async ({ channelId }) => ({ call: calls.call(channelId)?.told ?? null }),
   }
 }

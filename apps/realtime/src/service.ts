@@ -6,7 +6,10 @@ import { realtimeAudit } from './audit.ts'
 import { Calls } from './calls/calls.ts'
 import { Notices } from './calls/notices.ts'
 import { Operations } from './calls/operations.ts'
+import { callRoutes } from './calls/routes.ts'
 import { Watch } from './calls/watch.ts'
+import { iceRoutes } from './ice/routes.ts'
+import type { IceConfig } from './ice/servers.ts'
 import type { VoiceNetwork } from './media/addresses.ts'
 import { Engine } from './media/engine.ts'
 import { Announcer } from './nodes/announcer.ts'
@@ -14,10 +17,12 @@ import { Nodes } from './nodes/nodes.ts'
 import { voicePort } from './port.ts'
 import { statusRoutes } from './status/routes.ts'
 import { voiceStatus, workersProbe } from './status/service.ts'
+import type { WorkerGetter } from './worker/getter.ts'
 import type { WorkerLocation } from './worker/locate.ts'
 import { createWorkerSupervisor } from './worker/supervisor.ts'
 
 export * from './settings.ts'
+export { createWorkerGetter } from './worker/getter.ts'
 
 export type RealtimeDeps = {
   log: Logger
@@ -27,6 +32,7 @@ export type RealtimeDeps = {
   system: Pick<SystemPort, 'ingestAudit'>
   credential: string
   network: VoiceNetwork
+  ice: IceConfig
   /** How many mediasoup workers; by default one a core. */
   workers?: number | undefined
   /** How many may be in one call. */
@@ -35,6 +41,8 @@ export type RealtimeDeps = {
   consumersPerWorker?: number
   /** Where the worker's binary is; by default where `locateWorker` finds it. */
   locate?: () => Promise<WorkerLocation>
+  /** Gets the binary where there is none; without, it is waited for. */
+  getter?: WorkerGetter | undefined
   /** Where other nodes reach this one, and how one is reached; without, this one is the only one. */
   node?: { url: string | null; reach(url: string): VoicePort }
 }
@@ -44,11 +52,12 @@ const CONSUMERS_PER_WORKER = 400
 
 /** Voice and video. Where no mediasoup worker can be had, the service runs and says so. */
 export function createRealtimeService(given: RealtimeDeps): Service {
-  const { log, guard, credential, workers, locate, network } = given
+  const { log, guard, credential, workers, locate, network, ice } = given
   const supervisor = createWorkerSupervisor({
     logger: log,
     ...(workers === undefined ? {} : { count: workers }),
     ...(locate === undefined ? {} : { locate }),
+    getter: given.getter,
   })
   const engine: Engine = new Engine({ supervisor, network, log, changed: () => node.sayAlive() })
   const record = async (event: Parameters<SystemPort['ingestAudit']>[0]['events'][number]) => {
@@ -57,11 +66,15 @@ export function createRealtimeService(given: RealtimeDeps): Service {
   const { clock = systemClock } = given
   const refusals = new RefusalLog({ record, clock, log })
   const refused = noteAccess(refusals, realtimeAudit)
+  const access = { guard, refused }
   const node: ReturnType<typeof createNode> = createNode({ ...given, clock }, { engine, refused, record })
   const health = createHealth('realtime', [workersProbe(supervisor, engine)])
   return {
     name: 'realtime',
-    app: baseApp({ log }).use(statusRoutes({ access: { guard, refused }, supervisor, engine })),
+    app: baseApp({ log })
+      .use(statusRoutes({ access, supervisor, engine }))
+      .use(iceRoutes({ access, ice, clock }))
+      .use(callRoutes({ access, port: node.port })),
     port: servePort(
       realtimePort,
       { ...node.port, voiceStatus: async () => voiceStatus(supervisor, engine), health: async () => health() },

@@ -1,9 +1,15 @@
 import { isIP } from 'node:net'
-import type { ConfigRule } from '@conntext/kernel'
+import { type ConfigRule, neededWith } from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
+import type { IceConfig } from './ice/servers.ts'
 import { defaultListen, type VoiceNetwork } from './media/addresses.ts'
 
 const MOST_WORKERS = 256
+
+const HOST = '(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?'
+const STUN_URL = `stuns?:${HOST}`
+const TURN_URL = `turns?:${HOST}(\\?transport=(udp|tcp))?`
+const listPattern = (one: string) => `^${one}(\\s*,\\s*${one}){0,7}$`
 
 /** What the realtime service is told by the environment, alone or with the others in one process. */
 export const realtimeSettings = {
@@ -17,6 +23,21 @@ export const realtimeSettings = {
     }),
   ),
   CONNTEXT_VOICE_MAX_PARTICIPANTS: Type.Integer({ minimum: 1, maximum: 1_000, default: 100 }),
+  CONNTEXT_STUN_URLS: Type.Optional(
+    Type.String({ pattern: listPattern(STUN_URL), expects: 'up to 8 URLs such as stun:turn.example.org:3478' }),
+  ),
+  CONNTEXT_TURN_URLS: Type.Optional(
+    Type.String({
+      pattern: listPattern(TURN_URL),
+      expects: 'up to 8 URLs such as turn:turn.example.org:3478?transport=udp, separated by commas',
+    }),
+  ),
+  CONNTEXT_TURN_SECRET: Type.Optional(Type.String({ minLength: 16, expects: 'at least 16 characters' })),
+  CONNTEXT_TURN_TTL_SECONDS: Type.Integer({ minimum: 60, maximum: 604_800, default: 3_600 }),
+  CONNTEXT_ICE_POLICY: Type.Union([Type.Literal('all'), Type.Literal('relay')], {
+    default: 'all',
+    expects: 'all or relay',
+  }),
 }
 
 type Given = {
@@ -25,9 +46,19 @@ type Given = {
   CONNTEXT_VOICE_LISTEN_ADDRESSES?: string
   CONNTEXT_VOICE_ANNOUNCED_ADDRESSES?: string
   CONNTEXT_VOICE_MAX_PARTICIPANTS: number
+  CONNTEXT_STUN_URLS?: string
+  CONNTEXT_TURN_URLS?: string
+  CONNTEXT_TURN_SECRET?: string
+  CONNTEXT_TURN_TTL_SECONDS: number
+  CONNTEXT_ICE_POLICY: 'all' | 'relay'
 }
 
-export type RealtimeConfig = { workers: number | undefined; network: VoiceNetwork; maxParticipants: number }
+export type RealtimeConfig = {
+  workers: number | undefined
+  network: VoiceNetwork
+  ice: IceConfig
+  maxParticipants: number
+}
 
 const partsOf = (text: string | undefined): string[] =>
   (text ?? '')
@@ -41,6 +72,11 @@ export const realtimeRules: ConfigRule[] = [
     partsOf(env.CONNTEXT_VOICE_LISTEN_ADDRESSES).every((address) => isIP(address) !== 0)
       ? []
       : [{ setting: 'CONNTEXT_VOICE_LISTEN_ADDRESSES', message: 'expected IP addresses, separated by commas' }],
+  neededWith('CONNTEXT_TURN_URLS', ['CONNTEXT_TURN_SECRET']),
+  (env) =>
+    env.CONNTEXT_ICE_POLICY === 'relay' && !env.CONNTEXT_TURN_URLS
+      ? [{ setting: 'CONNTEXT_TURN_URLS', message: 'is required where CONNTEXT_ICE_POLICY is relay' }]
+      : [],
 ]
 
 export function toRealtimeConfig(given: Given): RealtimeConfig {
@@ -52,6 +88,19 @@ export function toRealtimeConfig(given: Given): RealtimeConfig {
       listen: listen.length > 0 ? listen : defaultListen(),
       announced: partsOf(given.CONNTEXT_VOICE_ANNOUNCED_ADDRESSES),
     },
+    ice: {
+      stunUrls: partsOf(given.CONNTEXT_STUN_URLS),
+      turn: turnOf(given),
+      policy: given.CONNTEXT_ICE_POLICY,
+    },
     maxParticipants: given.CONNTEXT_VOICE_MAX_PARTICIPANTS,
   }
+}
+
+/** A secret without relays is none that anybody needs: in containers it is there from the beginning. */
+function turnOf(given: Given): IceConfig['turn'] {
+  const urls = partsOf(given.CONNTEXT_TURN_URLS)
+  const secret = given.CONNTEXT_TURN_SECRET
+  if (urls.length === 0 || secret === undefined) return undefined
+  return { urls, secret, ttlSeconds: given.CONNTEXT_TURN_TTL_SECONDS }
 }

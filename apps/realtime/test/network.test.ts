@@ -46,7 +46,10 @@ describe('what clients are told', () => {
 })
 
 test('the settings are read, and what is no address to listen on is named', () => {
-  const given = { CONNTEXT_VOICE_PORT: 40_000, CONNTEXT_VOICE_MAX_PARTICIPANTS: 100 }
+  const given = {
+    ...{ CONNTEXT_VOICE_PORT: 40_000, CONNTEXT_VOICE_MAX_PARTICIPANTS: 100 },
+    ...{ CONNTEXT_TURN_TTL_SECONDS: 600, CONNTEXT_ICE_POLICY: 'all' as const },
+  }
   const more = {
     CONNTEXT_VOICE_LISTEN_ADDRESSES: '192.0.2.1, ::1',
     CONNTEXT_VOICE_ANNOUNCED_ADDRESSES: 'a.example,::2',

@@ -6,7 +6,7 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority } from '@conntext/testing'
 import { createRealtimeService } from '../src/service.ts'
 import { locateWorker, type WorkerLocation } from '../src/worker/locate.ts'
-import { network } from './support/stack.ts'
+import { ice, network } from './support/stack.ts'
 
 const missing: WorkerLocation = { kind: 'missing', reason: 'There is no worker here.', remedy: 'Get one.' }
 
@@ -23,6 +23,7 @@ async function startRealtime(locate: () => Promise<WorkerLocation>) {
       bus,
       system,
       network,
+      ice,
       credential: 'credential',
       workers: 1,
       maxParticipants: 20,

@@ -1,5 +1,6 @@
-import { MAX_CALL_PRODUCERS, type VoiceProducer, type VoiceSource } from '@conntext/contracts'
+import { MAX_CALL_PRODUCERS, type VoiceProducer, type VoiceSource, type voiceOperations } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
+import type { Static } from '@sinclair/typebox'
 import type { Producer } from 'mediasoup/types'
 import type { Engine, Seat } from '../media/engine.ts'
 import { Room } from '../media/room.ts'
@@ -37,6 +38,7 @@ export class Call {
 
   constructor(
     readonly channelId: string,
+    readonly startedAt: Date,
     private readonly deps: { engine: Engine; limits: CallLimits; hooks: CallHooks },
   ) {}
 
@@ -46,6 +48,13 @@ export class Call {
 
   get isEmpty(): boolean {
     return this.participants.size === 0 && this.joining === 0
+  }
+
+  /** What may be known of it outside; null until somebody is in it. */
+  get told(): Static<(typeof voiceOperations)['voiceCall']['response']>['call'] {
+    if (this.participants.size === 0) return null
+    const states = [...this.participants.values()].map(({ state }) => state)
+    return { id: this.id, startedAt: this.startedAt.toISOString(), states }
   }
 
   get rooms(): readonly Room[] {

@@ -136,8 +136,8 @@ export class Calls {
   }
 
   #begin(channelId: string, { engine, limits }: Pick<CallsDeps, 'engine' | 'limits'>): Call {
-    const { notices } = this.deps
-    const call = new Call(channelId, {
+    const { notices, clock } = this.deps
+    const call = new Call(channelId, clock.now(), {
       engine,
       limits,
       hooks: {

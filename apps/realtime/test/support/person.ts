@@ -11,7 +11,7 @@ import {
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 
-type Deps = { bus: Bus; port: RealtimePort; member: { userId: string; sessionId: string } }
+type Deps = { bus: Bus; port: RealtimePort; member: { userId: string; sessionId: string; token: string } }
 type Told = { t: VoiceEvent; d: VoiceEventData[VoiceEvent]; i: number; p: string }
 
 const feedback = [{ type: 'nack' }, { type: 'nack', parameter: 'pli' }]
@@ -66,6 +66,10 @@ export class Person {
 
   get sessionId(): string {
     return this.deps.member.sessionId
+  }
+
+  get token(): string {
+    return this.deps.member.token
   }
 
   get port(): RealtimePort {

@@ -12,6 +12,7 @@ export const hasWorker = location.kind === 'found'
 export const skipped = location.kind === 'found' ? '' : ` (skipped: ${location.reason})`
 
 export const network = { port: 0, listen: ['127.0.0.1'], announced: [] }
+export const ice: RealtimeDeps['ice'] = { stunUrls: [], turn: undefined, policy: 'all' }
 
 /** A clock that goes by itself, and further when it is told to. */
 export const movableClock = () => {
@@ -47,7 +48,7 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
   const start = async (index: number) => {
     const service = createRealtimeService({
       ...{ log: silentLogger, guard, bus, clock, system, network, credential: 'credential', workers: 1 },
-      ...{ maxParticipants: 20, locate: locateWorker },
+      ...{ ice, maxParticipants: 20, locate: locateWorker },
       node: { url: `http://n${index}`, reach },
       ...options,
     })

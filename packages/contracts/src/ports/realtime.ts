@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Enumeration, Fields, Id, Nullable } from '../api/common.ts'
+import { Enumeration, Fields, Id, Nullable, Timestamp } from '../api/common.ts'
 import { ServiceHealth, VoiceStatus } from '../api/system.ts'
 import {
   MAX_CALL_PARTICIPANTS,
@@ -78,6 +78,20 @@ export const voiceOperations = {
       to: Type.Optional(Id),
     }),
     response: Nothing,
+  },
+  /** The call that runs in a channel, asked where it is. */
+  voiceCall: {
+    repeatable: true,
+    request: Fields({ at, channelId: Id }),
+    response: Fields({
+      call: Nullable(
+        Fields({
+          id: Id,
+          startedAt: Timestamp,
+          states: Type.Array(VoiceState, { maxItems: MAX_CALL_PARTICIPANTS }),
+        }),
+      ),
+    }),
   },
   /** Who is in a channel's call, or in any. */
   voiceStates: {

@@ -10,6 +10,7 @@ import type {
   Role,
   Server,
   User,
+  VoiceState,
 } from './types.gen.ts'
 
 export type ChosenPresence = {
@@ -38,6 +39,14 @@ export type DeliveryState = {
   readSeq: number
 }
 
+export type DtlsParameters = {
+  role?: 'auto' | 'client' | 'server'
+  fingerprints: Array<{
+    algorithm: 'sha-1' | 'sha-224' | 'sha-256' | 'sha-384' | 'sha-512'
+    value: string
+  }>
+}
+
 export type GainedChannel = {
   /** A UUIDv7 */
   id: string
@@ -48,6 +57,9 @@ export type GainedChannel = {
   /** How long a member waits between two messages */
   slowModeSeconds: number
   messageRetentionDays: number | null
+  userLimit: number | null
+  audioBitrate: number | null
+  videoLimit: number | null
   position: number
   /** RFC 3339, in UTC */
   createdAt: string
@@ -55,6 +67,12 @@ export type GainedChannel = {
   lastSeq: number
   /** How far one has read it; absent where many gained it at once: `GET /v1/unread` tells it */
   lastReadSeq?: number
+}
+
+export type IceParameters = {
+  usernameFragment: string
+  password: string
+  iceLite: boolean
 }
 
 export type ReadyChannel = {
@@ -67,6 +85,9 @@ export type ReadyChannel = {
   /** How long a member waits between two messages */
   slowModeSeconds: number
   messageRetentionDays: number | null
+  userLimit: number | null
+  audioBitrate: number | null
+  videoLimit: number | null
   position: number
   /** RFC 3339, in UTC */
   createdAt: string
@@ -74,6 +95,160 @@ export type ReadyChannel = {
   lastSeq: number
   /** Up to where one has read it */
   lastReadSeq: number
+}
+
+export type RtpCapabilities = {
+  codecs: Array<{
+    kind: 'audio' | 'video'
+    preferredPayloadType: number
+    mimeType: string
+    clockRate: number
+    channels?: number
+    parameters?: Record<string, string | boolean | number>
+    rtcpFeedback?: Array<{
+      type: string
+      parameter?: string
+    }>
+  }>
+  headerExtensions?: Array<{
+    kind: 'audio' | 'video'
+    uri: string
+    preferredId: number
+    preferredEncrypt?: boolean
+    direction?: 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive'
+  }>
+}
+
+export type RtpParameters = {
+  mid?: string
+  codecs: Array<{
+    payloadType: number
+    mimeType: string
+    clockRate: number
+    channels?: number
+    parameters?: Record<string, string | boolean | number>
+    rtcpFeedback?: Array<{
+      type: string
+      parameter?: string
+    }>
+  }>
+  headerExtensions?: Array<{
+    uri: string
+    id: number
+    encrypt?: boolean
+    parameters?: Record<string, string | boolean | number>
+  }>
+  encodings?: Array<{
+    ssrc?: number
+    rid?: string
+    codecPayloadType?: number
+    rtx?: {
+      ssrc: number
+    }
+    dtx?: boolean
+    scalabilityMode?: string
+    maxBitrate?: number
+    active?: boolean
+    maxFramerate?: number
+    scaleResolutionDownBy?: number
+    adaptivePtime?: boolean
+    priority?: string
+    networkPriority?: string
+  }>
+  rtcp?: {
+    cname?: string
+    reducedSize?: boolean
+    mux?: boolean
+  }
+  msid?: string
+}
+
+export type VoiceConsumer = {
+  /** A UUIDv7 */
+  id: string
+  /** A UUIDv7 */
+  producerId: string
+  kind: 'audio' | 'video'
+  rtpParameters: RtpParameters
+  type: 'simple' | 'simulcast' | 'svc'
+  /** Until `voice.resumeConsumer` */
+  paused: true
+}
+
+export type VoiceJoined = {
+  /** A UUIDv7 */
+  channelId: string
+  /** A UUIDv7 */
+  callId: string
+  /** A UUIDv7 */
+  participantId: string
+  /** Whether the participation named by `resume` goes on */
+  resumed: boolean
+  rtpCapabilities: RtpCapabilities
+  states: Array<VoiceState>
+  producers: Array<VoiceProducer>
+  kept: {
+    transports: Array<{
+      /** A UUIDv7 */
+      id: string
+      direction: 'send' | 'recv'
+    }>
+    producerIds: Array<string>
+    consumerIds: Array<string>
+  }
+}
+
+export type VoiceProducer = {
+  /** A UUIDv7 */
+  id: string
+  /** A UUIDv7 */
+  userId: string
+  kind: 'audio' | 'video'
+  source: 'microphone' | 'camera' | 'screen' | 'screenAudio'
+  /** By its owner, a moderator or a missing permission */
+  paused: boolean
+}
+
+export type VoiceStats = {
+  transports: Array<{
+    /** A UUIDv7 */
+    id: string
+    direction: 'send' | 'recv'
+    iceState: 'new' | 'connected' | 'completed' | 'disconnected' | 'closed'
+    dtlsState: 'new' | 'connecting' | 'connected' | 'failed' | 'closed'
+    protocol?: 'udp' | 'tcp'
+    receiveBitrate?: number
+    sendBitrate?: number
+  }>
+  streams: Array<{
+    /** A UUIDv7 */
+    id: string
+    of: 'producer' | 'consumer'
+    kind: 'audio' | 'video'
+    bitrate?: number
+    packets?: number
+    lost?: number
+    jitter?: number
+    roundTripMs?: number
+    score?: number
+  }>
+}
+
+export type VoiceTransport = {
+  /** A UUIDv7 */
+  id: string
+  iceParameters: IceParameters
+  iceCandidates: Array<{
+    foundation: string
+    priority: number
+    address: string
+    ip: string
+    protocol: 'udp' | 'tcp'
+    port: number
+    type: 'host'
+    tcpType?: 'passive'
+  }>
+  dtlsParameters: DtlsParameters
 }
 
 /** What each event carries in `d`. */
@@ -160,6 +335,17 @@ export type Events = {
     userId: string
     /** RFC 3339, in UTC */
     expiresAt: string
+  }
+  /** Somebody is in a call. `ready` restates all. */
+  'voice.joined': VoiceState
+  /** Somebody in a call is muted, shows a camera, or the reverse. */
+  'voice.updated': VoiceState
+  /** Somebody is in a call no more. */
+  'voice.left': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    userId: string
   }
   /** A channel is gone. */
   'channel.deleted': {
@@ -252,6 +438,59 @@ export type Events = {
     channels: Array<GainedChannel>
     removed: Array<string>
   }
+  /** Somebody sends into the call that one is in. */
+  'voice.producerAdded': {
+    /** A UUIDv7 */
+    channelId: string
+    producer: VoiceProducer
+  }
+  /** Something in the call that one is in is paused, or goes on. */
+  'voice.producerUpdated': {
+    /** A UUIDv7 */
+    channelId: string
+    producer: VoiceProducer
+  }
+  /** Something in the call is over, and so is what one received of it. */
+  'voice.producerRemoved': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    producerId: string
+    /** A UUIDv7 */
+    userId: string
+  }
+  /** Who is heard now, the loudest first; nobody when there is silence. */
+  'voice.activeSpeakers': {
+    /** A UUIDv7 */
+    channelId: string
+    speakers: Array<{
+      /** A UUIDv7 */
+      userId: string
+      /** dBov */
+      level: number
+    }>
+  }
+  /** A moderator wants one in another channel: this participation is over, and `to` is to be joined. */
+  'voice.moved': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    to: string
+  }
+  /** Something may have been missed: join again with `resume`, at once. Unless `media`, all transports are gone. */
+  'voice.interrupted': {
+    /** A UUIDv7 */
+    channelId: string
+    media: boolean
+  }
+  /** One is in the call no more. */
+  'voice.ended': {
+    /** A UUIDv7 */
+    channelId: string
+    reason: 'elsewhere' | 'disconnected' | 'forbidden' | 'lost' | 'ended'
+    /** Whether joining anew may help */
+    rejoin: boolean
+  }
 }
 
 /** What a client may send, by `op`. */
@@ -333,6 +572,109 @@ export type ClientFrames = {
       expiresAt?: string | null
     } | null
   }
+  /** Joins the call of a channel */
+  'voice.join': {
+    op: 'voice.join'
+    id?: number
+    /** A UUIDv7 */
+    channelId: string
+    rtpCapabilities: RtpCapabilities
+    /** A participation of one's own, by its `participantId` */
+    resume?: string
+    selfDeafened?: boolean
+  }
+  /** Leaves the call */
+  'voice.leave': {
+    op: 'voice.leave'
+    id?: number
+  }
+  /** Asks for a way for media, to send or to receive */
+  'voice.createTransport': {
+    op: 'voice.createTransport'
+    id?: number
+    direction: 'send' | 'recv'
+  }
+  /** Tells the client's end of a transport's DTLS */
+  'voice.connectTransport': {
+    op: 'voice.connectTransport'
+    id?: number
+    /** A UUIDv7 */
+    transportId: string
+    dtlsParameters: DtlsParameters
+  }
+  /** Sends a microphone, a camera, a screen or its sound into the call */
+  'voice.produce': {
+    op: 'voice.produce'
+    id?: number
+    /** A UUIDv7 */
+    transportId: string
+    kind: 'audio' | 'video'
+    source: 'microphone' | 'camera' | 'screen' | 'screenAudio'
+    rtpParameters: RtpParameters
+    paused?: boolean
+  }
+  /** Asks for what somebody sends */
+  'voice.consume': {
+    op: 'voice.consume'
+    id?: number
+    /** A UUIDv7 */
+    transportId: string
+    /** A UUIDv7 */
+    producerId: string
+  }
+  /** Is ready for what was asked for */
+  'voice.resumeConsumer': {
+    op: 'voice.resumeConsumer'
+    id?: number
+    /** A UUIDv7 */
+    consumerId: string
+  }
+  /** Says how much of a picture is wanted, of simulcast or SVC */
+  'voice.setPreferredLayers': {
+    op: 'voice.setPreferredLayers'
+    id?: number
+    /** A UUIDv7 */
+    consumerId: string
+    spatialLayer: number
+    temporalLayer?: number
+  }
+  /** Pauses what one sends or receives */
+  'voice.pause': {
+    op: 'voice.pause'
+    id?: number
+    /** A UUIDv7 */
+    producerId?: string
+    /** A UUIDv7 */
+    consumerId?: string
+  }
+  /** Lets what was paused go on */
+  'voice.resume': {
+    op: 'voice.resume'
+    id?: number
+    /** A UUIDv7 */
+    producerId?: string
+    /** A UUIDv7 */
+    consumerId?: string
+  }
+  /** Sends something no more */
+  'voice.closeProducer': {
+    op: 'voice.closeProducer'
+    id?: number
+    /** A UUIDv7 */
+    producerId: string
+  }
+  /** Asks for new ICE parameters, after the network has changed */
+  'voice.restartIce': {
+    op: 'voice.restartIce'
+    id?: number
+    /** A UUIDv7 */
+    transportId: string
+  }
+  /** Asks how the media fares, as the server measures it */
+  'voice.stats': {
+    op: 'voice.stats'
+    id?: number
+  }
 }
 
 /** What the reply to each op carries in `d`. */
@@ -349,6 +691,24 @@ export type ReplyData = {
   }
   typing: Record<string, never>
   presence: Presence
+  'voice.join': VoiceJoined
+  'voice.leave': Record<string, never>
+  'voice.createTransport': VoiceTransport
+  'voice.connectTransport': Record<string, never>
+  'voice.produce': {
+    /** A UUIDv7 */
+    producerId: string
+  }
+  'voice.consume': VoiceConsumer
+  'voice.resumeConsumer': Record<string, never>
+  'voice.setPreferredLayers': Record<string, never>
+  'voice.pause': Record<string, never>
+  'voice.resume': Record<string, never>
+  'voice.closeProducer': Record<string, never>
+  'voice.restartIce': {
+    iceParameters: IceParameters
+  }
+  'voice.stats': VoiceStats
 }
 
 /** What a server sends beside events and replies, by `op`. */
@@ -387,8 +747,8 @@ export type ServerFrames = {
     presences: Array<Presence>
     /** How many are there */
     presenceCount: number
-    /** Empty for now */
-    voiceStates: Array<never>
+    /** Who is in the calls of the channels that one sees */
+    voiceStates: Array<VoiceState>
     /** Every stream that one follows, with its last number */
     streams: Record<string, number>
     /** Whether `identify` brought cursors */

@@ -107,6 +107,10 @@ export type AuditEvent = {
     };
     reason: string | null;
     requestId: string | null;
+    /**
+     * Where the request was traced
+     */
+    traceId?: string;
 };
 
 export type AuditEventPage = {
@@ -233,6 +237,22 @@ export type BulkDeletion = {
     messageIds: Array<string>;
 };
 
+export type CallStatus = {
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    /**
+     * A UUIDv7
+     */
+    callId: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    startedAt: string | null;
+    participants: Array<VoiceState>;
+};
+
 export type Channel = {
     /**
      * A UUIDv7
@@ -253,6 +273,18 @@ export type Channel = {
      * Days after which messages go; null: they stay
      */
     messageRetentionDays: number | null;
+    /**
+     * How many may be in its call; who has `voice.move` comes in all the same. For voice channels
+     */
+    userLimit: number | null;
+    /**
+     * Bits per second of one microphone, or of one screen’s sound, at most. For voice channels
+     */
+    audioBitrate: number | null;
+    /**
+     * How many may show a camera or a screen at once. For voice channels
+     */
+    videoLimit: number | null;
     position: number;
     /**
      * RFC 3339, in UTC
@@ -295,6 +327,18 @@ export type ChannelPatch = {
      * Days after which messages go; null: they stay
      */
     messageRetentionDays?: number | null;
+    /**
+     * How many may be in its call; who has `voice.move` comes in all the same. For voice channels
+     */
+    userLimit?: number | null;
+    /**
+     * Bits per second of one microphone, or of one screen’s sound, at most. For voice channels
+     */
+    audioBitrate?: number | null;
+    /**
+     * How many may show a camera or a screen at once. For voice channels
+     */
+    videoLimit?: number | null;
     /**
      * A UUIDv7
      */
@@ -567,6 +611,38 @@ export type EmailVerification = {
     token: string;
 };
 
+export type ExportedCall = {
+    /**
+     * A UUIDv7
+     */
+    callId: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    joinedAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    leftAt: string | null;
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    /**
+     * Was heard at least once
+     */
+    spoke: boolean;
+    /**
+     * Showed a camera
+     */
+    camera: boolean;
+    /**
+     * Shared a screen
+     */
+    screen: boolean;
+};
+
 export type ExportedMessage = {
     /**
      * A UUIDv7
@@ -599,6 +675,24 @@ export type Highlight = {
      */
     start: number;
     length: number;
+};
+
+export type IceServer = {
+    urls: Array<string>;
+    username?: string;
+    credential?: string;
+};
+
+export type IceServers = {
+    /**
+     * As `RTCConfiguration.iceServers`; empty where none are set up
+     */
+    iceServers: Array<IceServer>;
+    /**
+     * RFC 3339, in UTC
+     */
+    expiresAt: string | null;
+    iceTransportPolicy: 'all' | 'relay';
 };
 
 export type Identity = {
@@ -882,6 +976,13 @@ export type MfaStatus = {
     recoveryCodesLeft: number;
 };
 
+export type MoveParticipant = {
+    /**
+     * Where they are to be: another channel with calls
+     */
+    channelId: string;
+};
+
 export type NewApiToken = {
     name: string;
     scopes: Array<'administrator' | 'server.manage' | 'role.manage' | 'channel.manage' | 'member.kick' | 'member.ban' | 'member.timeout' | 'member.nickname' | 'invite.create' | 'invite.manage' | 'bot.manage' | 'webhook.manage' | 'audit.view' | 'system.view' | 'system.manage' | 'channel.view' | 'message.history' | 'message.send' | 'message.manage' | 'message.pin' | 'message.mentionEveryone' | 'reaction.add' | 'media.attach' | 'voice.connect' | 'voice.speak' | 'voice.video' | 'voice.share' | 'voice.moderate' | 'voice.move'>;
@@ -939,6 +1040,18 @@ export type NewChannel = {
      * Days after which messages go; null: they stay
      */
     messageRetentionDays?: number | null;
+    /**
+     * How many may be in its call; who has `voice.move` comes in all the same. For voice channels
+     */
+    userLimit?: number | null;
+    /**
+     * Bits per second of one microphone, or of one screen’s sound, at most. For voice channels
+     */
+    audioBitrate?: number | null;
+    /**
+     * How many may show a camera or a screen at once. For voice channels
+     */
+    videoLimit?: number | null;
     /**
      * In force from the first moment: a channel that begins with them is never open to all
      */
@@ -1549,6 +1662,10 @@ export type Server = {
      * Days after which messages go; null: they stay
      */
     messageRetentionDays: number | null;
+    /**
+     * Days after which it is forgotten who was in which call; null: it stays known
+     */
+    callRetentionDays: number | null;
     limits: ServerLimits;
     /**
      * RFC 3339, in UTC
@@ -1586,6 +1703,10 @@ export type ServerPatch = {
      * Days after which messages go; null: they stay
      */
     messageRetentionDays?: number | null;
+    /**
+     * Days after which it is forgotten who was in which call; null: it stays known
+     */
+    callRetentionDays?: number | null;
     limits?: {
         /**
          * Characters in a message
@@ -1902,6 +2023,10 @@ export type UserExport = {
     blocks: Array<string>;
     files: Array<Media>;
     /**
+     * That they were in, as far as it is still known
+     */
+    calls: Array<ExportedCall>;
+    /**
      * What they have written and not deleted, also where they no longer look: by channel, in its order
      */
     messages: Array<ExportedMessage>;
@@ -1933,6 +2058,43 @@ export type UserPatch = {
      * A code of the authenticator app, or a recovery code
      */
     code?: string;
+};
+
+export type VoiceState = {
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    joinedAt: string;
+    /**
+     * Sends no microphone, or has paused it
+     */
+    selfMuted: boolean;
+    /**
+     * Wants to hear nobody
+     */
+    selfDeafened: boolean;
+    /**
+     * By a moderator
+     */
+    muted: boolean;
+    /**
+     * By a moderator
+     */
+    deafened: boolean;
+    /**
+     * May not speak here for want of the permission `voice.speak`
+     */
+    suppressed: boolean;
+    camera: boolean;
+    screen: boolean;
 };
 
 export type VoiceStatus = {
@@ -5992,6 +6154,512 @@ export type UpdateChannelResponses = {
 };
 
 export type UpdateChannelResponse = UpdateChannelResponses[keyof UpdateChannelResponses];
+
+export type GetCallData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call';
+};
+
+export type GetCallErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type GetCallError = GetCallErrors[keyof GetCallErrors];
+
+export type GetCallResponses = {
+    /**
+     * Response for status 200
+     */
+    200: CallStatus;
+};
+
+export type GetCallResponse = GetCallResponses[keyof GetCallResponses];
+
+export type DeafenParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/deafen';
+};
+
+export type DeafenParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type DeafenParticipantError = DeafenParticipantErrors[keyof DeafenParticipantErrors];
+
+export type DeafenParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeafenParticipantResponse = DeafenParticipantResponses[keyof DeafenParticipantResponses];
+
+export type DisconnectParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/disconnect';
+};
+
+export type DisconnectParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel, or they could not join the other one
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type DisconnectParticipantError = DisconnectParticipantErrors[keyof DisconnectParticipantErrors];
+
+export type DisconnectParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DisconnectParticipantResponse = DisconnectParticipantResponses[keyof DisconnectParticipantResponses];
+
+export type MoveParticipantData = {
+    body: MoveParticipant;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/move';
+};
+
+export type MoveParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel, or they could not join the other one
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type MoveParticipantError = MoveParticipantErrors[keyof MoveParticipantErrors];
+
+export type MoveParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type MoveParticipantResponse = MoveParticipantResponses[keyof MoveParticipantResponses];
+
+export type MuteParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/mute';
+};
+
+export type MuteParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type MuteParticipantError = MuteParticipantErrors[keyof MuteParticipantErrors];
+
+export type MuteParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type MuteParticipantResponse = MuteParticipantResponses[keyof MuteParticipantResponses];
+
+export type UndeafenParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/undeafen';
+};
+
+export type UndeafenParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type UndeafenParticipantError = UndeafenParticipantErrors[keyof UndeafenParticipantErrors];
+
+export type UndeafenParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type UndeafenParticipantResponse = UndeafenParticipantResponses[keyof UndeafenParticipantResponses];
+
+export type UnmuteParticipantData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        /**
+         * A UUIDv7
+         */
+        userId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/participants/{userId}/unmute';
+};
+
+export type UnmuteParticipantErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel, or they are not in its call
+     */
+    404: Problem;
+    /**
+     * There are no calls in this channel
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type UnmuteParticipantError = UnmuteParticipantErrors[keyof UnmuteParticipantErrors];
+
+export type UnmuteParticipantResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type UnmuteParticipantResponse = UnmuteParticipantResponses[keyof UnmuteParticipantResponses];
 
 export type ListMessagesData = {
     body?: never;
@@ -10918,6 +11586,59 @@ export type GetUserResponses = {
 };
 
 export type GetUserResponse = GetUserResponses[keyof GetUserResponses];
+
+export type GetIceServersData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/voice/ice-servers';
+};
+
+export type GetIceServersErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetIceServersError = GetIceServersErrors[keyof GetIceServersErrors];
+
+export type GetIceServersResponses = {
+    /**
+     * Response for status 200
+     */
+    200: IceServers;
+};
+
+export type GetIceServersResponse = GetIceServersResponses[keyof GetIceServersResponses];
 
 export type GetVoiceStatusData = {
     body?: never;

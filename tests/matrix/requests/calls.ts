@@ -1,0 +1,47 @@
+import { eventually } from '@conntext/testing'
+import { enter, type Socket } from '../../websocket/client.ts'
+import type { Scene } from '../scene.ts'
+import type { GoodRequests } from './good.ts'
+
+const sockets = new WeakMap<Scene, Promise<Socket>>()
+
+/** Calls, and what moderators do in them. */
+export const callRequests: GoodRequests = {
+  getCall: ({ channels }) => ({ path: { channelId: channels.voice.id } }),
+  muteParticipant: async (scene) => ({ path: await participant(scene) }),
+  unmuteParticipant: async (scene) => ({ path: await participant(scene) }),
+  deafenParticipant: async (scene) => ({ path: await participant(scene) }),
+  undeafenParticipant: async (scene) => ({ path: await participant(scene) }),
+  moveParticipant: async (scene) => {
+    const { call, name, owner } = scene
+    const body = { name: name('voice'), type: 'voice' }
+    const { id } = await call('POST', '/v1/channels', { token: owner.token, body })
+    return { path: await participant(scene), body: { channelId: id } }
+  },
+  disconnectParticipant: async (scene) => ({ path: await participant(scene) }),
+}
+
+/** Somebody who is in the call by now. */
+async function participant(scene: Scene) {
+  const { call, channels, member, owner, server } = scene
+  const channelId = channels.voice.id
+  const opened = sockets.get(scene) ?? enter(server.url, member.token)
+  sockets.set(scene, opened)
+  const socket = await opened
+  // Calls begin once the media worker is there.
+  await eventually(async () => {
+    const { ok } = await socket.ask({ op: 'voice.join', channelId, rtpCapabilities: { codecs: [] } })
+    return ok
+  }, 30_000)
+  await eventually(async () => {
+    const { participants } = await call<{ participants: { userId: string }[] }>(
+      'GET',
+      `/v1/channels/${channelId}/call`,
+      {
+        token: owner.token,
+      },
+    )
+    return participants.some(({ userId }) => userId === member.id)
+  })
+  return { channelId, userId: member.id }
+}
