@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { ClickHouseError, ClickHouseLogLevel, type Logger as ClientLogger, createClient } from '@clickhouse/client'
 import type { Logger } from '@conntext/kernel'
 
@@ -21,12 +22,17 @@ export type Audit = {
    * within a partition stores nothing again.
    */
   insert(table: string, rows: object[], token: string): Promise<void>
+  /** The same of rows that are text already, one JSON object a line. */
+  insertText(table: string, lines: string, token: string): Promise<void>
+  /** Changes or removes rows, and resolves when it is done on every replica, however long that takes. */
+  mutate(query: Query): Promise<void>
   /** An aggregate over the latest events; throws when the engine or the table isn't there. */
   check(): Promise<void>
   close(): Promise<void>
 }
 
 const REQUEST_TIMEOUT_MS = 15_000
+const MUTATION_TIMEOUT_MS = 10 * 60_000
 const READ_LIMITS = { readonly: '2', max_execution_time: 10, date_time_output_format: 'iso' } as const
 
 export function openAudit(connection: AuditConnection): Audit {
@@ -40,19 +46,30 @@ export function openAudit(connection: AuditConnection): Audit {
     })
     return result.json<T>()
   }
+  const insert = async (table: string, values: object[] | Readable, token: string) => {
+    await client.insert({
+      table,
+      values,
+      format: 'JSONEachRow',
+      clickhouse_settings: {
+        async_insert: 0,
+        date_time_input_format: 'best_effort',
+        insert_deduplication_token: token,
+      },
+    })
+  }
   return {
     rows,
-    async insert(table, values, token) {
-      await client.insert({
-        table,
-        values,
-        format: 'JSONEachRow',
-        clickhouse_settings: {
-          async_insert: 0,
-          date_time_input_format: 'best_effort',
-          insert_deduplication_token: token,
-        },
-      })
+    insert,
+    insertText: (table, lines, token) =>
+      insert(table, Readable.from([Buffer.from(lines)], { objectMode: false }), token),
+    async mutate({ sql, params }) {
+      const patient = connect({ ...connection, timeoutMs: MUTATION_TIMEOUT_MS })
+      try {
+        await patient.command({ query: sql, query_params: params, clickhouse_settings: { mutations_sync: '2' } })
+      } finally {
+        await patient.close()
+      }
     },
     async check() {
       await rows({
@@ -71,14 +88,15 @@ export function connect({
   password,
   database,
   log,
-}: Omit<AuditConnection, 'database'> & { database?: string }) {
+  timeoutMs = REQUEST_TIMEOUT_MS,
+}: Omit<AuditConnection, 'database'> & { database?: string; timeoutMs?: number }) {
   return createClient({
     url,
     username,
     password,
     ...(database === undefined ? {} : { database }),
     application: 'conntext',
-    request_timeout: REQUEST_TIMEOUT_MS,
+    request_timeout: timeoutMs,
     // A batch's worth of ids does not fit into a URL.
     use_multipart_params_auto: true,
     log: { level: ClickHouseLogLevel.WARN, LoggerClass: loggerFor(log) },

@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Audit, Query } from './client.ts'
+import type { Audit } from './client.ts'
+import { type EventFilter, matching, type TimeWindow } from './filter.ts'
 
-/** A row of `events`; times are RFC 3339 text in UTC, `data` is JSON text. */
+/**
+ * A row of `events`; times are RFC 3339 text in UTC, `data` is JSON text, and so is `personal`: the fields of the event's
+ * data that tell of a person, empty where there are none.
+ */
 export type EventRow = {
   id: string
   occurred_at: string
@@ -18,47 +22,40 @@ export type EventRow = {
   target_kind: string
   target_id: string | null
   data: string
+  personal: string
   reason: string | null
   request_id: string | null
   trace_id: string | null
 }
 
-/** Both ends belong to it. Every read of events has one, so that none ever scans all partitions by accident. */
-export type TimeWindow = { from: Date; to: Date }
-
-export type EventFilter = {
-  ids?: string[]
-  action?: string
-  actorId?: string
-  targetId?: string
-  service?: string
-  outcome?: string
-  severity?: string
-}
+/**
+ * All that an event is, without its place in the chain. The columns that the chain adds (`chain.ts`) are nobody's business
+ * who reads events: with a salt, an address that was removed could be guessed.
+ */
+export const EVENT_COLUMNS: readonly (keyof EventRow)[] = [
+  'id',
+  'occurred_at',
+  'received_at',
+  'service',
+  'action',
+  'severity',
+  'outcome',
+  'actor_kind',
+  'actor_id',
+  'session_id',
+  'address',
+  'user_agent',
+  'target_kind',
+  'target_id',
+  'data',
+  'personal',
+  'reason',
+  'request_id',
+  'trace_id',
+]
 
 /** Where a page ended: the place of its last row in the order of time and id. */
 export type EventPosition = { occurredAt: Date; id: string }
-
-const CONDITIONS: { [K in keyof EventFilter]-?: string } = {
-  ids: 'id IN ({ids:Array(UUID)})',
-  action: 'action = {action:String}',
-  actorId: 'actor_id = {actorId:UUID}',
-  targetId: 'target_id = {targetId:String}',
-  service: 'service = {service:String}',
-  outcome: 'outcome = {outcome:String}',
-  severity: 'severity = {severity:String}',
-}
-
-/** The condition for events of a window that pass a filter, to stand behind WHERE. */
-export function matching({ from, to }: TimeWindow, filter: EventFilter): Query {
-  const wanted = Object.keys(CONDITIONS).filter((key) => filter[key as keyof EventFilter] !== undefined)
-  const conditions = [
-    'occurred_at >= fromUnixTimestamp64Milli({from:Int64})',
-    'occurred_at <= fromUnixTimestamp64Milli({to:Int64})',
-    ...wanted.map((key) => CONDITIONS[key as keyof EventFilter]),
-  ]
-  return { sql: conditions.join(' AND '), params: { from: from.getTime(), to: to.getTime(), ...filter } }
-}
 
 /** Events newest first, after `after` in that order; equal times are ordered by id, so that paging is stable. */
 export function selectEvents(
@@ -74,7 +71,8 @@ export function selectEvents(
       }
     : { sql: '', params: {} }
   return audit.rows<EventRow>({
-    sql: `SELECT * FROM events WHERE ${sql}${position.sql} ORDER BY occurred_at DESC, id DESC LIMIT {limit:UInt32}`,
+    sql: `SELECT ${EVENT_COLUMNS.join()} FROM events WHERE ${sql}${position.sql}
+      ORDER BY occurred_at DESC, id DESC LIMIT {limit:UInt32}`,
     params: { ...params, ...position.params, limit: query.limit },
   })
 }

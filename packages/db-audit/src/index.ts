@@ -1,5 +1,7 @@
+export * from './chain.ts'
 export { type Audit, type AuditConnection, isAuditAway, openAudit, type Query } from './client.ts'
 export * from './events.ts'
+export * from './filter.ts'
 export { type Migration, migrateAudit } from './migrate.ts'
 
 /** The ClickHouse database that holds it. */

@@ -50,6 +50,7 @@ const row = (fields: Partial<EventRow> = {}): EventRow => ({
   target_kind: 'role',
   target_id: newId(),
   data: JSON.stringify({ name: 'Zoë ☃', nested: { list: [1, 'two', null] } }),
+  personal: '',
   reason: null,
   request_id: null,
   trace_id: null,

@@ -1,0 +1,85 @@
+import type { Audit, Query } from './client.ts'
+import { EVENT_COLUMNS, type EventRow } from './events.ts'
+
+/** A row with its place in the chain, and what its leaf is made of besides the event: base64url, empty where it isn't. */
+export type ChainedRow = EventRow & {
+  batch: number
+  batch_index: number
+  origin_salt: string
+  personal_salt: string
+  origin_hash: string
+  personal_hash: string
+}
+
+const CHAINED = [
+  ...EVENT_COLUMNS,
+  'batch',
+  'batch_index',
+  'origin_salt',
+  'personal_salt',
+  'origin_hash',
+  'personal_hash',
+]
+
+// ClickHouse writes 64-bit integers as text, or not, as it is set up.
+const toChained = (row: ChainedRow): ChainedRow => ({ ...row, batch: Number(row.batch) })
+
+async function select(audit: Audit, { sql, params }: Query): Promise<ChainedRow[]> {
+  const rows = await audit.rows<ChainedRow>({ sql: `SELECT ${CHAINED.join()} FROM events WHERE ${sql}`, params })
+  return rows.map(toChained)
+}
+
+/** All rows that say that they are of these batches, by their place. The caller bounds how many events those hold. */
+export const selectBatches = (audit: Audit, first: number, last: number): Promise<ChainedRow[]> =>
+  select(audit, {
+    sql: 'batch BETWEEN {first:UInt64} AND {last:UInt64} ORDER BY batch, batch_index, id LIMIT {most:UInt32}',
+    params: { first, last, most: 1_000_000 },
+  })
+
+/** Rows outside of the chain: of no batch, or of one after its last. */
+export const selectOutside = (audit: Audit, last: number, limit: number): Promise<ChainedRow[]> =>
+  select(audit, {
+    sql: '(batch = 0 OR batch > {last:UInt64}) ORDER BY batch, batch_index, id LIMIT {limit:UInt32}',
+    params: { last, limit },
+  })
+
+/** The oldest rows from before the chain, after `after` in the order of time and id. */
+export const selectUnchained = (
+  audit: Audit,
+  after: { occurredAt: Date; id: string } | undefined,
+  limit: number,
+): Promise<ChainedRow[]> =>
+  select(audit, {
+    sql: `batch = 0 AND (occurred_at, id) > (fromUnixTimestamp64Milli({time:Int64}), {id:UUID})
+      ORDER BY occurred_at, id LIMIT {limit:UInt32}`,
+    params: {
+      time: after?.occurredAt.getTime() ?? 0,
+      id: after?.id ?? '00000000-0000-0000-0000-000000000000',
+      limit,
+    },
+  })
+
+/** Which of the ids are stored already within the chain, among the events of the window. */
+export async function chainedIds(audit: Audit, ids: string[], window: { from: Date; to: Date }): Promise<Set<string>> {
+  const rows = await audit.rows<{ id: string }>({
+    sql: `SELECT id FROM events WHERE occurred_at >= fromUnixTimestamp64Milli({from:Int64})
+      AND occurred_at <= fromUnixTimestamp64Milli({to:Int64}) AND batch > 0 AND id IN ({ids:Array(UUID)})`,
+    params: { from: window.from.getTime(), to: window.to.getTime(), ids },
+  })
+  return new Set(rows.map((row) => row.id))
+}
+
+/** The places of a batch that are filled. */
+export async function storedIndices(audit: Audit, batch: number): Promise<Set<number>> {
+  const rows = await audit.rows<{ batch_index: number }>({
+    sql: 'SELECT DISTINCT batch_index FROM events WHERE batch = {batch:UInt64}',
+    params: { batch },
+  })
+  return new Set(rows.map((row) => row.batch_index))
+}
+
+/** How long the engine has been up, in seconds. */
+export async function engineUptime(audit: Audit): Promise<number> {
+  const [row] = await audit.rows<{ seconds: number }>({ sql: 'SELECT toUInt32(uptime()) AS seconds', params: {} })
+  return Number(row!.seconds)
+}
