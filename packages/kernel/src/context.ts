@@ -29,3 +29,6 @@ export const validTraceparent = (header: string | null | undefined): string | un
   header && TRACEPARENT.test(header) ? header : undefined
 
 export const traceIdOf = (traceparent: string | undefined): string | undefined => traceparent?.slice(3, 35)
+
+/** Runs what it is given in the context that is the present one now, whenever that is. */
+export const captureContext = (): (<T>(work: () => T) => T) => AsyncLocalStorage.snapshot()

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
-import { reportError } from './error-report.ts'
+import { currentContext, traceIdOf } from './context.ts'
+import { CENSORED, loggable, loggableText } from './redact.ts'
 
 /** Structured JSON logging: an object of fields first, then the message. */
 export type Logger = {
@@ -12,36 +13,60 @@ export type Logger = {
 
 export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug'
 
-// The second line of defence: nothing that holds these is meant to be logged in the first place.
-const SECRET_FIELDS = ['password', 'token', 'accessToken', 'refreshToken', 'authorization', 'setupCode', 'content']
+export type LoggerOptions = {
+  service: string
+  level: LogLevel
+  /** Where lines go; to standard output unless told. */
+  write?: (line: string) => void
+  /** Gets each line as well, but for what is logged while lines are shipped. */
+  ship?: ((line: string) => void) | undefined
+}
 
-/** Errors become reports wherever they stand, at two depths. */
-const withReports = (fields: object, depth = 0): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(fields).map(([key, value]) => {
-      if (value instanceof Error) return [key, reportError(value)]
-      return [key, depth === 0 && isPlain(value) ? withReports(value, 1) : value]
-    }),
-  )
-
-const isPlain = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+// What is bound to a child logger doesn't pass through `loggable`.
+const BOUND = ['password', 'token', 'accessToken', 'refreshToken', 'authorization', 'setupCode', 'content']
 
 /**
- * A logger that writes JSON lines to standard output. Fields with secret names are censored at two depths; of errors
- * it writes what `reportError` makes of them.
+ * A logger that writes JSON lines. What looks like a secret, by its name or by itself, is censored; of errors it writes
+ * what `reportError` makes of them. A line says to which request it belongs, and to which trace.
  */
-export function createLogger(options: { service: string; level: LogLevel; write?: (line: string) => void }): Logger {
+export function createLogger({ service, level, write, ship }: LoggerOptions): Logger {
   const settings = {
-    level: options.level,
-    base: { service: options.service },
+    level,
+    base: { service },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
-    formatters: { level: (label: string) => ({ level: label }), log: (fields: object) => withReports(fields) },
+    formatters: { level: (label: string) => ({ level: label }), log: loggable },
     // pino's own would take a report for an error, and flatten it.
     serializers: { err: (report: unknown) => report },
-    redact: { paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
+    redact: { paths: BOUND.flatMap((field) => [field, `*.${field}`]), censor: CENSORED },
+    mixin: ofContext,
+    hooks: {
+      logMethod(args: unknown[], method: (...args: unknown[]) => void) {
+        const [fields, message] = args
+        method.call(this, fields, typeof message === 'string' ? loggableText(message) : message)
+      },
+    },
   }
-  return options.write ? pino(settings, { write: options.write }) : pino(settings)
+  if (level === 'silent') return pino(settings as object)
+  const out = write ?? writeOut()
+  const both = (line: string) => {
+    out(line)
+    if (!currentContext()?.quiet) ship?.(line)
+  }
+  return pino(settings as object, { write: ship ? both : out })
+}
+
+/** Synchronously, so that the last words of a process are not lost. */
+function writeOut(): (line: string) => void {
+  const destination = pino.destination({ fd: 1, sync: true })
+  return (line) => void destination.write(line)
+}
+
+function ofContext(): object {
+  const context = currentContext()
+  if (!context) return {}
+  const { requestId, traceparent } = context
+  const traceId = traceIdOf(traceparent)
+  return { ...(requestId && { requestId }), ...(traceId && { traceId }) }
 }
 
 export const silentLogger: Logger = createLogger({ service: 'silent', level: 'silent' })
