@@ -1,3 +1,4 @@
+import { VOICE_LEASE_EVERY_MS } from '@conntext/contracts'
 import { type Environment, parseConfig } from '@conntext/kernel'
 import { type Static, Type } from '@sinclair/typebox'
 
@@ -73,6 +74,15 @@ export type GatewayConfig = {
     /** How long a gateway that starts waits at most for what the others know. */
     joinMs: number
   }
+  voice: {
+    /** `voice.*` of one connection, but for joining, which counts for an account over all its connections. */
+    operations: Rate
+    joins: Rate
+    /** How often nodes hear whom of theirs this gateway has. */
+    leaseMs: number
+    /** How often it is looked at which nodes are silent. */
+    sweepMs: number
+  }
   typing: {
     /** How long somebody counts as typing. */
     lastsMs: number
@@ -143,6 +153,13 @@ export const gatewayDefaults: GatewayConfig = {
     joinMs: 1_000,
   },
   typing: { lastsMs: 8_000, againMs: 3_000, maxPerChannel: 50, deliveriesPerSecond: 50_000 },
+  // Whoever joins a call asks for each stream in it twice.
+  voice: {
+    operations: { perSecond: 100, burst: 1_500 },
+    joins: { perSecond: 0.5, burst: 10 },
+    leaseMs: VOICE_LEASE_EVERY_MS,
+    sweepMs: 1_000,
+  },
   answerMs: 30_000,
   lingerMs: 0,
   drainMs: 10_000,
@@ -164,6 +181,7 @@ export const gatewayConfig = (overrides: Overrides = {}): GatewayConfig => ({
   streams: { ...gatewayDefaults.streams, ...overrides.streams },
   presence: { ...gatewayDefaults.presence, ...overrides.presence },
   typing: { ...gatewayDefaults.typing, ...overrides.typing },
+  voice: { ...gatewayDefaults.voice, ...overrides.voice },
 })
 
 const count = (initial: number, maximum = 1_000_000) => Type.Integer({ minimum: 0, maximum, default: initial })

@@ -33,6 +33,8 @@ import { startSweep } from './sockets/sweep.ts'
 import { StreamHub } from './streams/hub.ts'
 import { streamSource } from './streams/source.ts'
 import { Typing } from './typing/typing.ts'
+import type { CallsPort } from './voice/operations.ts'
+import { Voice } from './voice/voice.ts'
 
 export * from './config.ts'
 
@@ -62,7 +64,7 @@ export type GatewayDeps = {
       | 'contactsOf'
       | 'health'
     >
-    realtime: Pick<RealtimePort, 'health'>
+    realtime: Pick<RealtimePort, 'health'> & CallsPort
   }
   /** The merged OpenAPI document: what is public and what is not is read from it. */
   openapi: object
@@ -147,6 +149,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       sockets.access.start()
       sockets.hub.start()
       await sockets.presences.start()
+      await sockets.voice.start()
       const { access, connections } = sockets
       const { reconcileMs } = config.streams
       const endOnGap = bus.onGap(() => queueMicrotask(() => access.recheck()))
@@ -169,6 +172,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await sockets.presences.leave()
       await Promise.all([sendAway(sockets.connections, config.lingerMs), Bun.sleep(config.lingerMs)])
       await closeServer(server, config.drainMs)
+      await sockets.voice.stop()
       for (const end of endings.splice(0)) end()
       sockets.access.stop()
       await sockets.conversations.stop()
@@ -186,11 +190,15 @@ function createSockets(
   const { config, log, bus, guard, ports, clock = systemClock } = deps
   const connections = new Connections()
   const source = streamSource(ports)
-  const access = new Access({ guard, connections, messaging: ports.messaging, clock, log, hub: () => hub })
+  const access = new Access({
+    ...{ guard, connections, messaging: ports.messaging, clock, log },
+    ...{ hub: () => hub, voice: () => voice.states },
+  })
   const conversations = new Conversations({
     messaging: ports.messaging,
     bus,
     hub: () => hub,
+    voice: () => voice.states,
     access,
     connections,
     clock,
@@ -235,6 +243,13 @@ function createSockets(
   const { messaging } = ports
   const typing = new Typing({ config, bus, guard, messaging, access, presences, clock, log, metrics })
 
+  const voice: Voice = new Voice({
+    ...{ config, bus, clock, log, publish },
+    port: ports.realtime,
+    held: () => access.gate.closed,
+    catchingUp: () => connections.catchingUp,
+  })
+
   const hub: StreamHub = new StreamHub({
     config: config.streams,
     bus,
@@ -256,7 +271,7 @@ function createSockets(
       return topic !== undefined && receivers(topic) > 0
     },
   })
-  const replay = new Replay({ hub, source, access, metrics })
+  const replay = new Replay({ hub, source, access, connections, metrics })
   const operations = new Operations({
     config,
     guard,
@@ -269,12 +284,14 @@ function createSockets(
     connections,
     presences,
     typing,
+    voice: voice.operations,
+    voiceStates: voice.states,
     replay,
     metrics,
     clock,
     log,
   })
-  return { connections, access, conversations, presences, hub, operations }
+  return { connections, access, conversations, presences, voice, hub, operations }
 }
 
 /** Waits for the requests under way, for `drainMs` at most. */

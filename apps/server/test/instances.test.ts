@@ -6,7 +6,7 @@ import { channelOverrides, channels } from '@conntext/db-server-details'
 import { createGateway, type GatewayDeps, gatewayConfig } from '@conntext/gateway'
 import { callPort, Guard } from '@conntext/http'
 import { newId, silentLogger } from '@conntext/kernel'
-import { eventually, testServerDetails } from '@conntext/testing'
+import { eventually, noCalls, testServerDetails } from '@conntext/testing'
 
 // What changes what somebody may do holds on every instance when its answer is there: their guards refuse already, and
 // their open WebSockets are closed or moved within so long.
@@ -74,7 +74,7 @@ async function startInstances() {
           auth: port,
           system: { ...streams, health },
           messaging: { ...streams, ...noConversations, health, sendMessages: async () => [] },
-          realtime: { health },
+          realtime: { ...noCalls, health },
         },
         openapi: {},
         asyncapi: '',

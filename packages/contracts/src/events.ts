@@ -7,6 +7,7 @@ import { Message } from './api/messaging.ts'
 import { type ChosenStatus, Presence } from './api/presence.ts'
 import { ReadState } from './api/reads.ts'
 import { Channel, ServerInfo } from './api/server.ts'
+import { type VoiceEvent, type VoiceEventData, voiceEventKinds } from './voice.ts'
 
 /** Which streams carry an event, by kind; an ephemeral one has no number there, is kept nowhere and never replayed. */
 export type EventKind<S extends TSchema = TSchema> = {
@@ -155,6 +156,7 @@ export const eventKinds = {
       removed: Type.Array(Id),
     }),
   ),
+  ...voiceEventKinds,
 } as const satisfies Record<string, EventKind>
 export type EventType = keyof typeof eventKinds
 
@@ -180,6 +182,11 @@ export const streamChannel = (stream: StreamName): string | undefined =>
 /** A stream as its readers know it: one's own user stream is just `user`. */
 export const publicStream = (stream: StreamName): string => (stream.startsWith('user:') ? 'user' : stream)
 
+/** How the frames of an event begin, as they are made here. */
+function startOf(type: EventType): string {
+  return `{"op":"event","t":"${type}",`
+}
+
 /** The frame as every client gets it, byte for byte: made once, where the event is recorded. `data` is JSON text. */
 export function eventFrame(stream: StreamName, type: string, seq: number, at: string, data: string): string {
   const head = { op: 'event', t: type, stream: publicStream(stream), seq, at }
@@ -190,7 +197,21 @@ export function eventFrame(stream: StreamName, type: string, seq: number, at: st
 export const ephemeralFrame = (stream: StreamName, type: EventType, at: string, data: string): string =>
   `{"op":"event","t":"${type}","stream":"${publicStream(stream)}","at":"${at}","d":${data}}`
 
-const CONVERSATION_UPDATED = '{"op":"event","t":"conversation.updated",'
+/** The same for an event of calls. */
+export const voiceFrame = <E extends VoiceEvent>(stream: StreamName, type: E, at: string, data: VoiceEventData[E]) =>
+  ephemeralFrame(stream, type, at, JSON.stringify(data))
+
+const VOICE_ENDINGS = (['voice.moved', 'voice.ended'] satisfies VoiceEvent[]).map(startOf)
+
+/** Whether a frame, as `voiceFrame` makes it, says that the participation that it is for is over. */
+export const isVoiceEnding = (frame: string): boolean => VOICE_ENDINGS.some((start) => frame.startsWith(start))
+
+const VOICE_INTERRUPTED = startOf('voice.interrupted')
+
+/** Whether a frame, as `voiceFrame` makes it, asks its reader to join again. */
+export const isVoiceInterruption = (frame: string): boolean => frame.startsWith(VOICE_INTERRUPTED)
+
+const CONVERSATION_UPDATED = startOf('conversation.updated')
 
 /** What a frame, as `eventFrame` makes it, says of a conversation's participants; undefined for any other frame. */
 export function conversationChange(frame: string): (ConversationChange & { version: number }) | undefined {
@@ -199,9 +220,7 @@ export function conversationChange(frame: string): (ConversationChange & { versi
   return { ...d, version: seq }
 }
 
-const DELETIONS = (['message.deleted', 'messages.expired'] satisfies EventType[]).map(
-  (type) => `{"op":"event","t":"${type}",`,
-)
+const DELETIONS = (['message.deleted', 'messages.expired'] satisfies EventType[]).map(startOf)
 
 /** Whether a frame, as `eventFrame` makes it, says that what earlier events of its stream carried is gone. */
 export const isDeletion = (frame: string): boolean => DELETIONS.some((start) => frame.startsWith(start))

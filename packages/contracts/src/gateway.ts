@@ -8,6 +8,7 @@ import { ChosenPresence, Presence, presenceFields, READY_PRESENCES } from './api
 import { ReadMark, ReadState } from './api/reads.ts'
 import { Channel, ServerInfo } from './api/server.ts'
 import { type EventType, eventKinds } from './events.ts'
+import { VoiceState, voiceClientFrames, voiceReplyData } from './voice.ts'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 
@@ -47,6 +48,7 @@ export const clientFrames = {
   read: Fields({ op: Type.Literal('read'), id, channelId: Id, ...ReadMark.properties }),
   typing: Fields({ op: Type.Literal('typing'), id, channelId: Id }),
   presence: Fields({ op: Type.Literal('presence'), id, ...presenceFields }),
+  ...voiceClientFrames,
 } as const
 export type ClientFrame = {
   [K in keyof typeof clientFrames]: Static<(typeof clientFrames)[K]>
@@ -64,6 +66,7 @@ export const replyData = {
   read: ReadState,
   typing: Nothing,
   presence: Presence,
+  ...voiceReplyData,
 } as const satisfies Record<keyof typeof clientFrames, TSchema>
 
 const Head = Type.Integer({ minimum: 0, description: 'The last number of its stream' })
@@ -108,7 +111,7 @@ export const serverFrames = {
       description: 'Some of those who are there, whom one talks with first; `GET /v1/presences` lists all',
     }),
     presenceCount: Type.Integer({ minimum: 0, description: 'How many are there' }),
-    voiceStates: Type.Array(Type.Never(), { description: 'Empty for now' }),
+    voiceStates: Type.Array(VoiceState, { description: 'Who is in the calls of the channels that one sees' }),
     streams: Type.Record(Type.String(), Seq, {
       description: 'Every stream that one follows, with its last number',
     }),

@@ -1,7 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Shape, Timestamp } from './api/common.ts'
-import type { EventKind, StreamName } from './events.ts'
-import { publicStream } from './events.ts'
+import type { EventKind } from './events.ts'
 import {
   DtlsParameters,
   IceParameters,
@@ -253,8 +252,3 @@ export const voiceEventKinds = {
 } as const satisfies Record<`voice.${string}`, EventKind>
 export type VoiceEvent = keyof typeof voiceEventKinds
 export type VoiceEventData = { [K in VoiceEvent]: Static<(typeof voiceEventKinds)[K]['data']> }
-
-/** The frame of an event of calls, byte for byte as a client gets it. */
-export function voiceFrame<E extends VoiceEvent>(stream: StreamName, type: E, at: string, data: VoiceEventData[E]) {
-  return JSON.stringify({ op: 'event', t: type, stream: publicStream(stream), at, d: data })
-}

@@ -1,4 +1,5 @@
 export * from './authority.ts'
+export * from './calls.ts'
 export * from './databases.ts'
 export * from './deployment.ts'
 export { objectStorage } from './object-storage.ts'

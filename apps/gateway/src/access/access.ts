@@ -11,6 +11,7 @@ import { answerWithin, type Clock, type Logger } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
 import type { Connections } from '../sockets/connections.ts'
 import type { StreamHub } from '../streams/hub.ts'
+import type { VoiceStates } from '../voice/states.ts'
 import { type Difference, difference, TopicNames, View, type Visibility } from './view.ts'
 
 const RETRY_MS = [50, 100, 250, 500, 1_000]
@@ -21,6 +22,7 @@ const GRANTS_AT_ONCE = 50
 export type AccessOptions = {
   guard: Guard
   hub: () => StreamHub
+  voice: () => VoiceStates
   connections: Connections
   messaging: Pick<MessagingPort, 'readStates'>
   clock: Clock
@@ -143,6 +145,7 @@ export class Access {
     this.gate.closed = false
     this.#settled.resolve()
     this.options.hub().flush()
+    this.options.voice().flush()
   }
 
   /** One round: fetch, then move everybody at once, unless something has changed again in between. */
@@ -257,7 +260,9 @@ export class Access {
       if (!own && !frames.has(after)) frames.set(after, this.#changeFrame(view, difference(before, after)))
       this.#move(connection, before, after)
       const frame = own ? this.#changeFrame(view, difference(before, after), own) : frames.get(after)
-      if (frame !== undefined) connection.send(frame)
+      if (frame === undefined) continue
+      connection.send(frame)
+      this.options.voice().gained(connection, (id) => !before.channels.has(id))
     }
   }
 

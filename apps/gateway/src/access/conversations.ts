@@ -15,6 +15,7 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
 import { type Connections, conversationTopic } from '../sockets/connections.ts'
 import type { StreamHub } from '../streams/hub.ts'
+import type { VoiceStates } from '../voice/states.ts'
 import type { Access } from './access.ts'
 
 const RETRY_MS = [50, 100, 250, 500, 1_000]
@@ -26,6 +27,7 @@ export type ConversationsOptions = {
   messaging: Pick<MessagingPort, 'conversationsOf' | 'conversation'>
   bus: Bus
   hub: () => StreamHub
+  voice: () => VoiceStates
   access: Access
   connections: Connections
   clock: Clock
@@ -190,6 +192,7 @@ export class Conversations {
     const data = JSON.stringify({ ...conversation, lastSeq: from } satisfies Conversation)
     const at = clock.now().toISOString()
     connection.send(ephemeralFrame(userStream(connection.identity!.userId), 'conversation.created', at, data))
+    this.options.voice().gained(connection, (id) => id === conversation.id)
     if (connection.positions) {
       connection.positions.set(stream, from)
       return

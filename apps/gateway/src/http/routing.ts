@@ -2,8 +2,8 @@ export type Destination = 'auth' | 'system' | 'messaging' | 'realtime' | 'gatewa
 
 const AUTH = ['auth', 'users', 'members', 'roles', 'permissions', 'bans', 'bots']
 const SYSTEM = ['server', 'invites', 'audit', 'logs', 'system']
-const MESSAGING = ['uploads', 'media', 'dms', 'blocks', 'search', 'unread', 'library', 'webhooks']
-const REALTIME = ['voice', 'calls']
+const MESSAGING = ['uploads', 'media', 'dms', 'blocks', 'search', 'unread', 'library', 'webhooks', 'calls']
+const REALTIME = ['voice']
 
 const table = new Map<string, Destination>([
   ...AUTH.map((name) => [name, 'auth'] as const),

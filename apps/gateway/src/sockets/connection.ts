@@ -4,6 +4,7 @@ import type { ServerWebSocket } from 'bun'
 import type { Visibility } from '../access/view.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type Bucket, fullBucket } from '../rate-limit.ts'
+import { VoiceQueue } from '../voice/queue.ts'
 import { SendQueue } from './send-queue.ts'
 
 // What is queued beyond this makes a replay wait until the client has taken some of it.
@@ -40,6 +41,8 @@ export class Connection {
   /** Its changes of presence. */
   readonly presences: Bucket
   readonly sends = new SendQueue()
+  /** What it asks in calls. */
+  readonly voice: { bucket: Bucket; queue: VoiceQueue }
   /** What has been read and is to be noted. */
   reads: ReadFrame[] = []
   marking = false
@@ -52,10 +55,11 @@ export class Connection {
 
   constructor(
     readonly opening: Opening,
-    config: GatewayConfig['socket'],
+    { socket, voice }: Pick<GatewayConfig, 'socket' | 'voice'>,
   ) {
-    this.frames = fullBucket(config.frames, this.openedAt)
-    this.presences = fullBucket(config.presences, this.openedAt)
+    this.frames = fullBucket(socket.frames, this.openedAt)
+    this.presences = fullBucket(socket.presences, this.openedAt)
+    this.voice = { bucket: fullBucket(voice.operations, this.openedAt), queue: new VoiceQueue() }
   }
 
   get id(): string {
@@ -104,4 +108,12 @@ export class Connection {
     this.#drained?.resolve()
     this.#drained = undefined
   }
+}
+
+/** Whoever is behind a connection, for other services; undefined for who may not be here any more. */
+export function callerOf({ identity, opening, expelled }: Connection, requestId: string) {
+  if (expelled || !identity) return undefined
+  const { userId, sessionId, kind, scopes } = identity
+  const { address, userAgent } = opening
+  return { userId, sessionId, kind, scopes: scopes && [...scopes], address, userAgent, requestId }
 }

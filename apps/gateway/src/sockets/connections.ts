@@ -22,6 +22,8 @@ export const userTopic = (userId: string): string => `u${userId}`
 /** All connections, found by account, by session and by what they follow. */
 export class Connections {
   readonly all = new Set<Connection>()
+  /** Those that have had their `ready` and don't follow their streams live yet. */
+  readonly catchingUp = new Set<Connection>()
   readonly #byUser = new Map<string, Set<Connection>>()
   readonly #bySession = new Map<string, Set<Connection>>()
   readonly #byConversation = new Map<string, Set<Connection>>()
@@ -64,6 +66,17 @@ export class Connections {
     this.#count(connection, visibility.topics, 1)
   }
 
+  /** It goes on from these positions until it `follows`. */
+  catchUp(connection: Connection, positions: Map<string, number>): void {
+    connection.positions = positions
+    this.catchingUp.add(connection)
+  }
+
+  follows(connection: Connection): void {
+    connection.positions = undefined
+    this.catchingUp.delete(connection)
+  }
+
   joinConversation(connection: Connection, id: string): void {
     if (connection.conversations.has(id)) return
     connection.conversations.add(id)
@@ -80,6 +93,7 @@ export class Connections {
   gone(connection: Connection): void {
     connection.open = false
     this.all.delete(connection)
+    this.catchingUp.delete(connection)
     const { identity, visibility } = connection
     if (!identity) return
     remove(this.#byUser, identity.userId, connection)

@@ -8,6 +8,7 @@ import type { Cors } from '../http/cors.ts'
 import type { Exchange } from '../http/pipeline.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Presences } from '../presence/presences.ts'
+import type { Voice } from '../voice/voice.ts'
 import { Connection, type SocketData } from './connection.ts'
 import type { Connections } from './connections.ts'
 import type { Operations } from './operations.ts'
@@ -21,6 +22,7 @@ export type GatewaySocketDeps = {
   connections: Connections
   operations: Operations
   presences: Presences
+  voice: Voice
   metrics: Metrics
   isDraining(): boolean
 }
@@ -41,7 +43,7 @@ export function upgrade(
   if (connections.all.size >= config.socket.maxConnections) throw gatewayErrors.full({ retryAfter: 5 })
   const compress = config.socket.compression && new URLSearchParams(exchange.target.search).get('compress') === '1'
   const userAgent = headers.get('user-agent')?.slice(0, MAX_USER_AGENT) ?? null
-  const connection = new Connection({ id: newId(), address: exchange.address, userAgent, compress }, config.socket)
+  const connection = new Connection({ id: newId(), address: exchange.address, userAgent, compress }, config)
   if (!server.upgrade(request, { data: { connection } })) throw upgradeRequired()
 }
 
@@ -51,7 +53,7 @@ export function upgrade(
  * others, though they may have agreed to it, get theirs as they are.
  */
 export function socketHandler(deps: GatewaySocketDeps): WebSocketHandler<SocketData> {
-  const { config, connections, operations, presences, metrics } = deps
+  const { config, connections, operations, presences, voice, metrics } = deps
   const { heartbeatMs, identifyMs, maxFrameBytes, frames, maxBufferedBytes, compression } = config.socket
   const limits = { maxFrameBytes, framesPerSecond: frames.perSecond, identifyMs }
   return {
@@ -77,6 +79,7 @@ export function socketHandler(deps: GatewaySocketDeps): WebSocketHandler<SocketD
       const { connection } = socket.data
       connections.gone(connection)
       presences.left(connection)
+      voice.operations.left(connection)
       connection.wake()
       metrics.connections.set(connections.all.size)
       metrics.closed(code)

@@ -24,6 +24,7 @@ import type { Choice } from '../presence/own.ts'
 import type { Presences } from '../presence/presences.ts'
 import type { StreamHub } from '../streams/hub.ts'
 import type { StreamSource } from '../streams/source.ts'
+import type { VoiceStates } from '../voice/states.ts'
 import type { Connection } from './connection.ts'
 import { type Connections, PRESENCE_TOPIC } from './connections.ts'
 import type { Replay } from './replay.ts'
@@ -41,6 +42,7 @@ export type IdentifyDeps = {
   source: StreamSource
   connections: Connections
   presences: Presences
+  voiceStates: VoiceStates
   replay: Replay
 }
 
@@ -210,7 +212,7 @@ type Beginning = {
 
 /** Sends `ready` and notes from where each stream goes on. Nothing here waits. */
 function begin(deps: IdentifyDeps, connection: Connection, beginning: Beginning): void {
-  const { hub, connections, presences, replay, config } = deps
+  const { hub, connections, presences, voiceStates, replay, config } = deps
   const { user, cursors, choice, outlook, resumed } = beginning
   const { view, visibility, participation, grant, resets, lastRead, contacts } = outlook
   const own = userStream(user.id)
@@ -229,13 +231,15 @@ function begin(deps: IdentifyDeps, connection: Connection, beginning: Beginning)
   connection.grant = grant
   connections.see(connection, visibility)
   for (const id of talks) connections.joinConversation(connection, id)
-  connection.positions = positions
+  connections.catchUp(connection, positions)
   presences.enter(connection, choice)
   // From now on: what changes after `ready` is told, however long the catching up takes.
   connection.socket.subscribe(connection.topic(PRESENCE_TOPIC))
   const headOf = headReader(hub, positions)
   const presence = presences.readyPart(user.id, partnersOf(participation))
-  connection.send(readyFrame({ view, visibility, participation, user, resumed, lastRead, contacts, presence, headOf }))
+  const voice = voiceStates.forReady(connection)
+  const shown = { view, visibility, participation, user, lastRead, contacts, presence, voice }
+  connection.send(readyFrame({ ...shown, resumed, headOf }))
   for (const stream of toReset) replay.reset(connection, stream, positions.get(stream)!)
 }
 
@@ -262,6 +266,8 @@ type ReadyParts = {
   contacts: Contacts
   /** `presence`, `presences` and `presenceCount`, as JSON text. */
   presence: string
+  /** `voiceStates`, as JSON text. */
+  voice: string
   headOf(stream: string): number
 }
 
@@ -279,7 +285,7 @@ const readUpTo = (own: ConversationParticipant, seq: number): ConversationPartic
 
 /** `ReadyFrame` as text, from parts that were made once for everybody. */
 function readyFrame(parts: ReadyParts): string {
-  const { view, visibility, participation, user, resumed, lastRead, contacts, presence, headOf } = parts
+  const { view, visibility, participation, user, resumed, lastRead, contacts, presence, voice, headOf } = parts
   const channels: string[] = []
   const streams = [`"server":${headOf(SERVER_STREAM)}`, `"user":${headOf(userStream(user.id))}`]
   let index = 0
@@ -302,7 +308,7 @@ function readyFrame(parts: ReadyParts): string {
   return (
     `{"op":"ready","user":${JSON.stringify(user)},"server":${view.serverJson},"roles":${view.rolesJson},` +
     `"channels":[${channels.join()}],"dms":${JSON.stringify(dms)},` +
-    `"blocks":${JSON.stringify(contacts.blocks)},"dmsFrom":"${contacts.dmsFrom}",${presence},"voiceStates":[],` +
+    `"blocks":${JSON.stringify(contacts.blocks)},"dmsFrom":"${contacts.dmsFrom}",${presence},"voiceStates":${voice},` +
     `"streams":{${streams.join()}},"resumed":${resumed}}`
   )
 }

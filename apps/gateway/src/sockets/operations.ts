@@ -1,5 +1,5 @@
-import { type ClientFrame, closeCodes, MAX_DELIVERIES, type MessagingPort, type Problem } from '@conntext/contracts'
-import { accessErrors, channelNotFound, type Guard, requestErrors, toAppError, toProblem } from '@conntext/http'
+import { type ClientFrame, closeCodes, MAX_DELIVERIES, type MessagingPort } from '@conntext/contracts'
+import { accessErrors, channelNotFound, type Guard, requestErrors } from '@conntext/http'
 import { type AppError, type Clock, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
@@ -9,9 +9,11 @@ import type { Choice } from '../presence/own.ts'
 import { standsForPresence } from '../presence/presences.ts'
 import { RateLimiter, secondsToToken, takeToken } from '../rate-limit.ts'
 import type { Typing } from '../typing/typing.ts'
-import type { Connection, ReadFrame, SendFrame } from './connection.ts'
+import type { VoiceOperations } from '../voice/operations.ts'
+import { type Connection, callerOf, type ReadFrame, type SendFrame } from './connection.ts'
 import { parseFrame } from './frames.ts'
 import { type IdentifyDeps, type IdentifyFrame, identify, type Refusal } from './identify.ts'
+import { fail, known, refer, succeed } from './replies.ts'
 
 // More sends of one connection than this never wait at once, however slow messaging is.
 const MAX_QUEUED_SENDS = 1_000
@@ -27,21 +29,11 @@ export type OperationsDeps = IdentifyDeps & {
   guard: Guard
   messaging: Pick<MessagingPort, 'sendMessages' | 'acknowledgeDeliveries' | 'markRead'>
   typing: Typing
+  voice: VoiceOperations
   metrics: Metrics
   clock: Clock
   log: Logger
   now?: () => number
-}
-
-const okReply = (id: number | undefined, data: string) =>
-  id === undefined ? undefined : `{"op":"reply","id":${id},"ok":true,"d":${data}}`
-
-/** Whoever is behind a connection, for messaging; undefined for who may not be here any more. */
-function callerOf({ identity, opening, expelled }: Connection, requestId: string) {
-  if (expelled || !identity) return undefined
-  const { userId, sessionId, kind, scopes } = identity
-  const { address, userAgent } = opening
-  return { userId, sessionId, kind, scopes: scopes && [...scopes], address, userAgent, requestId }
 }
 
 /** What happens when a client has sent something. Never fails. */
@@ -68,14 +60,15 @@ export class Operations {
     const parsed = parseFrame(data)
     if (parsed.kind === 'malformed') connection.close(closeCodes.malformed, parsed.reason)
     else if (parsed.kind === 'invalid') {
-      this.#fail(connection, parsed.id, gatewayErrors.invalidFrame({ errors: parsed.faults }))
-    } else this.#dispatch(connection, parsed.frame)
+      fail(connection, parsed.id, gatewayErrors.invalidFrame({ errors: parsed.faults }))
+    } else this.#dispatch(connection, parsed.frame, data.length)
   }
 
-  #dispatch(connection: Connection, frame: ClientFrame): void {
+  /** `length` is the frame's, as text. */
+  #dispatch(connection: Connection, frame: ClientFrame, length: number): void {
     if (frame.op === 'heartbeat') {
       connection.heartbeatAt = performance.now()
-      this.#succeed(connection, frame.id, '{}')
+      succeed(connection, frame.id, '{}')
     } else if (frame.op === 'identify') void this.#identify(connection, frame)
     else if (!this.#mayAct(connection, frame.id)) return
     else if (frame.op === 'refresh') void this.#refresh(connection, frame)
@@ -83,28 +76,29 @@ export class Operations {
     else if (frame.op === 'read') this.#read(connection, frame)
     else if (frame.op === 'typing') void this.#type(connection, frame)
     else if (frame.op === 'presence') this.#present(connection, frame)
-    else this.#send(connection, frame)
+    else if (frame.op === 'message.send') this.#send(connection, frame)
+    else this.deps.voice.receive(connection, frame, length)
   }
 
   /** Before `identify` there is nobody who could do anything. */
   #mayAct(connection: Connection, id: number | undefined): boolean {
     if (connection.visibility) return true
     if (id === undefined) connection.close(closeCodes.authenticationFailed, 'identify first')
-    else this.#fail(connection, id, gatewayErrors.notIdentified())
+    else fail(connection, id, gatewayErrors.notIdentified())
     return false
   }
 
   async #identify(connection: Connection, frame: IdentifyFrame): Promise<void> {
     if (connection.identifying) {
       if (frame.id === undefined) connection.close(closeCodes.malformed, 'identified already')
-      else this.#fail(connection, frame.id, gatewayErrors.alreadyIdentified())
+      else fail(connection, frame.id, gatewayErrors.alreadyIdentified())
       return
     }
     const choice = this.#choiceOf(connection, frame)
     if (!choice) return
     connection.identifying = true
     try {
-      const reply = () => this.#succeed(connection, frame.id, '{}')
+      const reply = () => succeed(connection, frame.id, '{}')
       const refused = await identify(this.deps, connection, frame, choice, reply)
       if (refused) this.#refuse(connection, frame.id, refused)
     } catch (error) {
@@ -119,13 +113,13 @@ export class Operations {
       return cleanIntroduction(presence ?? {}, this.deps.clock.now())
     } catch (error) {
       if (id === undefined) connection.close(closeCodes.malformed, 'a presence that does not fit')
-      else this.#fail(connection, id, this.#known(error))
+      else fail(connection, id, this.#known(error))
       return undefined
     }
   }
 
   #refuse(connection: Connection, id: number | undefined, { error, code, reason }: Refusal): void {
-    if (id !== undefined) this.#fail(connection, id, error)
+    if (id !== undefined) fail(connection, id, error)
     connection.close(code, reason)
   }
 
@@ -139,9 +133,9 @@ export class Operations {
         throw accessErrors.unauthenticated("The token is not valid for this connection's session.")
       }
       connection.identity = identity
-      this.#succeed(connection, frame.id, '{}')
+      succeed(connection, frame.id, '{}')
     } catch (error) {
-      if (frame.id !== undefined) this.#fail(connection, frame.id, this.#known(error))
+      if (frame.id !== undefined) fail(connection, frame.id, this.#known(error))
     }
   }
 
@@ -152,7 +146,7 @@ export class Operations {
     if (full || (allowance && !allowance.allowed)) {
       const retryAfter = Math.max(1, allowance?.retryAfter ?? 1)
       const detail = `Too many messages: again in ${retryAfter} s.`
-      if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ detail, retryAfter }))
+      if (frame.id !== undefined) fail(connection, frame.id, requestErrors.tooMany({ detail, retryAfter }))
       return
     }
     this.deps.typing.wrote(frame.channelId, userId)
@@ -171,25 +165,25 @@ export class Operations {
       connection.together(() =>
         frames.forEach(({ id }, index) => {
           const outcome = outcomes[index]!
-          if ('message' in outcome) this.#succeed(connection, id, JSON.stringify(outcome.message))
-          else if (id !== undefined) this.#refer(connection, id, outcome.problem)
+          if ('message' in outcome) succeed(connection, id, JSON.stringify(outcome.message))
+          else if (id !== undefined) refer(connection, id, outcome.problem)
         }),
       )
     } catch (error) {
       const known = this.#known(error, requestId)
-      for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
+      for (const { id } of frames) if (id !== undefined) fail(connection, id, known, requestId)
     }
   }
 
   /** Replied when it is heard: what gets lost on its way is told by what comes after it. */
   #deliver(connection: Connection, { id, channelId, seq }: DeliveredFrame): void {
     if (!connection.conversations.has(channelId)) {
-      if (id !== undefined) this.#fail(connection, id, channelNotFound())
+      if (id !== undefined) fail(connection, id, channelNotFound())
       return
     }
     const { deliveries } = connection
     deliveries.set(channelId, Math.max(seq, deliveries.get(channelId) ?? 0))
-    this.#succeed(connection, id, '{}')
+    succeed(connection, id, '{}')
     if (!connection.telling) void this.#tell(connection)
   }
 
@@ -209,7 +203,7 @@ export class Operations {
 
   #read(connection: Connection, frame: ReadFrame): void {
     if (connection.reads.length < MAX_QUEUED_READS) connection.reads.push(frame)
-    else if (frame.id !== undefined) this.#fail(connection, frame.id, requestErrors.tooMany({ retryAfter: 1 }))
+    else if (frame.id !== undefined) fail(connection, frame.id, requestErrors.tooMany({ retryAfter: 1 }))
     if (!connection.marking) void this.#mark(connection)
   }
 
@@ -232,19 +226,19 @@ export class Operations {
     try {
       const seq = Math.max(...frames.map((frame) => frame.seq))
       const state = await this.deps.messaging.markRead({ caller, channelId, seq })
-      for (const { id } of frames) this.#succeed(connection, id, JSON.stringify(state))
+      for (const { id } of frames) succeed(connection, id, JSON.stringify(state))
     } catch (error) {
       const known = this.#known(error, requestId)
-      for (const { id } of frames) if (id !== undefined) this.#fail(connection, id, known, requestId)
+      for (const { id } of frames) if (id !== undefined) fail(connection, id, known, requestId)
     }
   }
 
   async #type(connection: Connection, { id, channelId }: TypingFrame): Promise<void> {
     try {
       await this.deps.typing.start(connection, channelId)
-      this.#succeed(connection, id, '{}')
+      succeed(connection, id, '{}')
     } catch (error) {
-      if (id !== undefined) this.#fail(connection, id, this.#known(error))
+      if (id !== undefined) fail(connection, id, this.#known(error))
     }
   }
 
@@ -259,26 +253,13 @@ export class Operations {
         throw requestErrors.tooMany({ detail: `Too many changes: again in ${retryAfter} s.`, retryAfter })
       }
       const presence = presences.say(connection, cleanChoice(chosen, clock.now()))
-      this.#succeed(connection, id, JSON.stringify(presence))
+      succeed(connection, id, JSON.stringify(presence))
     } catch (error) {
-      if (id !== undefined) this.#fail(connection, id, this.#known(error))
+      if (id !== undefined) fail(connection, id, this.#known(error))
     }
   }
 
   #known(error: unknown, requestId?: string): AppError {
-    return toAppError('UNKNOWN', error, this.deps.log, { requestId, path: '/v1/gateway' })
-  }
-
-  #succeed(connection: Connection, id: number | undefined, data: string): void {
-    const reply = okReply(id, data)
-    if (reply !== undefined) connection.send(reply)
-  }
-
-  #fail(connection: Connection, id: number, error: AppError, requestId = newId()): void {
-    this.#refer(connection, id, toProblem(error, requestId))
-  }
-
-  #refer(connection: Connection, id: number, problem: Problem): void {
-    connection.send(JSON.stringify({ op: 'reply', id, ok: false, error: problem }))
+    return known(this.deps.log, error, requestId)
   }
 }

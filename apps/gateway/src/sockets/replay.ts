@@ -4,13 +4,19 @@ import type { Metrics } from '../metrics.ts'
 import type { StreamHub } from '../streams/hub.ts'
 import type { StreamSource } from '../streams/source.ts'
 import type { Connection } from './connection.ts'
-import { conversationTopic, SERVER_TOPIC, userTopic } from './connections.ts'
+import { type Connections, conversationTopic, SERVER_TOPIC, userTopic } from './connections.ts'
 
 // How long a connection that knows more than this gateway is waited with, and how often it is looked at.
 const AHEAD_MS = 5_000
 const AHEAD_STEP_MS = 20
 
-export type ReplayDeps = { hub: StreamHub; source: StreamSource; access: Access; metrics: Metrics }
+export type ReplayDeps = {
+  hub: StreamHub
+  source: StreamSource
+  access: Access
+  connections: Connections
+  metrics: Metrics
+}
 
 /**
  * Brings a connection from its positions to where its streams stand, and then lets it follow live. The last look at all
@@ -65,7 +71,7 @@ export class Replay {
 
   #follow(connection: Connection): void {
     const { socket, identity, visibility, conversations } = connection
-    connection.positions = undefined
+    this.deps.connections.follows(connection)
     if (!identity || !visibility) return
     const own = [SERVER_TOPIC, userTopic(identity.userId)]
     const topics = [...own, ...visibility.topics, ...[...conversations].map(conversationTopic)]

@@ -2,7 +2,7 @@ import { type Bus, createMemoryBus } from '@conntext/bus'
 import type { MessagingPort, ServiceHealth, SystemPort } from '@conntext/contracts'
 import { access, baseApp, Guard } from '@conntext/http'
 import { type Clock, silentLogger } from '@conntext/kernel'
-import { testAuthority } from '@conntext/testing'
+import { noCalls, testAuthority } from '@conntext/testing'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { createGateway, type GatewayDeps, gatewayConfig } from '../../src/service.ts'
@@ -88,7 +88,7 @@ export async function startStack(options: StackOptions = {}) {
             }),
       health: healthOf('messaging'),
     },
-    realtime: { health: healthOf('realtime') },
+    realtime: { ...noCalls, health: healthOf('realtime') },
   }
   const services = testServices(guard)
   const gateway = createGateway({

@@ -108,6 +108,36 @@ export const CLIENT_WORDS: Record<keyof typeof clientFrames, Words> = {
     summary: 'Says how one is there, on this connection',
     description: "The presence that others see is made of all of one's connections; the reply is one's own.",
   },
+  'voice.join': {
+    summary: 'Joins the call of a channel',
+    description:
+      'Ends what one was in before, on whichever connection. With `resume` one goes on with what one had; `kept` in the reply ' +
+      'says what of it is still there.',
+  },
+  'voice.leave': { summary: 'Leaves the call', description: 'With all that one sends and receives.' },
+  'voice.createTransport': {
+    summary: 'Asks for a way for media, to send or to receive',
+    description: 'A second one of the same direction takes the place of the first.',
+  },
+  'voice.connectTransport': { summary: "Tells the client's end of a transport's DTLS" },
+  'voice.produce': {
+    summary: 'Sends a microphone, a camera, a screen or its sound into the call',
+    description: 'Takes `voice.speak`, `voice.video` or `voice.share`. The others hear of it by `voice.producerAdded`.',
+  },
+  'voice.consume': {
+    summary: 'Asks for what somebody sends',
+    description: 'It is paused until `voice.resumeConsumer`. The same again answers the same consumer.',
+  },
+  'voice.resumeConsumer': { summary: 'Is ready for what was asked for' },
+  'voice.setPreferredLayers': { summary: 'Says how much of a picture is wanted, of simulcast or SVC' },
+  'voice.pause': {
+    summary: 'Pauses what one sends or receives',
+    description: 'A producer is muted for all; a consumer for oneself; with neither one is deafened.',
+  },
+  'voice.resume': { summary: 'Lets what was paused go on' },
+  'voice.closeProducer': { summary: 'Sends something no more' },
+  'voice.restartIce': { summary: 'Asks for new ICE parameters, after the network has changed' },
+  'voice.stats': { summary: 'Asks how the media fares, as the server measures it' },
 }
 
 export const SERVER_WORDS: Record<keyof typeof serverFrames, Words> = {

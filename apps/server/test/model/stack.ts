@@ -10,7 +10,7 @@ import { silentLogger as log } from '@conntext/kernel'
 import { createMessagingService } from '@conntext/messaging'
 import { openFilesystemStore } from '@conntext/object-store'
 import { appendEvents, publishEvents, streamEvents as readEvents, streamHeads } from '@conntext/streams'
-import { eventually, testAuthority, testCommunications } from '@conntext/testing'
+import { eventually, noCalls, testAuthority, testCommunications } from '@conntext/testing'
 import { sql } from 'drizzle-orm'
 import { InstanceBus, type Losses, seeded } from './bus.ts'
 
@@ -95,7 +95,7 @@ async function startInstance({ bus: shared, authority, database, objects, system
       auth: { ownUser: authority.port.ownUser, health },
       system: { ...system, health },
       messaging: port,
-      realtime: { health },
+      realtime: { ...noCalls, health },
     } as GatewayDeps['ports'],
     openapi: {},
     asyncapi: '',

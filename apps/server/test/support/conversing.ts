@@ -15,7 +15,7 @@ import { callPort, Guard } from '@conntext/http'
 import { silentLogger as log } from '@conntext/kernel'
 import { createMessagingService } from '@conntext/messaging'
 import { openFilesystemStore } from '@conntext/object-store'
-import { eventually, testAuthority, testCommunications } from '@conntext/testing'
+import { eventually, noCalls, testAuthority, testCommunications } from '@conntext/testing'
 
 const credential = 'credential-of-this-test'
 
@@ -142,7 +142,7 @@ export async function startConversing(options: Options = {}) {
           auth: { ownUser: authority.port.ownUser, health },
           system: { ...streams, health },
           messaging: options.gatewayPort?.(port) ?? port,
-          realtime: { health },
+          realtime: { ...noCalls, health },
         } as GatewayDeps['ports'],
         openapi: {},
         asyncapi: '',

@@ -60,8 +60,13 @@ export class VoiceBoard {
 
   /** Forgets the nodes that have fallen silent; answers which, and what has changed by it. */
   sweep(now: number): { changes: VoiceChange[]; gone: string[] } {
-    const gone = [...this.#nodes].filter(([, node]) => now - node.heardAt > VOICE_SILENCE_MS).map(([id]) => id)
+    const gone = this.silent(now)
     return { changes: gone.flatMap((id) => this.#forget(id)), gone }
+  }
+
+  /** The nodes that the next sweep would forget. */
+  silent(now: number): string[] {
+    return [...this.#nodes].filter(([, node]) => now - node.heardAt > VOICE_SILENCE_MS).map(([id]) => id)
   }
 
   /** What is known is out of date by an interruption of the bus: nobody is taken for silent, and all must be asked. */
