@@ -8,7 +8,8 @@
 #
 #   JOBS             parallel compiler jobs (default 2)
 #   BUILD_DIR        where to build (default: a temporary folder, removed at the
-#                    end). Give one to get incremental builds.
+#                    end). Give one to get incremental builds: whatever is in it
+#                    is whole, also after a build that was killed.
 #   SRTP_BACKEND     openssl (default): compile Debian's libsrtp2 2.5.0 source
 #                    against OpenSSL and link it statically.
 #                    nss: link Debian's libsrtp2 binary package dynamically (it is
@@ -67,13 +68,16 @@ case $SRTP_BACKEND in
 		srtp_include=-I$build/include
 		srtp_libs=$srtp/libsrtp2.a
 
-		if [ ! -f "$srtp_libs" ]; then
+		if [ ! -f "$build/libsrtp2.stamp" ]; then
 			tarball=${LIBSRTP2_TARBALL:-$build/$libsrtp2_file}
 			# The source package lies in the same pool folder as the binary one.
 			url=${LIBSRTP2_URL:-$(apt-get download --print-uris libsrtp2-dev | sed -n "s,^'\([^']*\)/[^/']*'.*,\1,p")}
 			[ -n "$url" ] || die "can't tell where libsrtp2's source lies: run apt-get update, or set LIBSRTP2_TARBALL"
-			[ -f "$tarball" ] || curl -fsS --retry 3 -o "$tarball" "$url/$libsrtp2_file"
-			echo "$libsrtp2_sha256  $tarball" | sha256sum -c --quiet - || die "bad libsrtp2 tarball"
+			if [ ! -f "$tarball" ]; then
+				curl -fsS --retry 3 -o "$tarball.part" "$url/$libsrtp2_file"
+				mv "$tarball.part" "$tarball"
+			fi
+			echo "$libsrtp2_sha256  $tarball" | sha256sum -c --quiet - || { rm -f "$build/$libsrtp2_file"; die "bad libsrtp2 tarball"; }
 			rm -rf "$srtp" && mkdir -p "$srtp" "$build/include"
 			tar xzf "$tarball" -C "$srtp" --strip-components=1
 			(
@@ -84,6 +88,7 @@ case $SRTP_BACKEND in
 			rm -rf "$build/include/srtp2" && mkdir -p "$build/include/srtp2"
 			cp "$srtp"/include/srtp.h "$srtp"/crypto/include/auth.h \
 				"$srtp"/crypto/include/cipher.h "$srtp"/crypto/include/crypto_types.h "$build/include/srtp2/"
+			touch "$build/libsrtp2.stamp"
 		fi
 		;;
 	nss)
@@ -168,14 +173,14 @@ makefile=$build/Makefile.new
 	for source in $sources; do
 		object=$build/obj/$source.o
 		objects="$objects $object"
-		printf '%s: %s %s | %s\n\t@mkdir -p %s\n\t$(CXX) $(CXXFLAGS) -c -o $@ $<\n' \
+		printf '%s: %s %s | %s\n\t@mkdir -p %s\n\t$(CXX) $(CXXFLAGS) -c -MF $@.d -MT $@ -o $@.part $<\n\t@mv $@.part $@\n' \
 			"$object" "$worker/$source" "$build/Makefile" "$stamp" "$(dirname "$object")"
 	done
 	echo "OBJECTS =$objects"
 	printf '%s: $(OBJECTS)\n' "$build/mediasoup-worker"
 	# Debian's -dev packages ship static libraries for all of these but NSS.
-	printf '\t$(CXX) -pie -pthread %s -Wl,-z,relro,-z,now -o $@ $(OBJECTS) %s -Wl,-Bstatic -luv_a -lflatbuffers -lssl -lcrypto -Wl,-Bdynamic -ldl -lrt -lm\n' "$LDFLAGS" "$srtp_libs"
-	echo "-include \$(OBJECTS:.o=.d)"
+	printf '\t$(CXX) -pie -pthread %s -Wl,-z,relro,-z,now -o $@.part $(OBJECTS) %s -Wl,-Bstatic -luv_a -lflatbuffers -lssl -lcrypto -Wl,-Bdynamic -ldl -lrt -lm\n\t@mv $@.part $@\n' "$LDFLAGS" "$srtp_libs"
+	echo "-include \$(OBJECTS:=.d)"
 } >"$makefile"
 
 if cmp -s "$makefile" "$build/Makefile"; then rm "$makefile"; else mv "$makefile" "$build/Makefile"; fi

@@ -1,7 +1,7 @@
 // Gets mediasoup-worker, the native part of mediasoup, into the cache: the binary that its authors publish for
-// this machine, else one built from the sources in the npm package. `npm run worker:build`, and `npm test`.
-import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
-import { availableParallelism, tmpdir, totalmem } from 'node:os'
+// this machine, else one built from the sources in the npm package. `npm run worker:build`, `npm test`, and, as a
+// process beside the server (`--report`), `npm start`.
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   cachedWorkerPath,
@@ -9,54 +9,63 @@ import {
   locateWorker,
   mediasoupFolder,
   packagedWorkerPath,
+  type WorkerReport,
 } from '@conntext/realtime/worker'
 import { acquireLock } from '../lib/lock.ts'
-import { runGroup } from '../lib/process-group.ts'
+import { build } from './build.ts'
+import { install } from './install.ts'
+import { ELSEWHERE, WorkerUnavailable } from './unavailable.ts'
 
-type Say = (line: string) => void
-
-/** Why there is no worker, in words for whoever runs this. */
-export class WorkerUnavailable extends Error {}
+export { WorkerUnavailable } from './unavailable.ts'
+export type Say = (line: string) => void
 
 const here = import.meta.dir
-const downloadSeconds = 20
-
-/** What build.sh needs, as Debian 12 calls it. */
-const debianPackages = [
-  'g++',
-  'make',
-  'libuv1-dev',
-  'libssl-dev',
-  'libflatbuffers-dev',
-  'flatbuffers-compiler',
-  'curl',
-  'ca-certificates',
-]
+/** How long the host of published binaries may take to be reached, and then for one of them. */
+const REACH_MS = 10_000
+const DOWNLOAD_MS = 300_000
+const PUBLISHED = 'https://github.com/versatica/mediasoup/releases'
 
 /** Answers the path of a working mediasoup-worker, after downloading or building one if need be. */
 export async function getWorker(say: Say, signal?: AbortSignal): Promise<string> {
   const present = await locateWorker()
   if (present.kind === 'found') return present.path
-  if (process.env.MEDIASOUP_WORKER_BIN) throw new WorkerUnavailable(`${present.reason}. ${present.remedy}`)
+  if (process.env.MEDIASOUP_WORKER_BIN) throw new WorkerUnavailable(present.reason, present.remedy)
   const target = cachedWorkerPath()
-  const waiting = () => say('another run is getting the worker; waiting for it')
-  await using _lock = await acquireLock(join(dirname(dirname(target)), '.lock'), waiting)
+  const cache = dirname(dirname(target))
+  await makeCache(cache)
+  await using _lock = await acquireLock(join(cache, '.lock'), () =>
+    say('another start is getting it: waiting for that'),
+  )
   const meanwhile = await locateWorker()
   if (meanwhile.kind === 'found') return meanwhile.path
   if (!(await download(target, say, signal))) await build(target, say, signal)
   return target
 }
 
+async function makeCache(cache: string): Promise<void> {
+  try {
+    await mkdir(cache, { recursive: true })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const remedy = 'Set XDG_CACHE_HOME to a folder that can be written to.'
+    throw new WorkerUnavailable(`There is no place for mediasoup-worker: ${cache} can't be made (${code})`, remedy)
+  }
+}
+
 /** Runs mediasoup's own install script for its prebuilt binary, and nothing of its build, which needs more. */
 async function download(target: string, say: Say, signal?: AbortSignal): Promise<boolean> {
-  say(`looking for a prebuilt mediasoup-worker (at most ${downloadSeconds} s)`)
+  say('a published binary is being looked for')
+  if (!(await isPublisherReachable(signal))) {
+    say('the host of published binaries is out of reach')
+    return false
+  }
   const folder = mediasoupFolder()
   const child = Bun.spawn([process.execPath, 'npm-scripts.mjs', 'postinstall'], {
     cwd: folder,
     // Its build starts with Python: without one it stops there.
     env: { ...process.env, PYTHON: join(here, 'no-python') },
     stdio: ['ignore', 'ignore', 'ignore'],
-    timeout: downloadSeconds * 1000,
+    timeout: DOWNLOAD_MS,
     killSignal: 'SIGKILL',
     ...(signal && { signal }),
   })
@@ -64,83 +73,49 @@ async function download(target: string, say: Say, signal?: AbortSignal): Promise
   const packaged = packagedWorkerPath(folder)
   if (!(await isRunnableWorker(packaged))) {
     await rm(dirname(packaged), { recursive: true, force: true }).catch(() => {})
-    say('there is none, or its host is out of reach')
+    say('there is no published binary for this machine')
     return false
   }
   await install(packaged, target)
-  say(`downloaded to ${target}`)
+  say('downloaded')
   return true
 }
 
-async function build(target: string, say: Say, signal?: AbortSignal): Promise<void> {
-  await provideDebianPackages(say)
-  const folder = await mkdtemp(join(tmpdir(), 'mediasoup-worker-'))
-  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)))
+async function isPublisherReachable(signal?: AbortSignal): Promise<boolean> {
+  const host = process.env.MEDIASOUP_WORKER_PREBUILT_DOWNLOAD_BASE_URL || PUBLISHED
+  const limit = AbortSignal.timeout(REACH_MS)
   try {
-    say(`building mediasoup-worker from source, ${jobs} jobs: some minutes, once`)
-    const started = Date.now()
-    const built = join(folder, 'built')
-    const progress = setInterval(() => void tellProgress(folder, started, say), 20_000)
-    const code = await runGroup(['nice', '-n', '10', join(here, 'build.sh'), mediasoupFolder(), built], {
-      stdio: ['ignore', 2, 2],
-      env: { ...process.env, JOBS: String(jobs), BUILD_DIR: folder },
-      signal,
-    })
-    clearInterval(progress)
-    if (code !== 0) throw new WorkerUnavailable(`building mediasoup-worker failed (build.sh ended with ${code})`)
-    if (!(await isRunnableWorker(built)))
-      throw new WorkerUnavailable('the mediasoup-worker that was built does not run')
-    await install(built, target)
-    say(`built ${target} in ${Math.round((Date.now() - started) / 1000)} s`)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
+    await fetch(host, { method: 'HEAD', signal: signal ? AbortSignal.any([signal, limit]) : limit })
+    return true
+  } catch {
+    return false
   }
 }
 
-async function tellProgress(folder: string, started: number, say: Say): Promise<void> {
-  const files = await readdir(join(folder, 'obj'), { recursive: true }).catch(() => [])
-  const objects = files.filter((file) => file.endsWith('.o')).length
-  say(`${objects} files compiled after ${Math.round((Date.now() - started) / 1000)} s`)
-}
-
-async function provideDebianPackages(say: Say): Promise<void> {
-  if (!Bun.which('apt-get') || !Bun.which('dpkg-query')) {
-    throw new WorkerUnavailable(
-      'there is no prebuilt mediasoup-worker at hand, and the recipe to build one is for Debian 12. Set MEDIASOUP_WORKER_BIN to one built elsewhere.',
-    )
+/** For a server that has started this beside it: what happens, a JSON object a line. */
+async function report(): Promise<number> {
+  const tell = (line: WorkerReport) => console.log(JSON.stringify(line))
+  const ended = new AbortController()
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => ended.abort())
+  try {
+    await getWorker((words) => tell({ words }), ended.signal)
+    return 0
+  } catch (error) {
+    if (error instanceof WorkerUnavailable) tell({ reason: error.reason, remedy: error.remedy })
+    else tell({ reason: `Getting mediasoup-worker failed: ${String(error)}`, remedy: ELSEWHERE })
+    return 1
   }
-  const missing = debianPackages.filter((name) => !isInstalled(name))
-  if (missing.length === 0) return
-  if (process.getuid?.() !== 0) {
-    throw new WorkerUnavailable(
-      `building mediasoup-worker needs Debian packages. Install them as root: apt-get install ${missing.join(' ')}`,
-    )
-  }
-  say(`installing ${missing.join(' ')}`)
-  const { exitCode } = Bun.spawnSync([join(here, 'install-deps.sh')], { stdio: ['ignore', 2, 2] })
-  if (exitCode !== 0) throw new WorkerUnavailable(`apt-get could not install ${missing.join(' ')}`)
 }
 
-function isInstalled(name: string): boolean {
-  const { stdout } = Bun.spawnSync(['dpkg-query', '-W', '-f', '$' + '{Status}', name], { stderr: 'ignore' })
-  return stdout.toString().endsWith(' installed')
-}
-
-/** Puts the binary in its place in one step, so that nobody ever starts half of it. */
-async function install(from: string, target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true })
-  const staged = `${target}.${process.pid}`
-  await copyFile(from, staged)
-  await chmod(staged, 0o755)
-  await rename(staged, target)
-}
-
-if (import.meta.main) {
+async function run(): Promise<number> {
   try {
     console.log(await getWorker((line) => console.error(`mediasoup-worker: ${line}`)))
+    return 0
   } catch (error) {
     if (!(error instanceof WorkerUnavailable)) throw error
     console.error(`mediasoup-worker: ${error.message}`)
-    process.exit(1)
+    return 1
   }
 }
+
+if (import.meta.main) process.exit(await (process.argv.includes('--report') ? report() : run()))

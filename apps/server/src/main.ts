@@ -16,13 +16,22 @@ function greet({ url, setupCode }: RunningServer): void {
   }
 }
 
-/** Says what this machine could not have, once the media workers have come up or failed to. */
+const VOICE_SOON_MS = 5_000
+
+/** Says when voice isn't there yet, and what becomes of it: the media worker may be built for minutes. */
 async function tellOfVoice({ voiceStatus }: RunningServer): Promise<void> {
-  for (let attempt = 0; attempt < 50; attempt += 1) {
+  const began = performance.now()
+  let follows = false
+  for (;;) {
     const { state, reason, remedy } = await voiceStatus()
     if (state === 'off') say(`voice is off: ${[reason, remedy].filter(Boolean).join('. ')}`)
+    if (state === 'on' && follows) say('voice is on')
     if (state !== 'starting') return
-    await Bun.sleep(100)
+    if (reason !== null && !follows) {
+      follows = true
+      say('voice follows: its media worker is being downloaded or built, which may take minutes; all else is ready')
+    }
+    await Bun.sleep(performance.now() - began < VOICE_SOON_MS ? 100 : 2_000)
   }
 }
 

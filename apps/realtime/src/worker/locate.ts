@@ -10,7 +10,13 @@ type Environment = Record<string, string | undefined>
 /** Where a worker binary was found, or why there is none and what to do about it. */
 export type WorkerLocation =
   | { kind: 'found'; path: string; source: 'environment' | 'cache' | 'package' }
-  | { kind: 'missing'; reason: string; remedy: string }
+  | {
+      kind: 'missing'
+      reason: string
+      remedy: string
+      /** By MEDIASOUP_WORKER_BIN: no other will do. */
+      isNamed?: boolean
+    }
 
 export interface LocateOptions {
   env?: Environment
@@ -52,7 +58,7 @@ export async function locateWorker(options: LocateOptions = {}): Promise<WorkerL
   if (named) {
     if (await isExecutable(named)) return { kind: 'found', path: named, source: 'environment' }
     const reason = `MEDIASOUP_WORKER_BIN names ${named}, which is not an executable file`
-    return { kind: 'missing', reason, remedy: 'Correct or unset MEDIASOUP_WORKER_BIN.' }
+    return { kind: 'missing', reason, remedy: 'Correct or unset MEDIASOUP_WORKER_BIN.', isNamed: true }
   }
   const cached = cachedWorkerPath(env)
   if (await isExecutable(cached)) return { kind: 'found', path: cached, source: 'cache' }

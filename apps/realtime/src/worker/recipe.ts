@@ -2,4 +2,4 @@
  * Names the build recipe in tools/mediasoup-worker: the start of the SHA-256 of its files. A worker in the cache
  * carries it in its path, so that a changed recipe means a new worker. A test there says when it is out of step.
  */
-export const workerRecipe = '678a759ac9a6'
+export const workerRecipe = 'cc3c1beac6d5'

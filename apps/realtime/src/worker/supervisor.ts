@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { type Logger, silentLogger } from '@conntext/kernel'
 import { createWorker } from 'mediasoup'
 import type { Worker, WorkerSettings } from 'mediasoup/types'
+import type { WorkerGetter } from './getter.ts'
 import { locateWorker, remedy, type WorkerLocation } from './locate.ts'
 import { isRunnableWorker } from './probe.ts'
 
@@ -10,6 +11,8 @@ export interface SupervisorOptions {
   count?: number
   settings?: Omit<WorkerSettings, 'workerBin'>
   locate?: () => Promise<WorkerLocation>
+  /** Gets a binary that is missing, unless one is named. */
+  getter?: WorkerGetter | undefined
   /** How often to look again for a binary that was missing. */
   recheckMs?: number
   /** The wait before the first restart; it doubles up to the longest with each death that follows soon. */
@@ -19,7 +22,10 @@ export interface SupervisorOptions {
 }
 
 export interface SupervisorStatus {
-  /** `off`: stopped, or no binary (then with a reason). `degraded`: fewer workers than wanted. */
+  /**
+   * `off`: stopped, or no binary (then with a reason). `starting`: with a reason while the binary is being got.
+   * `degraded`: fewer workers than wanted.
+   */
   state: 'off' | 'starting' | 'on' | 'degraded'
   reason?: string
   remedy?: string
@@ -65,7 +71,7 @@ const healthyMs = 60_000
 const closingMs = 2000
 
 export function createWorkerSupervisor(options: SupervisorOptions = {}): WorkerSupervisor {
-  const { locate = locateWorker, recheckMs = 30_000, logger = silentLogger } = options
+  const { locate = locateWorker, recheckMs = 30_000, logger = silentLogger, getter } = options
   const { firstBackoffMs = 100, longestBackoffMs = 30_000 } = options
   const count = options.count ?? availableParallelism()
   const listeners = new Set<(change: WorkerChange) => void>()
@@ -85,8 +91,12 @@ export function createWorkerSupervisor(options: SupervisorOptions = {}): WorkerS
   /** Never rejects: whatever goes wrong becomes the slot's fault and another attempt. */
   async function launch(slot: Slot): Promise<void> {
     try {
-      const path = await findBinary(locate)
-      const worker = await createWorker({ ...options.settings, workerBin: path })
+      const path = await findBinary(locate, getter)
+      const worker = await createWorker({
+        ...options.settings,
+        workerBin: path,
+        appData: { place: slots.indexOf(slot) },
+      })
       leaveSignalsAlone(worker)
       if (isCurrent(slot)) adopt(slot, worker)
       else await end(worker)
@@ -142,11 +152,12 @@ export function createWorkerSupervisor(options: SupervisorOptions = {}): WorkerS
     async stop() {
       const ending = slots
       slots = []
+      await getter?.stop()
       for (const slot of ending) clearTimeout(slot.timer)
       await Promise.all(ending.map((slot) => slot.launching))
       await Promise.all(ending.map(async ({ worker }) => worker && (await end(worker))))
     },
-    status: () => describe(slots),
+    status: () => describe(slots, getter?.words()),
     workers: () => slots.flatMap(({ worker }) => worker ?? []),
     subscribe(listener) {
       listeners.add(listener)
@@ -163,8 +174,13 @@ class BinaryMissing extends Error {
   }
 }
 
-async function findBinary(locate: () => Promise<WorkerLocation>): Promise<string> {
-  const location = await locate()
+async function findBinary(locate: () => Promise<WorkerLocation>, getter?: WorkerGetter): Promise<string> {
+  let location = await locate()
+  if (location.kind === 'missing' && !location.isNamed && getter) {
+    const failure = await getter.get()
+    location = await locate()
+    if (location.kind === 'missing' && failure) throw new BinaryMissing(failure.reason, failure.remedy)
+  }
   if (location.kind === 'missing') throw new BinaryMissing(location.reason, location.remedy)
   if (await isRunnableWorker(location.path)) return location.path
   throw new BinaryMissing(`${location.path} does not run on this machine`, remedy)
@@ -195,13 +211,17 @@ async function end(worker: Worker): Promise<void> {
   await Promise.race([gone, Bun.sleep(closingMs)])
 }
 
-function describe(slots: Slot[]): SupervisorStatus {
+function describe(slots: Slot[], getting: string | undefined): SupervisorStatus {
   const workers = slots.flatMap(({ worker, startedAt, restarts }) =>
     worker ? [{ pid: worker.pid, startedAt: new Date(startedAt).toISOString(), restarts }] : [],
   )
   const fault = slots.find((slot) => slot.fault)?.fault
+  const state = stateOf(slots, workers.length, fault)
+  // Whatever was wrong before, it is being mended.
+  if (getting !== undefined && workers.length === 0 && slots.length > 0)
+    return { state: 'starting', reason: getting, workers }
   const why = fault && { reason: fault.reason, ...(fault.remedy && { remedy: fault.remedy }) }
-  return { state: stateOf(slots, workers.length, fault), ...why, workers }
+  return { state, ...why, workers }
 }
 
 function stateOf(slots: Slot[], up: number, fault: Fault | undefined): SupervisorStatus['state'] {
