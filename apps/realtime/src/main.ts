@@ -4,7 +4,13 @@ import { callPort } from '@conntext/http'
 import { createTransport, runService, startGuard } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
 import manifest from '../package.json'
-import { createRealtimeService, realtimeRules, realtimeSettings, toRealtimeConfig } from './service.ts'
+import {
+  createRealtimeService,
+  createWorkerGetter,
+  realtimeRules,
+  realtimeSettings,
+  toRealtimeConfig,
+} from './service.ts'
 
 /** Shorter than for other services: a node that is gone has no call that could be waited for. */
 const PATIENCE_MS = 2_000
@@ -25,15 +31,16 @@ await runService({
   },
   rules: realtimeRules,
   async create(process) {
-    const { settings, bus, log, ports, credentials } = process
+    const { settings, bus, log, ports, credentials, registry } = process
     // Where any port was taken, it is not known to others.
     const { CONNTEXT_PORT: port } = settings as unknown as { CONNTEXT_PORT: number }
     const url = settings.CONNTEXT_VOICE_NODE_URL ?? (port === 0 ? null : `http://${hostname()}:${port}`)
     return createRealtimeService({
       ...toRealtimeConfig(settings),
-      ...{ log, bus, system: ports.system },
+      ...{ log, bus, registry, system: ports.system },
       guard: await startGuard(process),
       credential: credentials.shown,
+      getter: createWorkerGetter({ logger: log }),
       node: { url, reach: reaching(credentials.shown) },
     })
   },

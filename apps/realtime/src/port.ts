@@ -3,6 +3,7 @@ import type { Calls } from './calls/calls.ts'
 import { voiceErrors } from './calls/errors.ts'
 import { type ModerationDeps, moderate } from './calls/moderation.ts'
 import type { Operations } from './calls/operations.ts'
+import type { VoiceFigures } from './figures/figures.ts'
 import type { Nodes } from './nodes/nodes.ts'
 
 export type PortDeps = {
@@ -11,6 +12,7 @@ export type PortDeps = {
   calls: Calls
   operations: Operations
   moderation: ModerationDeps
+  figures: Pick<VoiceFigures, 'join'>
   now(): number
 }
 
@@ -52,13 +54,13 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
   }
 }
 
-function localOperations({ nodeId, calls, operations, moderation, now }: PortDeps): Signalling {
+function localOperations({ nodeId, calls, operations, moderation, figures, now }: PortDeps): Signalling {
   const nothing = async (done: Promise<void>) => {
     await done
     return {}
   }
   return {
-    voiceJoin: async (request) => ({ ...(await calls.join(request)), nodeId }),
+    voiceJoin: async (request) => ({ ...(await figures.join(() => calls.join(request))), nodeId }),
     voiceLeave: (request) => nothing(operations.leave(request)),
     voiceDetach: (request) => nothing(operations.detach(request, now())),
     voiceCreateTransport: (request) => operations.createTransport(request),

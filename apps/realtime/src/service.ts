@@ -2,12 +2,15 @@ import type { Bus } from '@conntext/bus'
 import { realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
 import { baseApp, createHealth, type Guard, noteAccess, RefusalLog, type Service, servePort } from '@conntext/http'
 import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
+import type { Registry } from 'prom-client'
 import { realtimeAudit } from './audit.ts'
 import { Calls } from './calls/calls.ts'
 import { Notices } from './calls/notices.ts'
 import { Operations } from './calls/operations.ts'
 import { callRoutes } from './calls/routes.ts'
 import { Watch } from './calls/watch.ts'
+import { createVoiceFigures, type VoiceFigures } from './figures/figures.ts'
+import { Sampler } from './figures/sampler.ts'
 import { iceRoutes } from './ice/routes.ts'
 import type { IceConfig } from './ice/servers.ts'
 import type { VoiceNetwork } from './media/addresses.ts'
@@ -41,6 +44,8 @@ export type RealtimeDeps = {
   consumersPerWorker?: number
   /** Where the worker's binary is; by default where `locateWorker` finds it. */
   locate?: () => Promise<WorkerLocation>
+  /** Where the figures of calls go, for Prometheus. */
+  registry?: Registry | undefined
   /** Gets the binary where there is none; without, it is waited for. */
   getter?: WorkerGetter | undefined
   /** Where other nodes reach this one, and how one is reached; without, this one is the only one. */
@@ -64,10 +69,12 @@ export function createRealtimeService(given: RealtimeDeps): Service {
     await given.system.ingestAudit({ events: [event] })
   }
   const { clock = systemClock } = given
+  const figures = createVoiceFigures(given.registry)
   const refusals = new RefusalLog({ record, clock, log })
   const refused = noteAccess(refusals, realtimeAudit)
   const access = { guard, refused }
-  const node: ReturnType<typeof createNode> = createNode({ ...given, clock }, { engine, refused, record })
+  const node: ReturnType<typeof createNode> = createNode({ ...given, clock }, { engine, refused, record, figures })
+  let unobserve = () => {}
   const health = createHealth('realtime', [workersProbe(supervisor, engine)])
   return {
     name: 'realtime',
@@ -81,6 +88,7 @@ export function createRealtimeService(given: RealtimeDeps): Service {
       { credential, log },
     ),
     async start() {
+      unobserve = figures.observe(node.calls, supervisor)
       refusals.start()
       engine.start()
       await node.start()
@@ -90,17 +98,19 @@ export function createRealtimeService(given: RealtimeDeps): Service {
     async stop() {
       await node.stop()
       engine.stop()
+      unobserve()
       await Promise.all([supervisor.stop(), refusals.stop()])
     },
   }
 }
 
 type Around = Pick<ConstructorParameters<typeof Calls>[0], 'engine' | 'refused'> & {
+  figures: VoiceFigures
   record: (event: Parameters<SystemPort['ingestAudit']>[0]['events'][number]) => Promise<void>
 }
 
 /** This process as one of the nodes that have calls. */
-function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, record }: Around) {
+function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, record, figures }: Around) {
   const { bus, clock, guard, log, maxParticipants, consumersPerWorker = CONSUMERS_PER_WORKER } = given
   const nodeId = newId()
   let draining = false
@@ -125,22 +135,25 @@ function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, r
     reach: (url) => given.node!.reach(url),
     heard: (other, said) => calls.heardElsewhere(other < nodeId, said),
   })
-  const operations = new Operations({ guard, refused, calls, notices, announced: given.network.announced })
+  const operations = new Operations({ guard, refused, calls, notices, figures, announced: given.network.announced })
   const watch = new Watch({ calls, notices, guard, bus, clock, log, nodeId })
   const moderation = { guard, refused, calls, notices, record }
+  const sampler = new Sampler({ calls, log, took: figures.sampled })
   return {
-    port: voicePort({ nodeId, nodes, calls, operations, moderation, now: () => clock.now().getTime() }),
+    calls,
+    port: voicePort({ nodeId, nodes, calls, operations, moderation, figures, now: () => clock.now().getTime() }),
     sayAlive: () => announcer.sayAlive(),
     async start() {
       await nodes.start()
       await announcer.start()
       await watch.start()
+      sampler.start()
     },
     /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
     async stop() {
       draining = true
       announcer.sayAlive()
-      await watch.stop()
+      await Promise.all([watch.stop(), sampler.stop()])
       calls.dissolveAll()
       announcer.flush()
       await announcer.stop()

@@ -7,7 +7,8 @@ import { createLogger, randomToken } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
 import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
 import { createMessagingService } from '@conntext/messaging'
-import { createRealtimeService } from '@conntext/realtime'
+import { createRealtimeService, createWorkerGetter } from '@conntext/realtime'
+import { createRegistry } from '@conntext/runtime'
 import { createSystemService } from '@conntext/system'
 import type { ServerConfig } from './config.ts'
 import type { SetupCode } from './setup-code.ts'
@@ -30,6 +31,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
   // Nobody outside this process can reach the ports, and within it they are called directly.
   const credential = randomToken()
   const log = (service: string) => createLogger({ service, level: config.logLevel })
+  const registry = createRegistry()
   const services: Record<string, Service> = {}
   // Each port is looked up when it is called: the services know one another in a circle.
   const port = (service: string) => ({ served: () => services[service]!.port })
@@ -87,8 +89,11 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     guard,
     system,
     credential,
+    getter: createWorkerGetter({ logger: log('realtime') }),
+    registry,
   })
   const gateway = createGateway({
+    metrics: registry,
     config: config.gateway,
     log: log('gateway'),
     bus,

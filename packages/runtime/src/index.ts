@@ -1,3 +1,4 @@
+export { createRegistry } from './figures.ts'
 export { Lifecycle } from './lifecycle.ts'
 export { addressFault, placeholder } from './listen.ts'
 export * from './run.ts'

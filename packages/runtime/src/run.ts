@@ -21,6 +21,7 @@ import {
   StartError,
 } from '@conntext/kernel'
 import { type Static, type TObject, type TProperties, Type } from '@sinclair/typebox'
+import type { Registry } from 'prom-client'
 import { createFigures } from './figures.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listen } from './listen.ts'
@@ -149,8 +150,8 @@ export type ServiceDefinition<S extends TProperties, N extends Neighbour> = {
   settings: S
   rules?: ConfigRule[]
   neighbours: readonly N[]
-  /** Opens the stores, waiting for them, and makes the service. */
-  create(process: Process<S, N>): Promise<Service>
+  /** Opens the stores, waiting for them, and makes the service, whose own figures go to `registry`. */
+  create(process: Process<S, N> & { registry: Registry }): Promise<Service>
 }
 
 /** Runs a service that others reach inside only: its routes, its port, probes and figures on one address. */
@@ -170,7 +171,8 @@ export const runService = <S extends TProperties, N extends Neighbour>(
       say(`listening on http://${hostname}:${listener.port}`)
       await process.closing('listener', () => listener.close())
       await process.untilThere('Redis', () => process.bus.check())
-      const service = await definition.create(process as unknown as Process<S, N>)
+      const { registry } = figures
+      const service = await definition.create({ ...(process as unknown as Process<S, N>), registry })
       await startWhenPossible(service, process.untilThere)
       // Requests first, then what they have left to do.
       await process.closing('service', async () => {

@@ -2,6 +2,7 @@ import { MAX_CALL_PRODUCERS, type VoiceProducer, type VoiceSource, type voiceOpe
 import { newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import type { Producer } from 'mediasoup/types'
+import { CallQuality } from '../figures/quality.ts'
 import type { Engine, Seat } from '../media/engine.ts'
 import { Room } from '../media/room.ts'
 import { voiceErrors } from './errors.ts'
@@ -30,6 +31,7 @@ export class Call {
   readonly muted = new Set<string>()
   readonly deafened = new Set<string>()
   readonly sent = new Map<string, Sent>()
+  readonly quality = new CallQuality()
   /** Those who are about to join: the call doesn't end under them. */
   joining = 0
   closed = false

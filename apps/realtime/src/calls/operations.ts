@@ -8,6 +8,7 @@ import {
   type VoiceTransport,
 } from '@conntext/contracts'
 import { requestErrors } from '@conntext/http'
+import type { VoiceFigures } from '../figures/figures.ts'
 import type { Call } from './call.ts'
 import type { Calls } from './calls.ts'
 import { voiceErrors } from './errors.ts'
@@ -17,7 +18,12 @@ import type { Participant } from './participant.ts'
 import { assertMay, PERMISSION_OF, type PermitDeps } from './permits.ts'
 import { iceOf, statsOf, toConsumer, toTransport } from './translate.ts'
 
-export type OperationsDeps = PermitDeps & { calls: Calls; notices: Notices; announced: string[] }
+export type OperationsDeps = PermitDeps & {
+  calls: Calls
+  notices: Notices
+  announced: string[]
+  figures: Pick<VoiceFigures, 'awaitMedia'>
+}
 
 type Asked<K extends keyof VoicePort> = Parameters<VoicePort[K]>[0]
 type Asking = Asked<'voiceLeave'>
@@ -45,9 +51,12 @@ export class Operations {
   }
 
   createTransport({ direction, participant }: Asked<'voiceCreateTransport'>): Promise<VoiceTransport> {
-    return this.#with(participant, async ({ media }) =>
-      toTransport(await media.createTransport(direction), this.deps.announced),
-    )
+    const { announced, figures } = this.deps
+    return this.#with(participant, async ({ media, one }) => {
+      const transport = await media.createTransport(direction)
+      figures.awaitMedia(one, direction, transport)
+      return toTransport(transport, announced)
+    })
   }
 
   connectTransport(asked: Asked<'voiceConnectTransport'>): Promise<void> {

@@ -14,6 +14,7 @@ import type {
   IceParameters as WorkerIceParameters,
   RtpParameters as WorkerRtpParameters,
 } from 'mediasoup/types'
+import { jitterMs } from '../figures/sampler.ts'
 import { announcedCandidates } from '../media/addresses.ts'
 import type { Media } from './media.ts'
 
@@ -103,7 +104,7 @@ function figures(
     bitrate: sum('bitrate'),
     packets: sum('packetCount'),
     lost: sum('packetsLost'),
-    jitter: most('jitter'),
+    jitter: jitterMs(kind, most('jitter')),
     roundTripMs: most('roundTripTime'),
     score: Math.max(0, ...all.map(({ score }) => score)),
   }
