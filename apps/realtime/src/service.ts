@@ -153,7 +153,8 @@ function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, r
     async stop() {
       draining = true
       announcer.sayAlive()
-      await Promise.all([watch.stop(), sampler.stop()])
+      sampler.stop()
+      await watch.stop()
       calls.dissolveAll()
       announcer.flush()
       await announcer.stop()

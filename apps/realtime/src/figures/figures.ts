@@ -7,6 +7,7 @@ import type { Calls } from '../calls/calls.ts'
 import type { Participant } from '../calls/participant.ts'
 import type { WorkerSupervisor } from '../worker/supervisor.ts'
 import type { Sample, StreamOf } from './quality.ts'
+import { within } from './within.ts'
 
 const JITTER_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5]
 const ROUND_TRIP_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2]
@@ -154,7 +155,7 @@ function registerWorkers(registers: Registers, supervisor: WorkerSupervisor): vo
       this.reset()
       await Promise.all(
         supervisor.workers().map(async (worker) => {
-          const usage = await within(worker.getResourceUsage())
+          const usage = await usageOf(worker)
           if (usage) this.inc(placeOf(worker), (usage.ru_utime + usage.ru_stime) / 1_000)
         }),
       )
@@ -181,19 +182,9 @@ async function residentBytes(worker: Worker): Promise<number | undefined> {
     const [, pages] = (await readFile(`/proc/${worker.pid}/statm`, 'utf8')).split(' ')
     return Number(pages) * PAGE_BYTES
   } catch {
-    const usage = await within(worker.getResourceUsage())
+    const usage = await usageOf(worker)
     return usage && usage.ru_maxrss * 1_024
   }
 }
 
-async function within<T>(asked: Promise<T>): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), WORKER_PATIENCE_MS)
-  try {
-    return await Promise.race([asked, promise])
-  } catch {
-    return undefined
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const usageOf = (worker: Worker) => within(WORKER_PATIENCE_MS, worker.getResourceUsage()).catch(() => undefined)
