@@ -11,9 +11,7 @@ const byQuarterHour: Rollup = {
   start: 'toStartOfFifteenMinutes(occurred_at)',
   stepMs: QUARTER_HOUR_MS,
   columns: new Set(['service', 'action', 'severity', 'outcome', 'actor_kind', 'target_kind']),
-  filters: new Set(
-    'action actions actionPrefixes service outcome severity severities actorKind targetKind'.split(' '),
-  ),
+  filters: new Set('action actions actionPrefixes service outcome severity severities actorKind targetKind'.split(' ')),
 }
 const byActorDay: Rollup = {
   start: 'toStartOfDay(occurred_at)',
@@ -37,9 +35,12 @@ export const GROUPS = {
 } as const
 export type Group = keyof typeof GROUPS
 
-// In the order of their length. Weeks begin on Mondays. The first and the last two come as dates.
+// The least that each is long, where clocks change. Weeks begin on Mondays.
 const INTERVALS = {
-  quarterHour: { leastMs: QUARTER_HOUR_MS, start: (time: string) => `toStartOfFifteenMinutes(${time}, {timeZone:String})` },
+  quarterHour: {
+    leastMs: QUARTER_HOUR_MS,
+    start: (time: string) => `toStartOfFifteenMinutes(${time}, {timeZone:String})`,
+  },
   hour: { leastMs: 3_600_000, start: (time: string) => `toStartOfHour(${time}, {timeZone:String})` },
   day: { leastMs: 23 * 3_600_000, start: (time: string) => `toStartOfDay(${time}, {timeZone:String})` },
   week: {
@@ -144,7 +145,7 @@ export async function selectTop(
   return rows.map(({ value, n }) => ({ value, count: Number(n) }))
 }
 
-/** A number of events; `group` is undefined for what is in none of the largest ones, `start` in seconds. */
+/** A number of events of an interval that begins at `start` (seconds): of one of the largest groups, or of all others. */
 export type Point = { start: number; isTop: boolean; value: string | null; count: number }
 
 export type SeriesQuery = {
@@ -164,16 +165,16 @@ export async function selectSeries(audit: Audit, query: SeriesQuery): Promise<Po
   const { sql, params } = counted(window, filter, column ? [column] : [], interval !== undefined)
   const start = interval ? `toUnixTimestamp(${INTERVALS[interval].start('quarter')})` : '0'
   const value = column ? `ifNull(toString(${column}), '')` : "''"
-  const isTop = column
-    ? `value IN (SELECT ${value} FROM counted GROUP BY 1 ORDER BY sum(events) DESC, 1 LIMIT {most:UInt32})`
+  const inTop = column
+    ? 'value IN (SELECT value FROM named GROUP BY value ORDER BY sum(events) DESC, value LIMIT {most:UInt32})'
     : '0'
-  const rows = await audit.rows<{ start: number; isTop: number; value: string; n: string }>({
+  const rows = await audit.rows<{ start: number; top: number; name: string; n: string }>({
     sql: `WITH counted AS (${sql}), named AS (SELECT ${start} AS start, ${value} AS value, events FROM counted)
-      SELECT start, ${isTop} AS isTop, if(isTop, value, '') AS value, toString(sum(events)) AS n
-      FROM named GROUP BY start, isTop, value`,
+      SELECT start, ${inTop} AS top, if(top, value, '') AS name, toString(sum(events)) AS n
+      FROM named GROUP BY start, top, name`,
     params: { ...params, timeZone, most },
   })
-  return rows.map(({ start: at, isTop: top, value: name, n }) => ({
+  return rows.map(({ start: at, top, name, n }) => ({
     start: at,
     isTop: top === 1,
     value: name === '' ? null : name,
