@@ -93,6 +93,7 @@ export type AuthServiceDependencies = {
     | 'memberJoined'
     | 'writtenBy'
     | 'filesOf'
+    | 'callsOf'
   >
   /** What services prove themselves with to each other. */
   credential: string

@@ -3,6 +3,7 @@ import {
   type AuditEvent,
   type Authenticated,
   authPort,
+  type ExportedCall,
   type ExportedMessage,
   type Media,
   type NewRole,
@@ -111,7 +112,12 @@ function fakeMessaging() {
   /** Who was told to have joined, by the id of the joining. */
   const joined = new Map<string, string>()
   /** What people have written, and their files: each list is one page. */
-  const written = { messages: [] as ExportedMessage[][], files: [] as Media[][], away: false }
+  const written = {
+    messages: [] as ExportedMessage[][],
+    files: [] as Media[][],
+    calls: [] as ExportedCall[][],
+    away: false,
+  }
   const page = <T>(pages: T[][], at: number) => {
     if (written.away) throw new AppError('dependency.away', 503, 'away')
     return { items: pages[at] ?? [], next: at + 1 < pages.length ? at + 1 : null }
@@ -127,6 +133,10 @@ function fakeMessaging() {
     },
     async filesOf({ after }) {
       const { items, next } = page(written.files, Number(after ?? 0))
+      return { items, next: next === null ? null : String(next) }
+    },
+    async callsOf({ after }) {
+      const { items, next } = page(written.calls, Number(after ?? 0))
       return { items, next: next === null ? null : String(next) }
     },
     contactsOf: async ({ userId }) => ({ blocks: blocks.get(userId) ?? [], dmsFrom: 'everyone' }),

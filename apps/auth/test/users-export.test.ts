@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type ExportedMessage, type Media, type Problem, UserExport } from '@conntext/contracts'
+import { type ExportedCall, type ExportedMessage, type Media, type Problem, UserExport } from '@conntext/contracts'
 import { passkeys, recoveryCodes } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { Value } from '@sinclair/typebox/value'
@@ -93,16 +93,27 @@ test('a copy tells what one has written and uploaded, page after page', async ()
     },
     ...{ state: 'ready', width: null, height: null, thumbnail: false, createdAt: new Date().toISOString() },
   }
+  const call: ExportedCall = {
+    ...{ callId: newId(), channelId: newId(), joinedAt: new Date().toISOString(), leftAt: null, ending: null },
+    ...{ spoke: true, camera: false, screen: false },
+  }
   auth.written.messages = pages
   auth.written.files = [[file]]
+  auth.written.calls = [[call], [call]]
   const { body, headers } = await auth.request<UserExport>('GET', PATH, { token })
   expect(headers.get('content-type')).toBe('application/json')
   expect(body.messages).toEqual(pages.flat())
   expect(body.files).toEqual([file])
+  expect(body.calls).toEqual([call, call])
   expect([...Value.Errors(UserExport, body)].filter(({ message }) => !message.includes('Unknown format'))).toEqual([])
   auth.written.messages = []
   auth.written.files = []
-  expect((await auth.request<UserExport>('GET', PATH, { token })).body).toMatchObject({ messages: [], files: [] })
+  auth.written.calls = []
+  expect((await auth.request<UserExport>('GET', PATH, { token })).body).toMatchObject({
+    messages: [],
+    files: [],
+    calls: [],
+  })
 })
 
 test('a copy is not begun where messages are not to be had, and breaks off where they are no longer', async () => {

@@ -3,6 +3,7 @@ import { subjects } from '@conntext/contracts'
 import {
   blocks,
   type Communications,
+  callParticipations,
   contactSettings,
   conversationParticipants,
   deletedAuthors,
@@ -15,6 +16,7 @@ import {
 import type { Logger } from '@conntext/kernel'
 import { eq, sql } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
+import { forgetParticipations } from './calls/queries.ts'
 import { forgetContacts } from './contacts/queries.ts'
 import { leaveConversations } from './conversations/departure.ts'
 import type { ConversationDeps } from './conversations/service.ts'
@@ -27,7 +29,7 @@ import { dropUploadsOf } from './uploads/queries.ts'
 // under a stream's lock.
 const WRITTEN = [
   ...[readStates, conversationParticipants],
-  ...[media, mediaUploads, publishedImages, blocks, contactSettings],
+  ...[media, mediaUploads, publishedImages, blocks, contactSettings, callParticipations],
 ]
 
 export type DepartureDeps = DeletionDeps & ReactionDeps & ConversationDeps & { bus: Bus; log: Logger }
@@ -50,6 +52,7 @@ export async function forgetUser(
   await db.delete(readStates).where(eq(readStates.userId, userId))
   await leaveConversations(deps, userId)
   await forgetContacts(db, userId)
+  await forgetParticipations(db, userId)
   await withdrawImagesOf(db, userId)
   await deleteLooseUploads(deps, userId)
   await dropUploadsOf(db, userId)

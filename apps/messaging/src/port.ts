@@ -27,6 +27,9 @@ import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
 import type { OutboxRelay } from '@conntext/outbox'
 import { appendEvents, streamEvents, streamHeads } from '@conntext/streams'
+import { purgeCalls } from './calls/queries.ts'
+import { recordCalls } from './calls/record.ts'
+import { pageCallsOf } from './calls/service.ts'
 import { assertAccepted } from './contacts/acceptance.ts'
 import { readContacts } from './contacts/service.ts'
 import { acknowledgeDeliveries } from './conversations/delivery.ts'
@@ -82,6 +85,7 @@ export function createPort(deps: PortDeps, credential: string) {
     },
     channelDeleted: async ({ channelId }) => {
       await purgeChannel(db, channelId)
+      await purgeCalls(db, channelId)
       nudge()
       return {}
     },
@@ -112,6 +116,11 @@ export function createPort(deps: PortDeps, credential: string) {
     },
     writtenBy: (query) => pageWritten(db, query),
     filesOf: (query) => pageFiles(db, query),
+    callsOf: (query) => pageCallsOf(deps, query),
+    async recordCalls({ reports }) {
+      await recordCalls(deps, reports)
+      return {}
+    },
     async conversationsOf({ userId, after }) {
       const rows = await listMemberships(db, { userId, after, limit: MAX_MEMBERSHIPS + 1 })
       const memberships = rows.slice(0, MAX_MEMBERSHIPS)

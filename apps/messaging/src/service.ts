@@ -6,6 +6,8 @@ import { type Clock, type Logger, type RunningJob, startJob, systemClock } from 
 import type { ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
+import { callRetentionJob, callSettlingJob } from './calls/jobs.ts'
+import { callRoutes } from './calls/routes.ts'
 import { contactRoutes } from './contacts/routes.ts'
 import { CONVERSATION_NEWS, Directory } from './conversations/directory.ts'
 import { CONVERSATION_PURGE, type ConversationPurge, purgeConversation } from './conversations/purge.ts'
@@ -137,6 +139,7 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(libraryRoutes(routeDeps))
       .use(conversationRoutes(routeDeps))
       .use(contactRoutes(routeDeps))
+      .use(callRoutes(routeDeps))
       .use(webhookRoutes(routeDeps)),
     port: createPort({ ...shared, relay }, deps.credential),
     async start() {
@@ -148,7 +151,11 @@ export function createMessagingService(given: MessagingDeps): Service {
       refusals.start()
       indexer.start()
       pictures.start()
-      for (const job of [pruningJob(deps), orphanSweepJob(deps), retentionJob(shared)]) jobs.push(startJob(job, log))
+      const work = [
+        ...[pruningJob(deps), orphanSweepJob(deps), retentionJob(shared)],
+        ...[callSettlingJob(shared), callRetentionJob(shared)],
+      ]
+      for (const job of work) jobs.push(startJob(job, log))
     },
     async stop() {
       await sender.close()

@@ -63,6 +63,8 @@ export const provisionCommunications = (
           'blocks',
           'contact_settings',
           'webhooks',
+          'calls',
+          'call_participations',
           'search_documents',
           'search_progress',
           'messaging_outbox',

@@ -343,6 +343,57 @@ export const webhooks = pgTable(
   (t) => [index('webhooks_channel').on(t.channelId, t.id)],
 )
 
+/** Calls of channels and conversations: what was, told by the nodes that had them. */
+export const calls = pgTable(
+  'calls',
+  {
+    id: uuid().primaryKey(),
+    channelId: uuid('channel_id').notNull(),
+    startedAt: time('started_at').notNull(),
+    // Null while somebody is in it.
+    endedAt: time('ended_at'),
+    // Why the last one was in it no more.
+    ending: text(),
+    // How many were in it at once, at most.
+    peak: integer().notNull(),
+    // What was audited last of it: that it began, once two people have met; that it is over.
+    audited: text({ enum: ['started', 'ended'] }),
+  },
+  (t) => [
+    index('calls_channel').on(t.channelId, t.id),
+    index('calls_age').on(t.endedAt),
+    index('calls_unsettled').on(t.endedAt).where(sql`${t.audited} = 'started'`),
+  ],
+)
+
+/** Who was in a call, from joining to leaving. Whoever leaves and joins again is in it twice. */
+export const callParticipations = pgTable(
+  'call_participations',
+  {
+    id: uuid().primaryKey(),
+    callId: uuid('call_id')
+      .notNull()
+      .references(() => calls.id, { onDelete: 'cascade' }),
+    // What the node calls the call: one that moved to another node has several such names.
+    partId: uuid('part_id').notNull(),
+    userId: uuid('user_id').notNull(),
+    joinedAt: time('joined_at').notNull(),
+    leftAt: time('left_at'),
+    ending: text(),
+    // When its node last told of it.
+    heardAt: time('heard_at').notNull(),
+    spoke: boolean().notNull(),
+    camera: boolean().notNull(),
+    screen: boolean().notNull(),
+  },
+  (t) => [
+    index('call_participations_call').on(t.callId, t.id),
+    index('call_participations_part').on(t.partId),
+    index('call_participations_user').on(t.userId, t.id),
+    index('call_participations_open').on(t.heardAt).where(sql`${t.leftAt} is null`),
+  ],
+)
+
 const tsvector = customType<{ data: string }>({ dataType: () => 'tsvector' })
 
 /** The words of a message, and what else it is searched by, as `@conntext/search-text` makes them. */

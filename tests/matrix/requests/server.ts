@@ -46,7 +46,7 @@ export const serverRequests: GoodRequests = {
   getChannel: ({ channels }) => ({ path: { channelId: channels.general.id } }),
   updateChannel: ({ channels }) => ({
     path: { channelId: channels.voice.id },
-    body: { name: 'voice', topic: null, parentId: null, position: 2, messageRetentionDays: null },
+    body: { name: 'voice', topic: null, parentId: null, position: 2, messageRetentionDays: null, userLimit: null },
   }),
   deleteChannel: async (scene) => ({ path: { channelId: (await newChannel(scene)).id } }),
   listOverrides: ({ channels }) => ({ path: { channelId: channels.general.id } }),

@@ -22,12 +22,12 @@ type Dependencies = {
   clock: Clock
   changes: Changes
   sessions: Sessions
-  messaging: Pick<MessagingPort, 'contactsOf' | 'writtenBy' | 'filesOf'>
+  messaging: Pick<MessagingPort, 'contactsOf' | 'writtenBy' | 'filesOf' | 'callsOf'>
   log: Logger
 }
 
-/** What fits into memory: messages and files are streamed behind it. */
-type Account = Omit<UserExport, 'files' | 'messages'>
+/** What fits into memory: messages, files and calls are streamed behind it. */
+type Account = Omit<UserExport, 'files' | 'calls' | 'messages'>
 
 const iso = (time: Date | null): string | null => time?.toISOString() ?? null
 
@@ -84,10 +84,11 @@ export function createUserExport({ db, clock, changes, sessions, messaging, log 
       const { userId } = caller
       const account = await accountOf(caller)
       const files = await inPages((after?: string) => messaging.filesOf({ userId, ...(after && { after }) }))
+      const calls = await inPages((after?: string) => messaging.callsOf({ userId, ...(after && { after }) }))
       const messages = await inPages((after?: WrittenPlace) => messaging.writtenBy({ userId, ...(after && { after }) }))
       await changes.owe(db, { audit: [audit('user.exported', actorOf(caller), userId, {})] })
       await changes.settled()
-      return streamOf(asJson(account, { files, messages }), (error) =>
+      return streamOf(asJson(account, { files, calls, messages }), (error) =>
         log.warn({ err: error, userId }, 'a copy of an account could not be finished'),
       )
     },

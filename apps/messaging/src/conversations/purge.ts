@@ -2,6 +2,7 @@ import { type Communications, conversations, messagingOutbox } from '@conntext/d
 import { newId } from '@conntext/kernel'
 import { enqueue } from '@conntext/outbox'
 import { eq } from 'drizzle-orm'
+import { purgeCalls } from '../calls/queries.ts'
 import { purgeChannel } from '../messages/purge.ts'
 import type { Transaction } from '../streams/writer.ts'
 
@@ -18,4 +19,5 @@ export async function owePurge(tx: Transaction, id: string): Promise<void> {
 export async function purgeConversation(db: Communications, { id }: ConversationPurge): Promise<void> {
   await purgeChannel(db, id)
   await db.delete(conversations).where(eq(conversations.id, id))
+  await purgeCalls(db, id)
 }

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { ExportedCall } from '../call-history.ts'
 import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
 import { DmsFrom } from './contacts.ts'
 import { Confirmation, OwnUser, PermissionName, Session } from './identity.ts'
@@ -64,6 +65,7 @@ export const UserExport = Shape('UserExport', {
   dmsFrom: DmsFrom,
   blocks: Type.Array(Id, { description: 'Those whom they have blocked' }),
   files: Type.Array(Media),
+  calls: Type.Array(ExportedCall, { description: 'That they were in, as far as it is still known' }),
   messages: Type.Array(ExportedMessage, {
     description: 'What they have written and not deleted, also where they no longer look: by channel, in its order',
   }),

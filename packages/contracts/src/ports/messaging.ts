@@ -9,6 +9,7 @@ import { Message, NewMessage } from '../api/messaging.ts'
 import { ReadMark, ReadState } from '../api/reads.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { ExportedMessage } from '../api/users.ts'
+import { CallReport, ExportedCall, MAX_CALL_REPORTS } from '../call-history.ts'
 import { definePort, type PortOf } from './port.ts'
 import { StreamAppend, streamOperations } from './streams.ts'
 
@@ -127,6 +128,21 @@ export const messagingPort = definePort({
       repeatable: true,
       request: Fields({ userId: Id, after: Type.Optional(Id) }),
       response: Fields({ items: Type.Array(Media), next: Nullable(Id) }),
+    },
+    /** The calls that somebody was in, a page at a time; `after` and `next` are participations. */
+    callsOf: {
+      repeatable: true,
+      request: Fields({ userId: Id, after: Type.Optional(Id) }),
+      response: Fields({ items: Type.Array(ExportedCall), next: Nullable(Id) }),
+    },
+    /**
+     * Takes down who is and was in calls. Whatever is told again changes nothing; what isn't told of for a while counts
+     * as over since then.
+     */
+    recordCalls: {
+      repeatable: true,
+      request: Fields({ reports: Type.Array(CallReport, { maxItems: MAX_CALL_REPORTS }) }),
+      response: Fields({}),
     },
     /**
      * The conversations that somebody takes part in, by id, after `after`; the first page also tells the newest of them
