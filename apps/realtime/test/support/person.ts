@@ -10,15 +10,15 @@ import {
 } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { opus, RTCP_FEEDBACK, vp8 } from '@conntext/testing/media'
 
 type Deps = { bus: Bus; port: RealtimePort; member: { userId: string; sessionId: string; token: string } }
 type Told = { t: VoiceEvent; d: VoiceEventData[VoiceEvent]; i: number; p: string }
 
-const feedback = [{ type: 'nack' }, { type: 'nack', parameter: 'pli' }]
 export const capabilities: RtpCapabilities = {
   codecs: [
     { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: feedback },
+    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
   ],
   headerExtensions: [],
 }
@@ -28,18 +28,7 @@ export const DTLS = {
   fingerprints: [{ algorithm: 'sha-256' as const, value: Array.from({ length: 32 }, () => 'AB').join(':') }],
 }
 
-let ssrc = 1_000
-export const opus = (own = ++ssrc) => ({
-  codecs: [{ mimeType: 'audio/opus', payloadType: 111, clockRate: 48_000, channels: 2 }],
-  headerExtensions: [{ uri: 'urn:ietf:params:rtp-hdrext:ssrc-audio-level', id: 1 }],
-  encodings: [{ ssrc: own }],
-  rtcp: { cname: `c${own}` },
-})
-export const vp8 = (own = ++ssrc) => ({
-  codecs: [{ mimeType: 'video/VP8', payloadType: 96, clockRate: 90_000, rtcpFeedback: feedback }],
-  encodings: [{ ssrc: own }],
-  rtcp: { cname: `c${own}` },
-})
+export { opus, vp8 }
 
 /** Somebody at a gateway, as far as a node sees of it. */
 export class Person {

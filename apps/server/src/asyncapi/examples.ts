@@ -3,7 +3,10 @@ import type { TSchema } from '@sinclair/typebox'
 type Json = Record<string, TSchema>
 
 const AT = '2026-01-05T09:30:00.000Z'
-const KINDS = ['channel', 'message', 'user', 'role', 'session', 'conversation', 'media', 'connection', 'avatar', 'icon']
+const KINDS = [
+  ...['channel', 'message', 'user', 'role', 'session', 'conversation', 'media', 'connection', 'avatar', 'icon'],
+  ...['call', 'participant', 'transport', 'producer', 'consumer'],
+]
 
 /** An id that is always the same for the same kind of thing. */
 export function exampleId(kind: string): string {
@@ -18,6 +21,8 @@ const OWNERS: Record<string, string> = {
   creatorId: 'user',
   participantIds: 'user',
   removed: 'channel',
+  to: 'channel',
+  resume: 'participant',
 }
 const kindOf = (name: string): string => OWNERS[name] ?? name.replace(/Ids?$/, '')
 
@@ -53,6 +58,21 @@ const VALUES: Record<string, unknown> = {
   title: 'No such channel',
   status: 404,
   code: 'channel.notFound',
+  mimeType: 'audio/opus',
+  clockRate: 48_000,
+  channels: 2,
+  payloadType: 111,
+  preferredPayloadType: 100,
+  usernameFragment: 'k3vb2c8wq0tq6mzl',
+  password: 'x7r1h6t9u2a4d8s0p5n3',
+  iceLite: true,
+  foundation: 'udpcandidate',
+  priority: 1_076_302_079,
+  address: 'voice.example.org',
+  ip: '203.0.113.7',
+  port: 40_000,
+  value: '5A:1C:0F:3B:9E:77:42:D8:61:AE:20:5F:C4:13:8B:96:E0:7D:34:BA:58:02:CF:91:6E:D5:2B:F8:A7:49:13:DC',
+  level: -32,
 }
 
 const nameOf = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
@@ -84,7 +104,7 @@ function ofAlternatives(alternatives: TSchema[], name: string, owner: string): u
 function ofObject(schema: TSchema, name: string, owner: string, wanted: readonly string[]): unknown {
   if (!schema.properties) return VALUES[name] ?? {}
   const { title, required = [], properties } = schema as TSchema & { required?: string[]; properties: Json }
-  const whose = title ? nameOf(title).replace(/^(ready|gained)Channel$/, 'channel') : owner
+  const whose = title ? nameOf(title.replace(/^(Ready|Gained|Voice)(?=[A-Z])/, '')) : owner
   return Object.fromEntries(
     Object.entries(properties)
       .filter(([key]) => required.includes(key) || wanted.includes(key))
