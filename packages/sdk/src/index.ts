@@ -1,5 +1,6 @@
 export * from './api.ts'
 export * from './gateway/client.ts'
+export * from './gateway/connection-lost.ts'
 export * from './gateway/frames.ts'
 export type { GatewayEvents, GatewayOptions } from './gateway/options.ts'
 export * from './generated/index.ts'

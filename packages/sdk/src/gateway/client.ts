@@ -26,6 +26,16 @@ import { OwnTyping } from './typing.ts'
 
 type Ordered = Ready | Reset | StreamEvent
 
+/** Who hears of everything in the moment when it comes, in the order of the wire, ahead of all listeners. */
+export type Follower = {
+  ready(ready: Ready): void
+  event(event: StreamEvent): void
+  /** The connection is gone; another one may follow. */
+  lost(): void
+  /** There will be none any more. */
+  ended(): void
+}
+
 const AUTHENTICATION_FAILED = 4003
 const TOO_SLOW = 4008
 const LOST = 1006
@@ -51,10 +61,12 @@ export class GatewayClient {
   #link: Link | undefined
   /** What listeners have been given and need time for. */
   #beingHanded: StreamEvent | undefined
+  readonly #followers = new Set<Follower>()
   readonly #presence = new OwnPresence((choice) => this.#ask('presence', choice))
   readonly #typing = new OwnTyping()
   #maxFrameBytes = Number.POSITIVE_INFINITY
   #ready = false
+  #userId: string | undefined
   #begun = false
   #closed = false
   #attempts = 0
@@ -77,6 +89,11 @@ export class GatewayClient {
   /** Answers how to stop listening. While the promise that a listener returns is pending, nothing more is handed on. */
   on<K extends keyof GatewayEvents>(name: K, listener: Listener<GatewayEvents[K]>): () => void {
     return this.#emitter.on(name, listener)
+  }
+
+  /** Whose connection it is, once it was ready. */
+  get userId(): string | undefined {
+    return this.#userId
   }
 
   /** How far listeners are done with each stream: what a later client can begin from. */
@@ -123,6 +140,29 @@ export class GatewayClient {
   /** To be called at each key: says now and then that one is writing, if there is a connection; later it would not be true. */
   typing(channelId: string): void {
     if (this.#ready && this.#typing.isNews(channelId)) this.#link?.send(JSON.stringify({ op: 'typing', channelId }))
+  }
+
+  /**
+   * For what has a state of its own on the server and is told at once, such as calls: what comes is heard here whether
+   * or not listeners are busy. Answers how to stop.
+   */
+  follow(follower: Follower): () => void {
+    this.#followers.add(follower)
+    return () => this.#followers.delete(follower)
+  }
+
+  /**
+   * Asks on the connection that is there, and on no other. `taken` is given the answer ahead of all that follows it.
+   * @throws ProblemError when the server refuses it, ConnectionLost when there is no connection or it goes meanwhile
+   */
+  askOnce<K extends keyof ReplyData>(
+    op: K,
+    words: Spoken<K>,
+    taken?: (answer: ReplyData[K]) => void,
+  ): Promise<ReplyData[K]> {
+    if (this.#closed) return Promise.reject(new Error('the gateway client was closed'))
+    const once = { taken: taken as ((answer: unknown) => void) | undefined }
+    return this.#requests.ask({ op, ...words }, once) as Promise<ReplyData[K]>
   }
 
   /** Ends the connection for good; what is unanswered fails. */
@@ -179,6 +219,7 @@ export class GatewayClient {
   }
 
   #receive(frame: Exclude<ServerFrame, Hello>): void {
+    if (frame.op === 'event') for (const follower of this.#followers) follower.event(frame)
     if (frame.op === 'event' || frame.op === 'reset') this.#queue(frame)
     else if (frame.op === 'ready') this.#begin(frame)
     else if (frame.op === 'reconnect') this.#move()
@@ -195,7 +236,9 @@ export class GatewayClient {
     this.#cursors.begin(ready.streams)
     this.#deliveries.begin(ready)
     this.#ready = true
+    this.#userId = ready.user.id
     this.#requests.begin(link, this.#maxFrameBytes)
+    for (const follower of this.#followers) follower.ready(ready)
     this.#queue(ready)
   }
 
@@ -306,16 +349,19 @@ export class GatewayClient {
     this.#inbox.clear()
     this.#deliveries.stop()
     this.#requests.end(reason)
+    for (const follower of this.#followers) follower.ended()
     this.#first.promise.catch(() => {})
     this.#first.reject(reason)
   }
 
   /** Lets the connection go. */
   #leave(): void {
+    const wasReady = this.#ready
     this.#link?.end()
     this.#link = undefined
     this.#ready = false
     this.#requests.pause()
+    if (wasReady) for (const follower of this.#followers) follower.lost()
   }
 
   #pause(): number {

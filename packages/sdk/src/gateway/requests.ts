@@ -1,4 +1,5 @@
 import { ProblemError } from '../problem.ts'
+import { ConnectionLost } from './connection-lost.ts'
 import type { Reply } from './frames.ts'
 
 const TOO_MANY = 429
@@ -11,11 +12,15 @@ type Line = { send(frame: string): void }
 type Pending = {
   /** As JSON. */
   frame: string
+  once: Once | undefined
   resolve: (value: unknown) => void
   reject: (error: Error) => void
   /** The connection on which it waits for its answer. */
   sentOn: Line | undefined
 }
+
+/** What makes no sense on another connection. `taken` is called with the answer as it comes, ahead of what follows it. */
+export type Once = { taken?: ((answer: unknown) => void) | undefined }
 
 /**
  * What was asked of the server and is not answered yet. It outlives connections: on the next one it is asked again, so
@@ -39,7 +44,12 @@ export class Requests {
   /** The connection is gone: what it has not answered waits for the next. */
   pause(): void {
     this.#line = undefined
-    for (const pending of this.#pending.values()) pending.sentOn = undefined
+    for (const [id, pending] of [...this.#pending]) {
+      pending.sentOn = undefined
+      if (!pending.once) continue
+      this.#pending.delete(id)
+      pending.reject(new ConnectionLost())
+    }
   }
 
   /** Nothing will be answered any more. */
@@ -51,11 +61,15 @@ export class Requests {
     this.#pauses.clear()
   }
 
-  /** @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all */
-  ask(frame: object): Promise<unknown> {
+  /**
+   * @throws ProblemError when the server refuses it, RangeError when it is larger than the server takes at all,
+   * ConnectionLost for what is asked `once` and has no answer when the connection goes, or finds none
+   */
+  ask(frame: object, once?: Once): Promise<unknown> {
+    if (once && !this.#line) return Promise.reject(new ConnectionLost())
     return new Promise((resolve, reject) => {
       const id = this.#nextId++
-      this.#pending.set(id, { frame: JSON.stringify({ ...frame, id }), resolve, reject, sentOn: undefined })
+      this.#pending.set(id, { frame: JSON.stringify({ ...frame, id }), once, resolve, reject, sentOn: undefined })
       this.#transmit()
     })
   }
@@ -69,8 +83,10 @@ export class Requests {
       return
     }
     this.#pending.delete(reply.id)
-    if (reply.ok) pending.resolve(reply.d)
-    else pending.reject(new ProblemError(reply.error))
+    if (reply.ok) {
+      pending.once?.taken?.(reply.d)
+      pending.resolve(reply.d)
+    } else pending.reject(new ProblemError(reply.error))
     this.#transmit()
   }
 
