@@ -227,7 +227,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     }),
     refused: refusals.access,
   }
-  return baseApp({ log })
+  return baseApp({ service: 'auth', log })
     .use(registrationRoutes(options, registration))
     .use(loginRoutes(options, createLogin({ ...shared, throttle, slots, sessions, completion })))
     .use(mfaRoutes(options, { db, secondStep }))

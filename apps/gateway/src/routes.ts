@@ -131,5 +131,5 @@ export function gatewayRoutes({ log, metrics, openapi, asyncapi, version, presen
     .get('/verify-email', () => pages.verifyEmail(), page)
     .get('/reset-password', () => pages.resetPassword(), page)
 
-  return baseApp({ log }).use(routes).use(presenceRoutes(options, presences))
+  return baseApp({ service: 'gateway', log }).use(routes).use(presenceRoutes(options, presences))
 }

@@ -128,7 +128,7 @@ export function createMessagingService(given: MessagingDeps): Service {
 
   return {
     name: 'messaging',
-    app: baseApp({ log, rawBodies: RAW_BODIES })
+    app: baseApp({ service: 'messaging', log, rawBodies: RAW_BODIES })
       .use(messageRoutes(routeDeps))
       .use(reactionRoutes(routeDeps))
       .use(pinRoutes(routeDeps))

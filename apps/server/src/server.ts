@@ -1,6 +1,7 @@
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
+import { shipLogs } from '@conntext/http'
 import { createLogger } from '@conntext/kernel'
 import { addressFault, Lifecycle } from '@conntext/runtime'
 import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
@@ -22,7 +23,8 @@ export type RunningServer = {
 
 /** Starts all of ConnText in this process. What was started is stopped again when a later part fails. */
 export async function startServer(config: ServerConfig, say: (line: string) => void): Promise<RunningServer> {
-  const log = createLogger({ service: 'server', level: config.logLevel })
+  const logs = shipLogs({ say })
+  const log = createLogger({ service: 'server', level: config.logLevel, ship: logs.ship })
   const lifecycle = new Lifecycle(log, say)
   try {
     const data = openDataDirectory(config.data)
@@ -37,7 +39,8 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await lifecycle.closing('stores', stores.close)
     await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
-    const { services, gateway, voiceStatus } = createServices({
+    const { services, gateway, voiceStatus, logStore } = createServices({
+      logs,
       config,
       stores,
       bus,
@@ -46,6 +49,10 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       version: manifest.version,
       openapi,
       asyncapi,
+    })
+    await lifecycle.closing('logs', async () => {
+      await logs.stop()
+      await logStore.stop()
     })
     for (const service of services) {
       await service.start()

@@ -2,7 +2,7 @@ import { createAuthService } from '@conntext/auth'
 import type { Bus } from '@conntext/bus'
 import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/contracts'
 import { createGateway } from '@conntext/gateway'
-import { callPort, type Service } from '@conntext/http'
+import { callPort, type LogShipping, type Service } from '@conntext/http'
 import { createLogger, randomToken } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
 import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
@@ -24,13 +24,14 @@ export type Deps = {
   /** The OpenAPI document that the gateway serves and reads its routes' rules from. */
   openapi: object
   asyncapi: string
+  logs: LogShipping
 }
 
 /** The five services of one process, each reaching the others through its port, as it would across a network. */
-export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi, asyncapi }: Deps) {
+export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi, asyncapi, logs }: Deps) {
   // Nobody outside this process can reach the ports, and within it they are called directly.
   const credential = randomToken()
-  const log = (service: string) => createLogger({ service, level: config.logLevel })
+  const log = (service: string) => createLogger({ service, level: config.logLevel, ship: logs.ship })
   const registry = createRegistry()
   const services: Record<string, Service> = {}
   // Each port is looked up when it is called: the services know one another in a circle.
@@ -57,7 +58,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
   })
   const { guard } = authService
   services.auth = authService
-  services.system = createSystemService({
+  const systemService = createSystemService({
     db: stores.system,
     audit: stores.audit,
     bus,
@@ -70,6 +71,8 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     credential,
     version,
   })
+  services.system = systemService
+  logs.deliverTo(async (request) => systemService.logs.take(request))
   services.messaging = createMessagingService({
     db: stores.messaging,
     objects: stores.objects,
@@ -109,5 +112,10 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     asyncapi,
     version,
   })
-  return { services: Object.values(services), gateway, voiceStatus: () => realtime.voiceStatus({}) }
+  return {
+    services: Object.values(services),
+    gateway,
+    voiceStatus: () => realtime.voiceStatus({}),
+    logStore: systemService.logs,
+  }
 }

@@ -24,7 +24,7 @@ await runService({
     CONNTEXT_MASTER_KEY: MasterKeySetting,
   },
   async create(process) {
-    const { settings, bus, log, credentials, ports, closing, untilThere } = process
+    const { settings, bus, log, logs, credentials, ports, closing, untilThere } = process
     const url = withPassword(settings.CONNTEXT_SERVER_DETAILS_URL, settings.CONNTEXT_DATABASE_PASSWORD)
     const db = openServerDetails({ url, applicationName: 'conntext system' })
     await closing('database', () => db.close())
@@ -39,7 +39,7 @@ await runService({
     await untilThere('Postgres', () => db.check())
     await untilThere('the schema', () => assertServerDetailsMigrated(db))
     await untilThere('ClickHouse', () => audit.check())
-    return createSystemService({
+    const service = createSystemService({
       db,
       audit,
       bus,
@@ -50,5 +50,11 @@ await runService({
       credential: credentials.shown,
       version: manifest.version,
     })
+    logs.deliverTo(async (request) => service.logs.take(request))
+    await closing('logs', async () => {
+      await logs.stop()
+      await service.logs.stop()
+    })
+    return service
   },
 })

@@ -5,10 +5,11 @@ import { streamEvents, streamHeads } from '@conntext/streams'
 import type { Ingest } from './audit/ingest.ts'
 import { serverStreams } from './change.ts'
 import { type RedeemDeps, releaseInvite, reserveInvite } from './invites/redeem.ts'
+import type { LogStore } from './logs/store.ts'
 import { readSettings } from './server/queries.ts'
 import { appendForeign } from './streams/service.ts'
 
-type Deps = RedeemDeps & { bus: Bus; log: Logger; ingest: Ingest; health(): Promise<ServiceHealth> }
+type Deps = RedeemDeps & { bus: Bus; log: Logger; ingest: Ingest; logs: LogStore; health(): Promise<ServiceHealth> }
 
 /** What this service does for the others. */
 export const implementPort = (deps: Deps): SystemPort => ({
@@ -20,6 +21,10 @@ export const implementPort = (deps: Deps): SystemPort => ({
   },
   async ingestAudit(request) {
     await deps.ingest(request)
+    return {}
+  },
+  async ingestLogs(request) {
+    deps.logs.take(request)
     return {}
   },
   reserveInvite: (request) => reserveInvite(deps, request),

@@ -20,21 +20,25 @@ const REMEMBERED = 10_000
 
 type Deps = { db: ServerDetails; clock: Clock; nudge(): void }
 
-/** Records reads of the audit trail. A repeat within a minute adds nothing to the trail but noise, and is left out. */
+/** Records reads of the audit trail and of the logs. A repeat within a minute adds nothing to the trail but noise, and is left out. */
 export class Recorder {
   readonly #lately = new Map<string, number>()
 
   constructor(private readonly deps: Deps) {}
 
   /** Fails when it can't be recorded: nobody reads the trail without a trace. */
-  async queried(caller: Caller, filters: string[]): Promise<void> {
+  async queried(
+    caller: Caller,
+    filters: string[],
+    action: 'audit.queried' | 'logs.queried' = 'audit.queried',
+  ): Promise<void> {
     const { db, clock, nudge } = this.deps
-    const reader = caller.userId
+    const reader = `${action} ${caller.userId}`
     const now = clock.now().getTime()
     if ((this.#lately.get(reader) ?? 0) > now) return
     this.#remember(reader, now)
     try {
-      await recordAudit(db, [systemAudit('audit.queried', actorOf(caller), null, { filters })])
+      await recordAudit(db, [systemAudit(action, actorOf(caller), null, { filters })])
     } catch (error) {
       this.#lately.delete(reader)
       throw error

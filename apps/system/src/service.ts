@@ -34,6 +34,8 @@ import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
 import { loadKeys, systemKeys } from './keys.ts'
+import { logRoutes } from './logs/routes.ts'
+import { LogStore } from './logs/store.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { ICON_WITHDRAWAL, type IconWithdrawal, withdrawIcon } from './server/icon.ts'
@@ -61,6 +63,8 @@ export type SystemDeps = {
 }
 
 export type SystemService = Service & {
+  /** Where logs go. Stopped by whoever runs the service, once nothing is logged any more. */
+  logs: LogStore
   /** The health of all services and of what they need: ready unless `down`. */
   readiness(): Promise<SystemHealth>
 }
@@ -83,6 +87,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     },
   })
   const refused = noteAccess(refusals, systemAudit)
+  const logs = new LogStore(deps)
   const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const keys = inviteKeys(keyring)
   const own = createOwnHealth({ ...deps, relay })
@@ -102,17 +107,19 @@ export function createSystemService(given: SystemDeps): SystemService {
 
   return {
     name: 'system',
-    app: baseApp({ log })
+    app: baseApp({ service: 'system', log })
       .use(serverRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
       .use(auditRoutes({ ...deps, recorder }, options))
-      .use(healthRoutes(readiness, options)),
-    port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, ingest, health: own }), {
+      .use(healthRoutes(readiness, options))
+      .use(logRoutes({ ...deps, recorder }, options)),
+    port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, logs, ingest, health: own }), {
       credential: deps.credential,
       log,
     }),
     readiness,
+    logs,
     async start() {
       await loadKeys(deps.db, keyring)
       keyring.start()

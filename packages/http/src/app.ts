@@ -5,6 +5,7 @@ import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
 import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { loggedPath } from './logged-path.ts'
+import { type Observed, observing, type Route } from './observe.ts'
 import { internalError, problemResponse } from './problem.ts'
 import { isJson, readStrictly, refuseRepeated, refusingQueries } from './strict.ts'
 
@@ -38,10 +39,12 @@ function faultsOf(error: ValidationError): InputFault[] {
 
 /**
  * The root of every Elysia app here: problems for errors, unknown fields refused instead of dropped, JSON bodies only
- * where a route doesn't read its body itself (`rawBodies`: path prefixes).
+ * where a route doesn't read its body itself (`rawBodies`: path prefixes). What a `service` answers is counted.
  */
-export const baseApp = (options: { log: Logger; rawBodies?: string[] }) => {
+export const baseApp = (options: Observed & { rawBodies?: string[] }) => {
+  let routes: () => readonly Route[] = () => []
   const app = new Elysia({ normalize: false, strictPath: true })
+    .wrap(observing(options, () => routes()))
     .wrap(settling)
     .onError({ as: 'global' }, ({ code, error, request }) => {
       const id = requestId(request.headers)
@@ -56,6 +59,7 @@ export const baseApp = (options: { log: Logger; rawBodies?: string[] }) => {
       if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
       throw requestErrors.wrongContentType('Send application/json.')
     })
+  routes = () => app.routes
   return app.onBeforeHandle(
     { as: 'global' },
     refusingQueries(() => app.routes),

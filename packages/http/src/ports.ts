@@ -1,5 +1,5 @@
 import { type PortOf, type PortTable, Problem } from '@conntext/contracts'
-import { AppError, defineErrors, equalSecrets, type Logger } from '@conntext/kernel'
+import { AppError, defineErrors, equalSecrets, type Logger, withContext } from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Elysia } from 'elysia'
@@ -39,7 +39,10 @@ export function servePort<P extends PortTable>(
     if (!equalSecrets(request.headers.get(CREDENTIAL_HEADER) ?? '', options.credential)) throw portErrors.unauthorised()
   })
   for (const [name, operation] of Object.entries(table.operations)) {
-    const run = (implementation as Record<string, (request: unknown) => Promise<unknown>>)[name]!
+    const implemented = (implementation as Record<string, (request: unknown) => Promise<unknown>>)[name]!
+    const run = operation.quiet
+      ? (request: unknown) => withContext({ quiet: true }, () => implemented(request))
+      : implemented
     app.use(
       new Elysia({ normalize: false }).post(
         path(table.service, name),

@@ -14,6 +14,8 @@ export type Service = {
   port: Handler & { direct: DirectCalls }
   /** Starts what runs besides requests; resolves when the service can be used. */
   start(): Promise<void>
+  /** Where it has what goes on elsewhere: sends it there, while it still answers. `stop` follows soon. */
+  drain?(): void
   /** Finishes what is under way and ships what is owed, in bounded time. Does not close what it was given. */
   stop(): Promise<void>
 }

@@ -19,6 +19,11 @@ test.each([
   [`/v1/webhooks/${ID}`, `/v1/webhooks/${ID}`],
   ['/v1/webhooks', '/v1/webhooks'],
   ['/v1/webhooks/', '/v1/webhooks/'],
+  ['/v1/invites/Zx81-abc/preview', '/v1/invites/…/preview'],
+  ['/v1/invites/Zx81-abc/redeem', '/v1/invites/…/redeem'],
+  ['/v1/invites/Zx81-abc', '/v1/invites/…'],
+  [`/v1/invites/${ID}`, `/v1/invites/${ID}`],
+  ['/v1/invites', '/v1/invites'],
   [`/v1/channels/${ID}/messages`, `/v1/channels/${ID}/messages`],
 ])('%s is logged as %s', (path, expected) => {
   expect(loggedPath(path)).toBe(expected)

@@ -93,7 +93,12 @@ export function histogram(
 type Read = () => Promise<[number, ...string[]][]> | [number, ...string[]][]
 
 /** What is looked at when somebody asks: each source tells its values with their labels, until it ends. */
-export function gauge(name: string, help: string, labelNames: readonly string[] = []) {
+export function gauge(
+  name: string,
+  help: string,
+  labelNames: readonly string[] = [],
+  type: 'gauge' | 'counter' = 'gauge',
+) {
   const sources = new Set<Read>()
   const samples = async () => {
     // A source that fails has nothing to tell: that what it looks at is away is told elsewhere.
@@ -103,7 +108,7 @@ export function gauge(name: string, help: string, labelNames: readonly string[] 
       value,
     }))
   }
-  known.set(name, { name, help, type: 'gauge', samples })
+  known.set(name, { name, help, type, samples })
   return {
     /** Answers how to end it. */
     from(read: Read): () => void {

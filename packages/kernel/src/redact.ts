@@ -7,7 +7,7 @@ const SECRET_NAME =
 // What is a secret wherever it stands: access tokens, API tokens, what follows Bearer and Basic, a URL's password, and
 // the secret in a webhook's or an invite's address.
 const SECRET_TEXT =
-  /eyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]*|conntext_[0-9A-Za-z]{20,}|(?<=\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}|(?<=:\/\/[^\s/@:]*:)[^\s@]+(?=@)|(?<=\/v1\/webhooks\/[0-9a-f-]{36}\/)[^\s"'/?#]+|(?<=\/v1\/invites\/)[^\s"'/?#]+(?=\/(?:preview|redeem))/gi
+  /eyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]*|conntext_[0-9A-Za-z]{20,}|(?<=\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}|(?<=:\/\/[^\s/@:]*:)[^\s@]+(?=@)|(?<=\/v1\/webhooks\/[0-9a-f-]{36}\/)[^\s"'/?#…]+|(?<=\/v1\/invites\/)[^\s"'/?#…]+(?=\/(?:preview|redeem))/gi
 
 export const CENSORED = '[redacted]'
 const MOST_DEPTH = 6

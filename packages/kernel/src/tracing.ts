@@ -14,7 +14,7 @@ export type SpanOptions = {
   attributes?: Attributes
   /** In the place of the present one, as W3C Trace Context writes it. */
   parent?: string | undefined
-  /** Also where nothing is being traced: a trace may begin here. */
+  /** A trace may begin here, also one that somebody outside has begun: whether it is kept is decided here. */
   root?: boolean
 }
 
@@ -31,7 +31,7 @@ export const setTracer = (given: Tracer | undefined): void => {
 
 export const isTracing = (): boolean => tracer !== undefined
 
-const isUnsampled = (traceparent: string): boolean => traceparent.endsWith('0')
+const isUnsampled = (traceparent: string): boolean => (Number.parseInt(traceparent.slice(-1), 16) & 1) === 0
 
 /** Begins a span by hand; undefined where nothing is traced. Whoever gets one ends it. */
 export function beginSpan(name: string, options: SpanOptions): Span | undefined {

@@ -10,7 +10,7 @@ import {
   type SystemPort,
   systemPort,
 } from '@conntext/contracts'
-import { callPort, Guard, type Service } from '@conntext/http'
+import { callPort, Guard, type LogShipping, type Service, shipLogs } from '@conntext/http'
 import {
   type ConfigRule,
   createLogger,
@@ -48,6 +48,8 @@ export type Process<S extends TProperties, N extends Neighbour> = {
   settings: Readonly<Static<TObject<S>>>
   bus: Bus
   log: Logger
+  /** Where what is logged goes besides standard output; to the system service, where that is another process. */
+  logs: LogShipping
   credentials: Credentials
   /** The other services' ports, over the network. */
   ports: Pick<Ports, N>
@@ -86,7 +88,8 @@ export async function runProcess<S extends TProperties, N extends Neighbour>(
   try {
     const settings = readSettings(definition)
     const common = settings as unknown as Static<TObject<typeof processSettings>>
-    const log = createLogger({ service: name, level: common.CONNTEXT_LOG_LEVEL as LogLevel })
+    const logs = shipLogs({ say })
+    const log = createLogger({ service: name, level: common.CONNTEXT_LOG_LEVEL as LogLevel, ship: logs.ship })
     lifecycle = new Lifecycle(log, say)
     lifecycle.endOnSignals()
     const { signal } = lifecycle
@@ -98,13 +101,18 @@ export async function runProcess<S extends TProperties, N extends Neighbour>(
       log,
     })
     await lifecycle.closing('bus', () => bus.close())
+    const connected = connect(neighbours, settings, credentials)
+    const { system } = connected.ports as Partial<Ports>
+    if (system) logs.deliverTo((request) => system.ingestLogs(request))
+    await lifecycle.closing('logs', () => logs.stop())
     const around = lifecycle
     await definition.start({
       settings,
       bus,
       log,
+      logs,
       credentials,
-      ...connect(neighbours, settings, credentials),
+      ...connected,
       closing: (what, stop) => around.closing(what, stop),
       untilThere: (what, attempt) => untilThere(what, attempt, { say, signal }),
       say,
@@ -176,6 +184,7 @@ export const runService = <S extends TProperties, N extends Neighbour>(
       await startWhenPossible(service, process.untilThere)
       // Requests first, then what they have left to do.
       await process.closing('service', async () => {
+        service.drain?.()
         await listener.drain()
         await service.stop()
       })

@@ -1,5 +1,13 @@
 import { dependencyErrors, loggedPath, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
-import { AppError, answerWithin, type Logger } from '@conntext/kernel'
+import {
+  AppError,
+  answerWithin,
+  beginSpan,
+  type Logger,
+  traceIdOf,
+  validTraceparent,
+  withContext,
+} from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Allowance } from '../rate-limit.ts'
@@ -34,6 +42,8 @@ export type Exchange = {
   target: Target
   destination: Destination | 'none'
   allowance: Allowance | undefined
+  /** As the API calls it. */
+  operation: string
 }
 
 export type Connection = {
@@ -61,10 +71,14 @@ export function createPipeline(deps: PipelineDeps) {
       target: NO_TARGET,
       destination: 'none',
       allowance: undefined,
+      operation: '(none)',
     }
+    const trace = continueTrace(request)
     let response: Response | undefined
     try {
-      response = await answer(deps, request, exchange)
+      response = await withContext({ requestId: exchange.requestId, ...trace.context }, () =>
+        answer(deps, request, exchange),
+      )
     } catch (error) {
       const about = { requestId: exchange.requestId, method: request.method, path: loggedPath(exchange.target.path) }
       response = problemResponse(toAppError('UNKNOWN', error, log, about), exchange.requestId)
@@ -74,8 +88,49 @@ export function createPipeline(deps: PipelineDeps) {
     if (deps.isDraining()) response.headers.set('connection', 'close')
     cors.decorate(response.headers, headers.get('origin'))
     if (response.headers.get('content-type')?.startsWith('text/event-stream')) connection.keepOpen()
-    metrics.request(exchange.destination, request.method, response.status, performance.now() - started)
+    const { status } = response
+    const ms = performance.now() - started
+    metrics.request(exchange.destination, request.method, status, ms)
+    trace.end(exchange, status)
+    if (!PROBES.has(exchange.target.path)) {
+      const { requestId, operation, destination } = exchange
+      log.info(
+        { requestId, ...trace.ids, operation, destination, status, ms: Math.round(ms * 10) / 10 },
+        'a request was answered',
+      )
+    }
     return response
+  }
+}
+
+/**
+ * A client's trace goes on here, or one begins. What is passed on names the gateway's own span, so that those of the
+ * services hang below it; where traces are off, what the client sent, unless it is malformed.
+ */
+function continueTrace({ headers, method }: Request) {
+  const parent = validTraceparent(headers.get('traceparent'))
+  if (parent === undefined) headers.delete('traceparent')
+  const span = beginSpan('gateway', {
+    kind: 'server',
+    parent,
+    root: true,
+    attributes: { 'conntext.service': 'gateway' },
+  })
+  const traceparent = span?.traceparent ?? parent
+  if (span) headers.set('traceparent', span.traceparent)
+  const traceId = traceIdOf(traceparent)
+  return {
+    context: traceparent === undefined ? {} : { traceparent },
+    ids: traceId === undefined ? {} : { traceId },
+    end({ operation, destination }: Exchange, status: number): void {
+      span?.set({
+        'http.request.method': method,
+        'http.route': operation,
+        'http.response.status_code': status,
+        'conntext.destination': destination,
+      })
+      span?.end(status >= 500 ? new Error(`answered ${status}`) : undefined)
+    },
   }
 }
 
@@ -91,6 +146,7 @@ async function answer(deps: PipelineDeps, request: Request, exchange: Exchange):
 
   const operations = deps.operationsOf(target.path)
   const operation = operations.get(request.method) ?? headOf(request.method, operations)
+  if (operation) exchange.operation = operation.id
   const applicant = { path: target.path, address: exchange.address, token: bearerOf(request.headers), operation }
   if (!PROBES.has(target.path)) {
     await admission.admit(applicant, (allowance) => {

@@ -2,6 +2,7 @@ import { createMemoryBus } from '@conntext/bus'
 import { openAudit } from '@conntext/db-audit'
 import { openCommunications } from '@conntext/db-communications'
 import { openServerDetails } from '@conntext/db-server-details'
+import { shipLogs } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { openFilesystemStore } from '@conntext/object-store'
 import manifest from '../../package.json'
@@ -32,6 +33,7 @@ export async function describeServer(scratch: string) {
     version: manifest.version,
     openapi: { paths: {} },
     asyncapi: '',
+    logs: shipLogs({ say: () => {} }),
   })
   return describeApi([gateway.app, ...services.map(({ app }) => app)] as App[], manifest.version)
 }

@@ -2,12 +2,14 @@ import type { Static, TSchema } from '@sinclair/typebox'
 
 /**
  * One call that a service offers to the other services: what it takes and what it answers, both checked. `repeatable`:
- * doing it twice is as good as doing it once, so that it is sent again where an answer was lost on the way.
+ * doing it twice is as good as doing it once, so that it is sent again where an answer was lost on the way. `quiet`:
+ * nothing is logged, counted or traced of it, since it comes about by that.
  */
 export type Operation = {
   request: TSchema
   response: TSchema
   repeatable?: boolean | ((request: never) => boolean)
+  quiet?: boolean
 }
 
 /** A service's port: a literal table, so that both ends are made from the same words. */

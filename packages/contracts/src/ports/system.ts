@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { AuditEvent } from '../api/audit.ts'
 import { Fields, Id, Nullable } from '../api/common.ts'
+import { LogEntry } from '../api/logs.ts'
 import { RegistrationMode } from '../api/server.ts'
 import { ServiceHealth } from '../api/system.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -22,6 +23,16 @@ export const systemPort = definePort({
     ingestAudit: {
       repeatable: true,
       request: Fields({ events: Type.Array(AuditEvent, { maxItems: 1000 }) }),
+      response: Acknowledged,
+    },
+    /**
+     * Takes lines that a service has logged, to be stored when there is time; `lost` were dropped before these. What
+     * can't be stored is lost, and counted.
+     */
+    ingestLogs: {
+      repeatable: true,
+      quiet: true,
+      request: Fields({ entries: Type.Array(LogEntry, { maxItems: 1000 }), lost: Type.Integer({ minimum: 0 }) }),
       response: Acknowledged,
     },
     /**

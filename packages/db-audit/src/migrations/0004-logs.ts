@@ -1,7 +1,7 @@
 import type { Migration } from '../migrate.ts'
 
 /**
- * One row for each line that a service logged. Apart from the audit: these may be lost, and go after two weeks, a day at a
+ * One row for each line that a service logged. Ids are text, since UUIDs are not in the order of their time here. Apart from the audit: these may be lost, and go after two weeks, a day at a
  * time. Audit events learn by which trace they can be found.
  */
 export const createLogs: Migration = {
@@ -9,7 +9,7 @@ export const createLogs: Migration = {
   name: 'logs',
   statements: [
     `CREATE TABLE IF NOT EXISTS logs (
-      id UUID,
+      id String CODEC(ZSTD),
       at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
       service LowCardinality(String),
       instance LowCardinality(String),
