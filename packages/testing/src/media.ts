@@ -65,11 +65,24 @@ function remoteSdp(transport: VoiceTransport, setup: string, sections: Section[]
   return [...head, `a=group:BUNDLE ${sections.map(({ mid }) => mid).join(' ')}`, ...bodies, ''].join('\r\n')
 }
 
-/** Where the client is; or a fingerprint that isn't its own. */
-export type MediaOptions = { address?: string; forged?: DtlsParameters }
+/** Where the client is; a fingerprint that isn't its own; the relay that all goes by. */
+export type MediaOptions = {
+  address?: string
+  forged?: DtlsParameters
+  relay?: { host: string; port: number; username: string; credential: string }
+}
 
-const peer = (name: string, { address = '127.0.0.1' }: MediaOptions) =>
-  new nodeDataChannel.PeerConnection(name, { iceServers: [], disableAutoNegotiation: true, bindAddress: address })
+const peer = (name: string, { address = '127.0.0.1', relay }: MediaOptions) =>
+  new nodeDataChannel.PeerConnection(name, {
+    ...{ disableAutoNegotiation: true, bindAddress: address },
+    iceServers: relay ? [serverOf(relay)] : [],
+    ...(relay ? { iceTransportPolicy: 'relay' } : {}),
+  })
+
+const serverOf = ({ host, port, username, credential }: NonNullable<MediaOptions['relay']>) => ({
+  ...{ hostname: host, port, username, password: credential },
+  relayType: 'TurnUdp' as const,
+})
 
 function describe(connection: PeerConnection, type: 'offer' | 'answer'): Promise<string> {
   return new Promise((resolve) => {

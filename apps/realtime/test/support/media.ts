@@ -1,7 +1,7 @@
 import * as media from '@conntext/testing/media'
 import type { Person } from './person.ts'
 
-const signalling = ({ port, participant }: Person): media.Signalling => ({
+export const signalling = ({ port, participant }: Person): media.Signalling => ({
   createTransport: (direction) => port.voiceCreateTransport({ participant, direction }),
   connectTransport: (transportId, dtlsParameters) =>
     port.voiceConnectTransport({ participant, transportId, dtlsParameters }),
