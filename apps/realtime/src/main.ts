@@ -19,7 +19,7 @@ await runService({
   name: 'realtime',
   port: 8084,
   version: manifest.version,
-  neighbours: ['auth', 'system'],
+  neighbours: ['auth', 'system', 'messaging'],
   settings: {
     ...realtimeSettings,
     CONNTEXT_VOICE_NODE_URL: Type.Optional(
@@ -37,7 +37,7 @@ await runService({
     const url = settings.CONNTEXT_VOICE_NODE_URL ?? (port === 0 ? null : `http://${hostname()}:${port}`)
     return createRealtimeService({
       ...toRealtimeConfig(settings),
-      ...{ log, bus, registry, system: ports.system },
+      ...{ log, bus, registry, system: ports.system, messaging: ports.messaging },
       guard: await startGuard(process),
       credential: credentials.shown,
       getter: createWorkerGetter({ logger: log }),

@@ -5,6 +5,8 @@ import { type ModerationDeps, moderate } from './calls/moderation.ts'
 import type { Operations } from './calls/operations.ts'
 import type { VoiceFigures } from './figures/figures.ts'
 import type { Nodes } from './nodes/nodes.ts'
+import type { Rings } from './rings/rings.ts'
+import type { SelfTest } from './selftest/service.ts'
 
 export type PortDeps = {
   nodeId: string
@@ -12,11 +14,15 @@ export type PortDeps = {
   calls: Calls
   operations: Operations
   moderation: ModerationDeps
+  rings: Rings
   figures: Pick<VoiceFigures, 'join'>
+  selfTest: SelfTest
+  /** Whether its calls go on elsewhere, and no new ones begin. */
+  isDraining(): boolean
   now(): number
 }
 
-type Signalling = Omit<VoicePort, 'voiceStates'>
+type Signalling = Omit<VoicePort, 'voiceStates' | 'voiceSelfTest'>
 type Name = keyof Signalling
 type Request = { at?: string; channelId?: string; participant?: { channelId: string } }
 
@@ -25,7 +31,7 @@ type Request = { at?: string; channelId?: string; participant?: { channelId: str
  * node brought goes no further.
  */
 export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'health'> {
-  const { nodes, calls, nodeId } = deps
+  const { nodes, calls, nodeId, selfTest } = deps
   const here = localOperations(deps)
 
   const homeOf = (channelId: string, name: Name): string | undefined => {
@@ -47,6 +53,9 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
   const names = Object.keys(here) as Name[]
   return {
     ...(Object.fromEntries(names.map((name) => [name, routed(name)])) as unknown as Signalling),
+    voiceSelfTest: async ({ at }) => ({
+      nodes: at === undefined ? await selfTest.everywhere() : [await selfTest.here()],
+    }),
     voiceStates: async ({ channelId }) => {
       const states = nodes.board.states()
       return { states: channelId === undefined ? states : states.filter((state) => state.channelId === channelId) }
@@ -54,13 +63,19 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
   }
 }
 
-function localOperations({ nodeId, calls, operations, moderation, figures, now }: PortDeps): Signalling {
+function localOperations(deps: PortDeps): Signalling {
+  const { nodeId, calls, operations, moderation, rings, figures, isDraining, now } = deps
+  const join: Signalling['voiceJoin'] = (request) =>
+    figures.join(async () => {
+      if (isDraining()) throw voiceErrors.away({ retryAfter: 1 })
+      return { ...(await calls.join(request)), nodeId }
+    })
   const nothing = async (done: Promise<void>) => {
     await done
     return {}
   }
   return {
-    voiceJoin: async (request) => ({ ...(await figures.join(() => calls.join(request))), nodeId }),
+    voiceJoin: join,
     voiceLeave: (request) => nothing(operations.leave(request)),
     voiceDetach: (request) => nothing(operations.detach(request, now())),
     voiceCreateTransport: (request) => operations.createTransport(request),
@@ -75,6 +90,10 @@ function localOperations({ nodeId, calls, operations, moderation, figures, now }
     voiceRestartIce: (request) => operations.restartIce(request),
     voiceStats: (request) => operations.stats(request),
     voiceModerate: (request) => nothing(moderate(moderation, request)),
+    async voiceDecline({ channelId, userId }) {
+      rings.settle(channelId, userId, 'declined')
+      return {}
+    },
     voiceCall: async ({ channelId }) => ({ call: calls.call(channelId)?.told ?? null }),
   }
 }

@@ -1,5 +1,5 @@
 import type { Bus } from '@conntext/bus'
-import { realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
+import { type MessagingPort, realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
 import { baseApp, createHealth, type Guard, noteAccess, RefusalLog, type Service, servePort } from '@conntext/http'
 import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
 import type { Registry } from 'prom-client'
@@ -9,15 +9,22 @@ import { Notices } from './calls/notices.ts'
 import { Operations } from './calls/operations.ts'
 import { callRoutes } from './calls/routes.ts'
 import { Watch } from './calls/watch.ts'
+import { Conversations } from './conversations/conversations.ts'
 import { createVoiceFigures, type VoiceFigures } from './figures/figures.ts'
 import { Sampler } from './figures/sampler.ts'
+import { Recorder } from './history/recorder.ts'
 import { iceRoutes } from './ice/routes.ts'
 import type { IceConfig } from './ice/servers.ts'
 import type { VoiceNetwork } from './media/addresses.ts'
+import { Announced, type Lookup } from './media/announced.ts'
 import { Engine } from './media/engine.ts'
 import { Announcer } from './nodes/announcer.ts'
 import { Nodes } from './nodes/nodes.ts'
 import { voicePort } from './port.ts'
+import { Rings } from './rings/rings.ts'
+import { examineVoice } from './selftest/examine.ts'
+import { selfTestRoutes } from './selftest/routes.ts'
+import { SelfTest } from './selftest/service.ts'
 import { statusRoutes } from './status/routes.ts'
 import { voiceStatus, workersProbe } from './status/service.ts'
 import type { WorkerGetter } from './worker/getter.ts'
@@ -33,9 +40,12 @@ export type RealtimeDeps = {
   bus: Bus
   clock?: Clock
   system: Pick<SystemPort, 'ingestAudit'>
+  messaging: Pick<MessagingPort, 'conversation' | 'assertAccepted' | 'recordCalls'>
   credential: string
   network: VoiceNetwork
   ice: IceConfig
+  /** How names are looked up; by default as the system does. */
+  lookup?: Lookup | undefined
   /** How many mediasoup workers; by default one a core. */
   workers?: number | undefined
   /** How many may be in one call. */
@@ -57,7 +67,7 @@ const CONSUMERS_PER_WORKER = 400
 
 /** Voice and video. Where no mediasoup worker can be had, the service runs and says so. */
 export function createRealtimeService(given: RealtimeDeps): Service {
-  const { log, guard, credential, workers, locate, network, ice } = given
+  const { log, credential, workers, locate, network, ice } = given
   const supervisor = createWorkerSupervisor({
     logger: log,
     ...(workers === undefined ? {} : { count: workers }),
@@ -72,16 +82,23 @@ export function createRealtimeService(given: RealtimeDeps): Service {
   const figures = createVoiceFigures(given.registry)
   const refusals = new RefusalLog({ record, clock, log })
   const refused = noteAccess(refusals, realtimeAudit)
+  const conversations = new Conversations({ messaging: given.messaging, bus: given.bus, clock })
+  const guard = given.guard.withConversations((id, userId) => conversations.isParticipant(id, userId))
   const access = { guard, refused }
-  const node: ReturnType<typeof createNode> = createNode({ ...given, clock }, { engine, refused, record, figures })
+  const announced = new Announced({ told: network.announced, log, lookup: given.lookup })
+  const now = () => clock.now()
+  const examine = () => examineVoice({ supervisor, engine, network, announced, ice, now, lookup: given.lookup })
+  const around = { conversations, engine, refused, record, figures, announced, examine }
+  const node: ReturnType<typeof createNode> = createNode({ ...given, guard, clock }, around)
   let unobserve = () => {}
   const health = createHealth('realtime', [workersProbe(supervisor, engine)])
   return {
     name: 'realtime',
-    app: baseApp({ log })
+    app: baseApp({ service: 'realtime', log })
       .use(statusRoutes({ access, supervisor, engine }))
       .use(iceRoutes({ access, ice, clock }))
-      .use(callRoutes({ access, port: node.port })),
+      .use(callRoutes({ access, port: node.port }))
+      .use(selfTestRoutes({ access, port: node.port, clock })),
     port: servePort(
       realtimePort,
       { ...node.port, voiceStatus: async () => voiceStatus(supervisor, engine), health: async () => health() },
@@ -95,9 +112,11 @@ export function createRealtimeService(given: RealtimeDeps): Service {
       // Not waited for: a worker that is missing or slow to start holds up nothing else.
       void supervisor.start()
     },
+    drain: () => node.drain(),
     async stop() {
       await node.stop()
       engine.stop()
+      announced.stop()
       unobserve()
       await Promise.all([supervisor.stop(), refusals.stop()])
     },
@@ -105,19 +124,35 @@ export function createRealtimeService(given: RealtimeDeps): Service {
 }
 
 type Around = Pick<ConstructorParameters<typeof Calls>[0], 'engine' | 'refused'> & {
+  conversations: Conversations
   figures: VoiceFigures
+  announced: Announced
+  examine: ConstructorParameters<typeof SelfTest>[0]['examine']
   record: (event: Parameters<SystemPort['ingestAudit']>[0]['events'][number]) => Promise<void>
 }
 
 /** This process as one of the nodes that have calls. */
-function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, record, figures }: Around) {
+function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
+  const { conversations, engine, refused, record, figures, announced, examine } = around
   const { bus, clock, guard, log, maxParticipants, consumersPerWorker = CONSUMERS_PER_WORKER } = given
   const nodeId = newId()
   let draining = false
   const notices = new Notices({ bus, clock, log })
   const limits = { participants: maxParticipants, consumersPerWorker }
-  const calls = new Calls({
-    ...{ guard, refused, engine, notices, limits, clock, log },
+  const rings = new Rings({ bus, conversations, notices, clock, log })
+  const recorder = new Recorder({ messaging: given.messaging, present: () => calls.participants(), clock, log })
+  const calls: Calls = new Calls({
+    ...{ guard, conversations, refused, engine, notices, limits, clock, log },
+    observer: {
+      entered(participant, { begins }) {
+        const { call, userId } = participant
+        recorder.entered(participant)
+        rings.settle(call.channelId, userId, 'answered')
+        if (begins && !nodes.wasLost(call.channelId)) rings.begin(call, participant)
+      },
+      over: (participant, ending) => recorder.over(participant, ending),
+      ended: (call) => rings.ended(call),
+    },
     changed: (participantId, state) => announcer.changed(participantId, state),
   })
   const announcer = new Announcer({
@@ -135,28 +170,55 @@ function createNode(given: RealtimeDeps & { clock: Clock }, { engine, refused, r
     reach: (url) => given.node!.reach(url),
     heard: (other, said) => calls.heardElsewhere(other < nodeId, said),
   })
-  const operations = new Operations({ guard, refused, calls, notices, figures, announced: given.network.announced })
-  const watch = new Watch({ calls, notices, guard, bus, clock, log, nodeId })
-  const moderation = { guard, refused, calls, notices, record }
+  const operations = new Operations({ guard, conversations, refused, calls, notices, figures, announced })
+  const watch = new Watch({ calls, notices, guard, conversations, bus, clock, log, nodeId })
+  const moderation = { guard, conversations, refused, calls, notices, record }
+  /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
+  const drain = () => {
+    draining = true
+    announcer.sayAlive()
+    calls.dissolveAll()
+    announcer.flush()
+  }
   const sampler = new Sampler({ calls, log, took: figures.sampled })
   return {
     calls,
-    port: voicePort({ nodeId, nodes, calls, operations, moderation, figures, now: () => clock.now().getTime() }),
+    port: voicePort({
+      nodeId,
+      nodes,
+      calls,
+      operations,
+      moderation,
+      rings,
+      figures,
+      selfTest: new SelfTest({ nodeId, nodes, examine, log }),
+      isDraining: () => draining,
+      now: () => clock.now().getTime(),
+    }),
     sayAlive: () => announcer.sayAlive(),
     async start() {
       await nodes.start()
       await announcer.start()
       await watch.start()
+      await conversations.start((id) => {
+        void watch.recheck(({ call }) => id === undefined || call.channelId === id)
+        if (id !== undefined) rings.recheck(id)
+      })
+      rings.start()
+      recorder.start()
       sampler.start()
     },
-    /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
+    drain,
     async stop() {
-      draining = true
-      announcer.sayAlive()
+      drain()
       sampler.stop()
       await watch.stop()
+      rings.stop()
+      await conversations.stop()
+      // Whoever was about to join.
       calls.dissolveAll()
       announcer.flush()
+      await recorder.stop()
       await announcer.stop()
       await nodes.stop()
     },

@@ -6,6 +6,7 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority } from '@conntext/testing'
 import { createRealtimeService } from '../src/service.ts'
 import { locateWorker, type WorkerLocation } from '../src/worker/locate.ts'
+import { fakeMessaging } from './support/messaging.ts'
 import { ice, network } from './support/stack.ts'
 
 const missing: WorkerLocation = { kind: 'missing', reason: 'There is no worker here.', remedy: 'Get one.' }
@@ -22,6 +23,7 @@ async function startRealtime(locate: () => Promise<WorkerLocation>) {
       guard,
       bus,
       system,
+      messaging: fakeMessaging(bus).port,
       network,
       ice,
       credential: 'credential',

@@ -91,6 +91,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     log: log('realtime'),
     guard,
     system,
+    messaging,
     credential,
     getter: createWorkerGetter({ logger: log('realtime') }),
     registry,

@@ -234,6 +234,26 @@ export const voiceEventKinds = {
       ),
     }),
   ),
+  'voice.ringing': ephemeral(
+    ['user'],
+    'Somebody has begun a call in a conversation of one’s. It is said again every few seconds, until `voice.ringingStopped` or `expiresAt`.',
+    Fields({
+      ...OfCall,
+      callId: Id,
+      userId: Type.String({ ...Id, description: 'Who calls' }),
+      expiresAt: Timestamp,
+    }),
+  ),
+  'voice.ringingStopped': ephemeral(
+    ['user'],
+    'One is called no more, on whichever device; or, in the call that one is in, somebody else is.',
+    Fields({
+      ...OfCall,
+      callId: Id,
+      userId: Type.String({ ...Id, description: 'Who was called' }),
+      reason: Enumeration(['answered', 'declined', 'expired', 'ended'], { title: 'RingingEnd' }),
+    }),
+  ),
   'voice.moved': ephemeral(
     ['user'],
     'A moderator wants one in another channel: this participation is over, and `to` is to be joined.',

@@ -12,7 +12,8 @@ import type { Communications } from '@conntext/db-communications'
 import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import { messagingAudit, recordAudit } from '../audit.ts'
-import { findByKey, keyOfTwo } from '../conversations/queries.ts'
+import type { Directory } from '../conversations/directory.ts'
+import { findByKey, keyOfTwo, readConversation } from '../conversations/queries.ts'
 import { oweUserEvent } from '../streams/owed.ts'
 import type { WriteStreams } from '../streams/writer.ts'
 import { blockErrors } from './errors.ts'
@@ -27,7 +28,14 @@ import {
   takeContacts,
 } from './queries.ts'
 
-export type ContactDeps = { db: Communications; write: WriteStreams; guard: Guard; clock: Clock; nudge: () => void }
+export type ContactDeps = {
+  db: Communications
+  write: WriteStreams
+  guard: Guard
+  clock: Clock
+  directory: Directory
+  nudge: () => void
+}
 
 /**
  * Blocks somebody; nothing where they are blocked. Once it is answered, nothing of theirs comes into the conversation of
@@ -35,7 +43,7 @@ export type ContactDeps = { db: Communications; write: WriteStreams; guard: Guar
  * @throws block.userNotFound (404), block.tooMany (409), block.oneself (422)
  */
 export async function blockUser(deps: ContactDeps, caller: Caller, blockedId: string): Promise<void> {
-  const { db, write, guard, clock, nudge } = deps
+  const { db, write, guard, clock, directory, nudge } = deps
   const { userId } = caller
   if (blockedId === userId) throw blockErrors.oneself()
   const standing = (await guard.grant(blockedId))?.standing
@@ -54,7 +62,11 @@ export async function blockUser(deps: ContactDeps, caller: Caller, blockedId: st
   nudge()
   // Whoever holds the stream has not seen the block; whoever holds it afterwards does.
   const conversation = await findByKey(db, keyOfTwo(userId, blockedId))
-  if (conversation) await write([channelStream(conversation.id)], async () => ({ answer: undefined, events: [] }))
+  if (!conversation) return
+  await write([channelStream(conversation.id)], async () => ({ answer: undefined, events: [] }))
+  // Whoever has them in a call looks again.
+  const news = await readConversation(db, conversation.id)
+  if (news) await directory.announce(news)
 }
 
 /** Takes a block back; nothing where there is none. */

@@ -35,6 +35,8 @@ export class Call {
   /** Those who are about to join: the call doesn't end under them. */
   joining = 0
   closed = false
+  /** How many were in it at once, at most. */
+  peak = 0
   #rooms: Room[] = []
   #opening: Promise<Room> | undefined
 
@@ -44,8 +46,17 @@ export class Call {
     private readonly deps: { engine: Engine; limits: CallLimits; hooks: CallHooks },
   ) {}
 
-  get isFull(): boolean {
-    return this.participants.size >= this.deps.limits.participants
+  /** `userLimit`: the channel's own, if it has one. */
+  isFull(userLimit: number | null): boolean {
+    return this.participants.size >= Math.min(this.deps.limits.participants, userLimit ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** Whether somebody who shows nothing yet would be one too many. */
+  isVideoFull(userId: string, videoLimit: number | null): boolean {
+    if (videoLimit === null) return false
+    const showing = [...this.sent.values()].filter(({ producer }) => producer.kind === 'video')
+    const userIds = new Set(showing.map(({ participant }) => participant.userId))
+    return !userIds.has(userId) && userIds.size >= videoLimit
   }
 
   get isEmpty(): boolean {

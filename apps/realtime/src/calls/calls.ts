@@ -1,4 +1,5 @@
 import {
+  type CallEnding,
   type OnBehalf,
   type RtpCapabilities,
   type SaidVoiceState,
@@ -15,7 +16,7 @@ import { Call, type CallLimits } from './call.ts'
 import { voiceErrors } from './errors.ts'
 import type { Notices } from './notices.ts'
 import { Participant, type Place } from './participant.ts'
-import { assertMayJoin, type PermitDeps, standing } from './permits.ts'
+import { assertMayJoin, limitsOf, type PermitDeps, standing } from './permits.ts'
 import { routerCapabilities } from './translate.ts'
 
 export type CallsDeps = PermitDeps & {
@@ -26,7 +27,19 @@ export type CallsDeps = PermitDeps & {
   log: Logger
   /** The state of a participation is another one; undefined: it is over. */
   changed(participantId: string, state: VoiceState | undefined): void
+  observer: CallObserver
 }
+
+/** Who has to know what becomes of calls, and of who is in them. */
+export type CallObserver = {
+  /** `begins`: with them, the call does; it doesn't where it only came here from elsewhere. */
+  entered(participant: Participant, how: { begins: boolean }): void
+  over(participant: Participant, ending: CallEnding): void
+  ended(call: Call): void
+}
+
+/** How a participation ends: whether its owner may try again, and what it is in history, unless as they were told. */
+type Farewell = { rejoin: boolean; as?: CallEnding }
 
 export type Join = {
   caller: Static<typeof OnBehalf>
@@ -106,27 +119,32 @@ export class Calls {
 
   async #enter(caller: Caller, join: Join): Promise<{ joined: VoiceJoined; notice: number }> {
     const { channelId, place, rtpCapabilities, selfDeafened = false } = join
-    const { guard, clock, engine, limits } = this.deps
+    const { guard, clock, engine, limits, observer } = this.deps
     if (engine.seats().length === 0) throw voiceErrors.away({ retryAfter: 1 })
     const call = this.#calls.get(channelId) ?? this.#begin(channelId, { engine, limits })
     call.joining += 1
     try {
       const room = await call.room()
-      const may = await standing(guard, caller, channelId)
-      const exempt = call.isFull && (await guard.allows(caller, 'voice.move', channelId))
+      const may = await standing(this.deps, caller, channelId)
+      const { userLimit, audioBitrate } = await limitsOf(guard, channelId)
+      const exempt = call.isFull(userLimit) && (await guard.allows(caller, 'voice.move', channelId))
       // From here on nothing waits. What has changed meanwhile: the permission, the worker, the call itself.
       if (!may.connect) throw accessErrors.forbidden('This needs the permission voice.connect.')
       if (call.closed || room.router.closed) throw voiceErrors.away({ retryAfter: 1 })
       const before = this.#byUser.get(caller.userId)
-      if (call.isFull && !exempt && before?.call !== call) throw voiceErrors.full()
+      if (call.isFull(userLimit) && !exempt && before?.call !== call) throw voiceErrors.full()
       if (before) this.end(before, before.place.connectionId === place.connectionId ? undefined : 'elsewhere')
       const participant = new Participant(call, caller, clock.now(), { place, rtpCapabilities, selfDeafened })
       participant.media = call.mediaOn(room)
       participant.suppressed = !may.speak
+      participant.audioBitrate = audioBitrate
       this.#attach(participant, place)
       call.participants.set(participant.id, participant)
       this.#participants.set(participant.id, participant)
       this.#byUser.set(participant.userId, participant)
+      const begins = call.peak === 0 && join.resume === undefined
+      call.peak = Math.max(call.peak, call.participants.size)
+      observer.entered(participant, { begins })
       this.changed(participant)
       return this.#joined(participant, false)
     } finally {
@@ -148,6 +166,10 @@ export class Calls {
         },
         heard: ({ participants }, speakers) => {
           notices.tell(participants.values(), 'voice.activeSpeakers', { channelId, speakers })
+          for (const { userId } of speakers) {
+            const heard = this.inCall(channelId, userId)
+            if (heard) heard.used.spoke = true
+          }
         },
       },
     })
@@ -177,6 +199,7 @@ export class Calls {
   #attach(participant: Participant, place: Place): void {
     participant.place = place
     participant.awaySince = undefined
+    participant.silentSince = undefined
     participant.leaseUntil = this.deps.clock.now().getTime() + VOICE_LEASE_MS
     participant.numberAtLease = participant.number
   }
@@ -189,7 +212,7 @@ export class Calls {
       callId: call.id,
       participantId: id,
       resumed,
-      rtpCapabilities: routerCapabilities(media!.room.router),
+      rtpCapabilities: routerCapabilities(media!.room.router, participant.audioBitrate),
       states: [...call.participants.values()].map(({ state }) => state),
       producers: call.producers(),
       kept: {
@@ -202,11 +225,15 @@ export class Calls {
   }
 
   changed(participant: Participant): void {
-    if (!participant.over) this.deps.changed(participant.id, participant.state)
+    if (participant.over) return
+    const { state, used } = participant
+    used.camera ||= state.camera
+    used.screen ||= state.screen
+    this.deps.changed(participant.id, state)
   }
 
   /** Ends a participation, with all its media. Without a reason its owner is told nothing. */
-  end(participant: Participant, reason?: VoiceEnding, told: { rejoin: boolean } = { rejoin: false }): void {
+  end(participant: Participant, reason?: VoiceEnding, told: Farewell = { rejoin: false }): void {
     if (participant.over) return
     const { call } = participant
     if (reason) {
@@ -219,6 +246,7 @@ export class Calls {
     participant.media?.close()
     participant.media = undefined
     this.deps.changed(participant.id, undefined)
+    this.deps.observer.over(participant, told.as ?? reason ?? 'left')
     this.#endIfEmpty(call)
   }
 
@@ -227,9 +255,10 @@ export class Calls {
     const { notices } = this.deps
     const { channelId, participants } = call
     notices.tell(participants.values(), 'voice.interrupted', { channelId, media: false })
-    for (const participant of [...participants.values()]) this.end(participant)
-    call.close()
-    if (this.#calls.get(channelId) === call) this.#calls.delete(channelId)
+    for (const participant of [...participants.values()]) {
+      this.end(participant, undefined, { rejoin: true, as: 'interrupted' })
+    }
+    this.#forget(call)
   }
 
   dissolveAll(): void {
@@ -237,7 +266,11 @@ export class Calls {
   }
 
   #endIfEmpty(call: Call): void {
-    if (!call.isEmpty) return
+    if (call.isEmpty) this.#forget(call)
+  }
+
+  #forget(call: Call): void {
+    if (!call.closed) this.deps.observer.ended(call)
     call.close()
     if (this.#calls.get(call.channelId) === call) this.#calls.delete(call.channelId)
   }

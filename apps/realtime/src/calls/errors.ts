@@ -4,6 +4,7 @@ import { defineErrors } from '@conntext/kernel'
 export const voiceErrors = defineErrors('voice', {
   away: { status: 503, title: 'Calls cannot be made for the moment' },
   notAVoiceChannel: { status: 409, title: 'There are no calls in this channel' },
+  videoFull: { status: 409, title: 'As many show something already as may here' },
   full: { status: 409, title: 'The call is full' },
   notInCall: { status: 404, title: 'Not in this call' },
   noMedia: { status: 409, title: 'What was sent and received is gone: join again' },

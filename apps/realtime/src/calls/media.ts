@@ -15,8 +15,16 @@ import { forWorker } from './translate.ts'
 /** How long a client may say nothing on a transport until its media counts as gone, in seconds. */
 const ICE_CONSENT_S = 20
 const FIRST_BITRATE = 800_000
+/** What headers take beside the sound itself. */
+const AUDIO_OVERHEAD = 32_000
 
-export type Carrier = { transport: WebRtcTransport; direction: VoiceDirection; connectedWith?: string }
+export type Carrier = {
+  transport: WebRtcTransport
+  direction: VoiceDirection
+  connectedWith?: string
+  /** What the client was told to send at most, in bits per second; 0 for any. */
+  cap: number
+}
 export type Outgoing = { producer: Producer; source: VoiceSource; selfPaused: boolean }
 export type Incoming = { consumer: Consumer; selfPaused: boolean }
 
@@ -73,7 +81,7 @@ export class Media {
     for (const { transport: before, direction: its } of [...this.carriers.values()]) {
       if (its === direction) before.close()
     }
-    this.carriers.set(transport.id, { transport, direction })
+    this.carriers.set(transport.id, { transport, direction, cap: 0 })
     transport.observer.once('close', () => this.carriers.delete(transport.id))
     return transport
   }
@@ -111,6 +119,25 @@ export class Media {
       this.hooks.producerClosed(producer.id)
     })
     return producer
+  }
+
+  /**
+   * Has the client send no more than so many bits per second of each sound, by its congestion control; while it shows
+   * something as well, it is not held back. Null: any.
+   */
+  async capAudio(bitrate: number | null): Promise<void> {
+    const sent = [...this.outgoing.values()]
+    const isAudio = sent.length > 0 && sent.every(({ producer }) => producer.kind === 'audio')
+    const cap = isAudio && bitrate !== null ? sent.length * (bitrate + AUDIO_OVERHEAD) : 0
+    for (const carrier of this.carriers.values()) {
+      if (carrier.direction !== 'send' || carrier.cap === cap) continue
+      carrier.cap = cap
+      try {
+        await carrier.transport.setMaxIncomingBitrate(cap)
+      } catch (error) {
+        if (!carrier.transport.closed && !this.closed) throw error
+      }
+    }
   }
 
   /** What is received already is answered again. */

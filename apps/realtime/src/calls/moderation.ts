@@ -63,7 +63,7 @@ async function assertMovable(deps: ModerationDeps, caller: Caller, target: Parti
   if (to === undefined || to === target.call.channelId) throw voiceErrors.cannotMoveThere('Name another channel.')
   await assertVoiceChannel(deps.guard, caller, to)
   await assertMay(deps, caller, 'voice.move', { channelId: to, op: 'voice.move' })
-  const { connect } = await standing(deps.guard, target.caller, to)
+  const { connect } = await standing(deps, target.caller, to)
   if (!connect) throw voiceErrors.cannotMoveThere()
 }
 
@@ -89,7 +89,7 @@ async function apply(deps: ModerationDeps, target: Participant, { action, userId
   if (action === 'disconnect') calls.end(now, 'disconnected')
   else {
     notices.tell([now], 'voice.moved', { channelId: call.channelId, to: to! })
-    calls.end(now)
+    calls.end(now, undefined, { rejoin: false, as: 'moved' })
   }
 }
 

@@ -9,19 +9,20 @@ import {
 } from '@conntext/contracts'
 import { requestErrors } from '@conntext/http'
 import type { VoiceFigures } from '../figures/figures.ts'
+import type { Announced } from '../media/announced.ts'
 import type { Call } from './call.ts'
 import type { Calls } from './calls.ts'
 import { voiceErrors } from './errors.ts'
 import { type Media, refusedByMediasoup } from './media.ts'
 import type { Notices } from './notices.ts'
 import type { Participant } from './participant.ts'
-import { assertMay, PERMISSION_OF, type PermitDeps } from './permits.ts'
+import { assertMay, limitsOf, PERMISSION_OF, type PermitDeps } from './permits.ts'
 import { iceOf, statsOf, toConsumer, toTransport } from './translate.ts'
 
 export type OperationsDeps = PermitDeps & {
   calls: Calls
   notices: Notices
-  announced: string[]
+  announced: Announced
   figures: Pick<VoiceFigures, 'awaitMedia'>
 }
 
@@ -55,7 +56,7 @@ export class Operations {
     return this.#with(participant, async ({ media, one }) => {
       const transport = await media.createTransport(direction)
       figures.awaitMedia(one, direction, transport)
-      return toTransport(transport, announced)
+      return toTransport(transport, announced.addresses)
     })
   }
 
@@ -71,6 +72,8 @@ export class Operations {
       await assertMay(this.deps, one.caller, PERMISSION_OF[source], { channelId, op: 'voice.produce' })
       const same = [...media.outgoing.values()].filter((sent) => sent.source === source)
       if (same.length >= MAX_PRODUCERS[source] || !call.hasRoomForProducer) throw voiceErrors.tooManyStreams()
+      const { videoLimit } = await limitsOf(this.deps.guard, channelId)
+      if (kind === 'video' && call.isVideoFull(one.userId, videoLimit)) throw voiceErrors.videoFull()
       const held = one.holds({ source })
       const producer = await media.produce(transportId, { kind, source, rtpParameters, paused, held })
       await call.offer(one, producer, source)
@@ -121,10 +124,11 @@ export class Operations {
   }
 
   closeProducer({ participant, producerId }: Asked<'voiceCloseProducer'>): Promise<void> {
-    return this.#with(participant, async ({ media }) => {
+    return this.#with(participant, async ({ media, one }) => {
       const sent = media.outgoing.get(producerId)
       if (!sent) throw voiceErrors.noSuchProducer()
       sent.producer.close()
+      await one.settle()
     })
   }
 

@@ -19,6 +19,10 @@ export class Participant {
   selfDeafened: boolean
   suppressed = false
   over = false
+  /** What it was used for, so far. */
+  readonly used = { spoke: false, camera: false, screen: false }
+  /** Bits per second of a microphone here; null: as much as there is. */
+  audioBitrate: number | null = null
   /** The number of the last notice. */
   number = 0
   /** `number` when its gateway was last heard of. */
@@ -26,6 +30,8 @@ export class Participant {
   leaseUntil = 0
   /** Since when it has no connection, or no media though it should; milliseconds. */
   awaySince: number | undefined
+  /** Since when its gateway has said nothing of it. */
+  silentSince: number | undefined
 
   constructor(
     readonly call: Call,
@@ -71,6 +77,7 @@ export class Participant {
   async settle(): Promise<void> {
     const { media, call, userId } = this
     if (!media) return
+    await media.capAudio(this.audioBitrate)
     const deaf = this.selfDeafened || call.deafened.has(userId)
     for (const one of [...media.outgoing.values()]) {
       await pauseOrResume(one.producer, one.selfPaused || this.holds(one))

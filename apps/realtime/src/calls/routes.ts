@@ -14,7 +14,7 @@ const Nothing = Type.Void()
 const PARTICIPANTS = '/v1/channels/:channelId/call/participants/:userId'
 const BELOW = 'Oneself, or who stands below one’s own highest role. The reason goes into `X-Audit-Reason`.'
 
-type Port = Pick<RealtimePort, 'voiceCall' | 'voiceModerate'>
+type Port = Pick<RealtimePort, 'voiceCall' | 'voiceDecline' | 'voiceModerate'>
 type Moderate = Parameters<VoicePort['voiceModerate']>[0]
 
 /** A moderator's route: what it needs, and how it is told of. */
@@ -59,6 +59,24 @@ export const callRoutes = (deps: { access: AccessOptions; port: Port }) => {
         ...refusals({ 503: 'The part of the server that has the call can’t be reached for the moment' }),
       },
     })
+    .post(
+      '/v1/channels/:channelId/call/decline',
+      async ({ caller, params, status }) => {
+        await deps.port.voiceDecline({ channelId: params.channelId, userId: caller.userId })
+        return status(204, undefined)
+      },
+      {
+        can: 'voice.connect',
+        params: ChannelParams,
+        response: { 204: Nothing },
+        detail: {
+          operationId: 'declineCall',
+          summary: 'Be called no more to the call of a conversation, on any device',
+          tags: ['Calls'],
+          ...refusals({ 503: 'The part of the server that has the call can’t be reached for the moment' }),
+        },
+      },
+    )
     .post(
       `${PARTICIPANTS}/mute`,
       async ({ caller, params, status }) => {

@@ -29,9 +29,15 @@ export function forWorker({ encodings, ...rest }: RtpParameters): WorkerRtpParam
 // Without what is undefined: the contract knows absent fields only.
 const plain = <T>(value: unknown): T => JSON.parse(JSON.stringify(value)) as T
 
-export const routerCapabilities = (router: Router): RtpCapabilities => {
+/** `audioBitrate`: what senders are to keep below, by the words of RFC 7587. */
+export const routerCapabilities = (router: Router, audioBitrate: number | null): RtpCapabilities => {
   const { codecs = [], headerExtensions = [] } = router.rtpCapabilities
-  return plain({ codecs, headerExtensions })
+  const told = codecs.map((codec) =>
+    codec.kind === 'audio' && audioBitrate !== null
+      ? { ...codec, parameters: { ...codec.parameters, maxaveragebitrate: audioBitrate } }
+      : codec,
+  )
+  return plain({ codecs: told, headerExtensions })
 }
 
 export const iceOf = ({ usernameFragment, password, iceLite }: WorkerIceParameters): IceParameters => ({

@@ -6,9 +6,9 @@ import type { Calls } from './calls.ts'
 import type { Notices } from './notices.ts'
 import { type OperationsDeps, settleAndTell } from './operations.ts'
 import type { Participant } from './participant.ts'
-import { standing } from './permits.ts'
+import { limitsOf, type PermitDeps, standing } from './permits.ts'
 
-export type WatchDeps = {
+export type WatchDeps = Pick<PermitDeps, 'conversations'> & {
   calls: Calls
   notices: Notices
   guard: Guard
@@ -70,17 +70,20 @@ export class Watch {
   async #recheck(one: Participant): Promise<void> {
     const { guard, calls } = this.deps
     const { channelId } = one.call
-    const may = await standing(guard, one.caller, channelId)
+    const may = await standing(this.deps, one.caller, channelId)
+    const { audioBitrate } = await limitsOf(guard, channelId)
     if (one.over) return
     if (!may.connect) {
-      const there = (await guard.authority()).hasChannel(channelId)
+      const isChannel = (await guard.authority()).hasChannel(channelId)
+      const there = isChannel || (await this.deps.conversations.find(channelId)) !== null
       return calls.end(one, there ? 'forbidden' : 'ended')
     }
     for (const { producer, source } of [...(one.media?.outgoing.values() ?? [])]) {
       if (!may.sources[source]) producer.close()
     }
-    if (one.suppressed === !may.speak) return
+    if (one.suppressed === !may.speak && one.audioBitrate === audioBitrate) return
     one.suppressed = !may.speak
+    one.audioBitrate = audioBitrate
     await one.serial.run(() => settleAndTell(this.deps as Pick<OperationsDeps, 'calls' | 'notices'>, one))
   }
 
@@ -92,6 +95,7 @@ export class Watch {
       const one = calls.find(p)
       if (one?.place.gatewayId === g && one.place.connectionId === c) {
         one.leaseUntil = clock.now().getTime() + VOICE_LEASE_MS
+        one.silentSince = undefined
         if (i < one.numberAtLease)
           notices.tell([one], 'voice.interrupted', { channelId: ch, media: one.media !== undefined })
         one.numberAtLease = one.number
@@ -108,9 +112,11 @@ export class Watch {
     this.#sweeping = true
     try {
       const now = this.deps.clock.now().getTime()
-      const silent = this.deps.calls.participants().filter((one) => one.leaseUntil < now && one.awaySince === undefined)
+      const silent = this.deps.calls
+        .participants()
+        .filter((one) => one.leaseUntil < now && one.silentSince === undefined)
       if (silent.length > 0 && (await this.#busIsThere())) {
-        for (const one of silent) if (one.leaseUntil < now) one.awaySince ??= now
+        for (const one of silent) if (one.leaseUntil < now) one.silentSince ??= now
       }
       for (const one of this.deps.calls.participants()) this.#giveUp(one, now)
     } finally {
@@ -119,9 +125,9 @@ export class Watch {
   }
 
   #giveUp(one: Participant, now: number): void {
-    if (one.awaySince === undefined) return
+    const since = Math.min(one.awaySince ?? Number.POSITIVE_INFINITY, one.silentSince ?? Number.POSITIVE_INFINITY)
     const grace = one.media?.flows ? GRACE_MS.withMedia : GRACE_MS.without
-    if (now - one.awaySince > grace) this.deps.calls.end(one, 'lost', { rejoin: true })
+    if (now - since > grace) this.deps.calls.end(one, 'lost', { rejoin: true })
   }
 
   // While it is away gateways can't say anything, and nobody is silent.

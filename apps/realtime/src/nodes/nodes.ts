@@ -1,5 +1,12 @@
 import type { Bus, Unsubscribe } from '@conntext/bus'
-import { type SaidVoiceState, VoiceBoard, type VoicePort, type VoiceWords, voiceSubjects } from '@conntext/contracts'
+import {
+  type SaidVoiceState,
+  VoiceBoard,
+  type VoiceChange,
+  type VoicePort,
+  type VoiceWords,
+  voiceSubjects,
+} from '@conntext/contracts'
 import type { Logger } from '@conntext/kernel'
 
 export type NodesDeps = {
@@ -13,11 +20,15 @@ export type NodesDeps = {
 }
 
 const SWEEP_EVERY_MS = 1_000
+/** How long a call that begins where one was lost with its node is that one, for its participants. */
+const MOVED_WITHIN_MS = 60_000
 
 /** The other nodes, as they tell of themselves: who has which call, and where a new one goes. */
 export class Nodes {
   readonly board = new VoiceBoard()
   readonly #unsubscribe: Unsubscribe[] = []
+  /** Channels whose calls were lost with their node, and when. */
+  readonly #lost = new Map<string, number>()
   #sweep: Timer | undefined
 
   constructor(private readonly deps: NodesDeps) {}
@@ -32,7 +43,7 @@ export class Nodes {
       await bus.subscribe(voiceSubjects.nodes, (payload) => this.#hear(JSON.parse(payload) as VoiceWords)),
     )
     this.#ask({})
-    this.#sweep = setInterval(() => this.board.sweep(performance.now()), SWEEP_EVERY_MS)
+    this.#sweep = setInterval(() => this.#noteLost(this.board.sweep(performance.now()).changes), SWEEP_EVERY_MS)
   }
 
   async stop(): Promise<void> {
@@ -44,6 +55,17 @@ export class Nodes {
   homeOf(channelId: string): string | undefined {
     const home = this.board.nodeOf(channelId)
     return home === this.deps.nodeId ? undefined : home
+  }
+
+  /** Whether a channel's call was lost with its node a moment ago. */
+  wasLost(channelId: string): boolean {
+    return (this.#lost.get(channelId) ?? Number.NEGATIVE_INFINITY) > performance.now() - MOVED_WITHIN_MS
+  }
+
+  #noteLost(changes: VoiceChange[]): void {
+    const now = performance.now()
+    for (const [channelId, at] of this.#lost) if (at < now - MOVED_WITHIN_MS) this.#lost.delete(channelId)
+    for (const one of changes) if (one.kind === 'left') this.#lost.set(one.channelId, now)
   }
 
   /** Where a call that is nowhere is to begin: the open node with the least to do, this one where nobody knows better. */
@@ -62,7 +84,8 @@ export class Nodes {
   }
 
   #hear(words: VoiceWords): void {
-    const { ask } = this.board.hear(words, performance.now())
+    const { ask, changes } = this.board.hear(words, performance.now())
+    if (words.k === 'gone') this.#noteLost(changes)
     if (ask) this.#ask({ of: words.n })
     if (words.n === this.deps.nodeId || !('said' in words)) return
     this.deps.heard(

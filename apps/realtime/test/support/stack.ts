@@ -5,6 +5,7 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority } from '@conntext/testing'
 import { createRealtimeService, type RealtimeDeps } from '../../src/service.ts'
 import { locateWorker } from '../../src/worker/locate.ts'
+import { fakeMessaging } from './messaging.ts'
 import { Person } from './person.ts'
 
 const location = await locateWorker()
@@ -43,11 +44,22 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
       return {}
     },
   }
+  const messaging = fakeMessaging(bus)
   const nodes: TestNode[] = []
   const reach = (url: string): VoicePort => nodes[Number(new URL(url).hostname.slice(1))]!.port
   const start = async (index: number) => {
     const service = createRealtimeService({
-      ...{ log: silentLogger, guard, bus, clock, system, network, credential: 'credential', workers: 1 },
+      ...{
+        messaging: messaging.port,
+        log: silentLogger,
+        guard,
+        bus,
+        clock,
+        system,
+        network,
+        credential: 'credential',
+        workers: 1,
+      },
       ...{ ice, maxParticipants: 20, locate: locateWorker },
       node: { url: `http://n${index}`, reach },
       ...options,
@@ -64,7 +76,7 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
   }
   for (let index = 0; index < count; index += 1) await start(index)
   return {
-    ...{ bus, clock, authority, guard, audited, nodes, start },
+    ...{ bus, clock, authority, guard, audited, messaging, nodes, start },
     get port() {
       return nodes[0]!.port
     },

@@ -1,11 +1,21 @@
 import { type Bus, createMemoryBus } from '@conntext/bus'
-import { type MessagingPort, realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
+import {
+  type MessagingPort,
+  type Permission,
+  type RealtimePort,
+  realtimePort,
+  type SystemPort,
+  VoiceBoard,
+  type VoicePort,
+  type VoiceWords,
+  voiceSubjects,
+} from '@conntext/contracts'
 import { createGateway, type GatewayDeps, gatewayConfig } from '@conntext/gateway'
 import { callPort, Guard, type Service } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { createRealtimeService } from '@conntext/realtime'
 import { locateWorker } from '@conntext/realtime/worker'
-import { eventually, testAuthority } from '@conntext/testing'
+import { eventually, noCalls, testAuthority } from '@conntext/testing'
 import { Caller } from './caller.ts'
 
 const location = await locateWorker()
@@ -16,6 +26,7 @@ const log = silentLogger
 const credential = 'credential-of-this-test'
 const unlimited = { perSecond: 0, burst: 0 }
 const health = async () => ({ service: 'none', state: 'up' as const, dependencies: [] })
+const still = async () => ({})
 
 /** Nothing has ever been said here. */
 const silence: Pick<SystemPort, 'streamHeads' | 'streamEvents'> = {
@@ -23,8 +34,7 @@ const silence: Pick<SystemPort, 'streamHeads' | 'streamEvents'> = {
   streamEvents: async () => ({ events: [], truncated: false }),
 }
 const messaging = {
-  ...silence,
-  health,
+  ...{ ...silence, health, assertAccepted: still, recordCalls: still },
   conversationsOf: async () => ({ memberships: [], newest: [], next: null }),
   conversation: async () => null,
   readStates: async () => ({ states: [] }),
@@ -36,53 +46,52 @@ export type GatewayOptions = {
   /** What it listens on, made of the bus that everybody else uses. */
   bus?: (bus: Bus) => Bus
   /** What it asks, made of the port of the nodes. */
-  port?: (port: GatewayDeps['ports']['realtime']) => GatewayDeps['ports']['realtime']
+  port?: (port: RealtimePort) => GatewayDeps['ports']['realtime']
+  system?: typeof silence
+  metrics?: NonNullable<GatewayDeps['metrics']>
 }
 
-/** A clock that goes by itself, and further when it is told to. */
-function movableClock() {
-  let ahead = 0
-  return {
-    now: () => new Date(Date.now() + ahead),
-    advance(ms: number) {
-      ahead += ms
-    },
-  }
+type TestNode = {
+  name: string
+  alive: boolean
+  service: Service
+  port: RealtimePort
+  /** As if its process were gone at once. */
+  kill(): void
+  stop(): Promise<void>
+}
+
+type On = {
+  gateway?: number
+  member?: { userId: string; token: string }
+  permissions?: Permission[]
+  cursors?: Record<string, number>
 }
 
 /** Real gateways before real nodes with real workers, each on an address of its own, on one bus. */
-export async function startCalls(
-  options: { gateways?: GatewayOptions[]; nodes?: number; maxParticipants?: number } = {},
-) {
+export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?: number } = {}) {
   const bus = createMemoryBus(log)
   const clock = movableClock()
   const authority = await testAuthority(bus)
   const guard = new Guard({ auth: authority.port, bus, log, clock })
   await guard.start()
-  const nodes: { service: Service; port: ReturnType<typeof portOf>; bus: ReturnType<typeof severable> }[] = []
-  const portOf = (index: number) => callPort(realtimePort, { served: () => nodes[index]!.service.port })
-  const reach = (url: string): VoicePort => nodes[Number(new URL(url).hostname.slice(1))]!.port
-
-  async function startNode(index: number): Promise<void> {
-    const own = severable(bus)
-    const service = createRealtimeService({
-      ...{ log, guard, bus: own.bus, clock, credential, workers: 1, locate: locateWorker },
-      ...{ system: { ingestAudit: async () => ({}) }, maxParticipants: options.maxParticipants ?? 20 },
-      network: { port: 0, listen: ['127.0.0.1'], announced: [] },
-      node: { url: `http://n${index}`, reach },
-    } as never)
-    nodes[index] = { service, port: portOf(index), bus: own }
-    await service.start()
-    await eventually(async () => (await nodes[index]!.port.voiceStatus({})).state === 'on')
+  const board = new VoiceBoard()
+  await bus.subscribe(voiceSubjects.nodes, (words) => void board.hear(JSON.parse(words), performance.now()))
+  const nodes: TestNode[] = []
+  const reach = (url: string): VoicePort => {
+    const { port, alive } = nodes[Number(new URL(url).hostname.slice(1))]!
+    return alive ? port : noCalls
   }
-  for (let index = 0; index < (options.nodes ?? 1); index += 1) await startNode(index)
+  for (let index = 0; index < (options.nodes ?? 1); index += 1) {
+    nodes.push(await startNode({ bus, clock, guard, url: `http://n${index}`, reach }))
+  }
 
   /** As a transport does: the first node that is there. */
-  const asked = new Proxy({} as GatewayDeps['ports']['realtime'], {
-    get: (_, name: keyof VoicePort) => nodes.find(({ bus: own }) => !own.severed)!.port[name],
+  const asked = new Proxy({} as RealtimePort, {
+    get: (_, name: keyof RealtimePort) => nodes.find(({ alive }) => alive)!.port[name],
   })
   const gateways = await Promise.all(
-    (options.gateways ?? [{}]).map(async ({ config, bus: wrap, port }) => {
+    (options.gateways ?? [{}]).map(async ({ config, bus: wrap, port, system = silence, metrics }) => {
       const gateway = createGateway({
         config: gatewayConfig({
           ...{ port: 0, hostname: '127.0.0.1', drainMs: 100 },
@@ -92,10 +101,11 @@ export async function startCalls(
           voice: { joins: unlimited, operations: unlimited, leaseMs: 100, sweepMs: 50, ...config?.voice },
         }),
         ...{ log, guard, bus: wrap?.(bus) ?? bus, openapi: {}, asyncapi: '', version: '0.0.0-test' },
+        ...(metrics ? { metrics } : {}),
         upstreams: {} as never,
         ports: {
           auth: { ownUser: authority.port.ownUser, health },
-          system: { ...silence, health },
+          system: { ...system, health },
           messaging,
           realtime: port?.(asked) ?? asked,
         },
@@ -106,21 +116,92 @@ export async function startCalls(
   const callers: Caller[] = []
 
   return {
-    ...{ bus, clock, authority, guard, nodes, gateways, startNode },
-    port: () => asked,
+    ...{ bus, clock, authority, guard, nodes, gateways, asked },
+    /** The node that has a channel's call. */
+    home: (channelId: string) => nodes.find(({ name }) => name === board.nodeOf(channelId))!,
     voiceChannel: () => authority.channel({ type: 'voice' }),
     /** Somebody who has had their `ready`. */
-    async person(on: { gateway?: number; token?: string; permissions?: Parameters<typeof authority.member>[0] } = {}) {
-      const member = on.token === undefined ? await authority.member(on.permissions) : { userId: '', token: on.token }
-      const caller = await Caller.connect(gateways[on.gateway ?? 0]!.url, member)
+    async person(on: On = {}) {
+      const member = on.member ?? (await authority.member(on.permissions ? { permissions: on.permissions } : {}))
+      const caller = await Caller.connect(gateways[on.gateway ?? 0]!.url, member, on.cursors)
       callers.push(caller)
       return caller
+    },
+    /** What a moderator does. */
+    moderate: (by: Caller, whom: Caller, action: 'mute' | 'unmute' | 'move' | 'disconnect', to?: string) =>
+      asked.voiceModerate({
+        caller: { ...callerOf(by), kind: 'user' },
+        ...{ reason: null, channelId: whom.joined!.channelId, userId: whom.userId, action },
+        ...(to === undefined ? {} : { to }),
+      }),
+    /** Who may not see a channel any more, or may again. */
+    async hide(channelId: string, targetId: string, hidden: boolean) {
+      const { snapshot } = authority
+      snapshot.overrides = snapshot.overrides.filter((one) => one.channelId !== channelId || one.targetId !== targetId)
+      if (hidden) {
+        snapshot.overrides.push({ channelId, targetKind: 'member', targetId, allow: [], deny: ['channel.view'] })
+      }
+      await authority.changed()
     },
     async [Symbol.asyncDispose]() {
       for (const caller of callers) caller.close()
       for (const { gateway } of gateways) await gateway.stop()
       for (const { service } of nodes) await service.stop()
       await guard.stop()
+    },
+  }
+}
+
+const callerOf = ({ userId }: Caller) => ({
+  ...{ userId, sessionId: userId, scopes: null, address: null, userAgent: null, requestId: userId },
+})
+
+type Around = {
+  bus: Bus
+  clock: ReturnType<typeof movableClock>
+  guard: Guard
+  url: string
+  reach(url: string): VoicePort
+}
+
+async function startNode({ bus, clock, guard, url, reach }: Around): Promise<TestNode> {
+  const own = severable(bus)
+  const service = createRealtimeService({
+    ...{ log, guard, bus: own.bus, clock, credential, workers: 1, locate: locateWorker, messaging },
+    ...{ system: { ingestAudit: still }, maxParticipants: 20 },
+    network: { port: 0, listen: ['127.0.0.1'], announced: [] },
+    ice: { stunUrls: [], relayOnly: false },
+    node: { url, reach },
+  } as unknown as Parameters<typeof createRealtimeService>[0])
+  const port = callPort(realtimePort, { served: () => service.port })
+  const node: TestNode = {
+    ...{ name: '', alive: true, service, port },
+    kill() {
+      node.alive = false
+      own.sever()
+    },
+    async stop() {
+      await service.stop()
+      node.alive = false
+    },
+  }
+  const end = await bus.subscribe(voiceSubjects.nodes, (text) => {
+    const words = JSON.parse(text) as VoiceWords
+    if (words.k === 'alive' && words.url === url) node.name = words.n
+  })
+  await service.start()
+  await eventually(async () => (await port.voiceStatus({})).state === 'on' && node.name !== '')
+  await end()
+  return node
+}
+
+/** A clock that goes by itself, and further when it is told to. */
+function movableClock() {
+  let ahead = 0
+  return {
+    now: () => new Date(Date.now() + ahead),
+    advance(ms: number) {
+      ahead += ms
     },
   }
 }

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Nullable, Timestamp } from '../api/common.ts'
 import { ServiceHealth, VoiceStatus } from '../api/system.ts'
+import { VoiceNodeFindings } from '../calls.ts'
 import {
   MAX_CALL_PARTICIPANTS,
   VoiceConsumer,
@@ -79,6 +80,8 @@ export const voiceOperations = {
     }),
     response: Nothing,
   },
+  /** Somebody doesn't want to be called any more. Nothing where they aren't. */
+  voiceDecline: { repeatable: true, request: Fields({ at, channelId: Id, userId: Id }), response: Nothing },
   /** The call that runs in a channel, asked where it is. */
   voiceCall: {
     repeatable: true,
@@ -92,6 +95,12 @@ export const voiceOperations = {
         }),
       ),
     }),
+  },
+  /** Whether media gets to each node, in words. */
+  voiceSelfTest: {
+    repeatable: true,
+    request: Fields({ at }),
+    response: Fields({ nodes: Type.Array(VoiceNodeFindings) }),
   },
   /** Who is in a channel's call, or in any. */
   voiceStates: {
