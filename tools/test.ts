@@ -171,7 +171,7 @@ try {
   if (needs('realtime') && !run.signal.aborted) await provideWorker()
   const s3 = needs('object-store', 'messaging', 'server', 'tools', 'tests')
   const hasS3 = s3 && !run.signal.aborted && (await provideRadosgw())
-  const hasRedis = needs('server', 'runtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
+  const hasRedis = needs('server', 'runtime', 'realtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
   const split = needs('tests') && hasS3 && hasRedis

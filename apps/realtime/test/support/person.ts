@@ -65,6 +65,11 @@ export class Person {
     return this.deps.port
   }
 
+  /** From now on another node is asked, as when a gateway turns to the next one. */
+  turnTo(port: RealtimePort): void {
+    this.deps.port = port
+  }
+
   get caller() {
     const { userId, sessionId } = this.deps.member
     return {

@@ -1,6 +1,6 @@
 import { createRedisBus } from '@conntext/bus'
 import { authPort, realtimePort, systemPort, VoiceBoard, type VoiceWords, voiceSubjects } from '@conntext/contracts'
-import { callPort, servePort } from '@conntext/http'
+import { callPort, type Handler, servePort } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { createTransport } from '@conntext/runtime'
 import { eventually, testAuthority } from '@conntext/testing'
@@ -44,9 +44,7 @@ export async function startNodeProcesses(count: number, env: Record<string, stri
         CONNTEXT_PORT: String(port),
         CONNTEXT_REDIS_URL: redis.url,
         CONNTEXT_SERVICE_CREDENTIAL: CREDENTIAL,
-        CONNTEXT_AUTH_URL: neighbours.url,
-        CONNTEXT_SYSTEM_URL: neighbours.url,
-        CONNTEXT_MESSAGING_URL: neighbours.url,
+        ...neighbours.urls,
         CONNTEXT_VOICE_NODE_URL: url,
         CONNTEXT_VOICE_WORKERS: '1',
         CONNTEXT_VOICE_PORT: '0',
@@ -86,22 +84,25 @@ export async function startNodeProcesses(count: number, env: Record<string, stri
 
 type Authority = Awaited<ReturnType<typeof testAuthority>>
 
-/** Auth as the test shapes it, and a system that takes everything in. */
+/** Auth as the test shapes it; system and messaging take everything in. */
 function serveNeighbours(authority: Authority) {
   const options = { credential: CREDENTIAL, log: silentLogger }
-  const ports = [
-    servePort(authPort, authority.port as never, options),
-    servePort(systemPort, { ingestAudit: async () => ({}) } as never, options),
-  ]
+  const auth = serve('auth', servePort(authPort, authority.port as never, options))
+  const system = serve('system', servePort(systemPort, { ingestAudit: async () => ({}) } as never, options))
+  const messaging = serve('messaging', { handle: async () => Response.json({}) })
+  return {
+    urls: { CONNTEXT_AUTH_URL: auth.url, CONNTEXT_SYSTEM_URL: system.url, CONNTEXT_MESSAGING_URL: messaging.url },
+    stop: () => Promise.all([auth.stop(), system.stop(), messaging.stop()]),
+  }
+}
+
+function serve(service: string, port: Handler) {
   const server = Bun.serve({
     ...{ port: 0, hostname: '127.0.0.1', idleTimeout: 0 },
-    async fetch(request) {
-      const known = new Request(`http://localhost${new URL(request.url).pathname}`, request)
-      for (const port of ports) {
-        const answer = await port.handle(known.clone() as Request)
-        if (answer.status !== 404) return answer
-      }
-      return new Response(null, { status: 404 })
+    fetch(request) {
+      const { pathname } = new URL(request.url)
+      if (pathname === '/livez') return Response.json({ alive: true, service, version: '0' })
+      return port.handle(new Request(`http://localhost${pathname}`, request))
     },
   })
   return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) }
