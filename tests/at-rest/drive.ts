@@ -10,7 +10,7 @@ type Answer = { accessToken: string; refreshToken: string; user: { id: string } 
 export class Driver {
   readonly secrets: Secrets = new Map()
 
-  constructor(private readonly url: string) {}
+  constructor(readonly url: string) {}
 
   keep(name: string, secret: string): string {
     this.secrets.set(`${name} ${this.secrets.size}`, secret)

@@ -1,9 +1,10 @@
 import { type PortOf, type PortTable, Problem } from '@conntext/contracts'
-import { AppError, defineErrors, equalSecrets, type Logger, withContext } from '@conntext/kernel'
+import { AppError, currentContext, defineErrors, equalSecrets, type Logger, withContext } from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Elysia } from 'elysia'
 import { baseApp } from './app.ts'
+import { REQUEST_ID_HEADER } from './caller.ts'
 import { type DirectCalls, directCalls } from './direct-calls.ts'
 import { dependencyErrors } from './errors.ts'
 
@@ -96,7 +97,7 @@ async function send(
 ): Promise<Answer> {
   const request = new Request(base + path(service, operation), {
     method: 'POST',
-    headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: credential },
+    headers: { 'content-type': 'application/json', [CREDENTIAL_HEADER]: credential, ...inherited() },
     body: call.body,
   })
   try {
@@ -105,6 +106,12 @@ async function send(
   } catch (cause) {
     throw away(service, cause)
   }
+}
+
+/** What the other end is to know of the request that this comes from. */
+function inherited(): Record<string, string> {
+  const { requestId, traceparent } = currentContext() ?? {}
+  return { ...(requestId && { [REQUEST_ID_HEADER]: requestId }), ...(traceparent && { traceparent }) }
 }
 
 const away = (service: string, cause: unknown): AppError =>
