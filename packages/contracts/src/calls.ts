@@ -36,3 +36,21 @@ export const IceServers = Shape('IceServers', {
   iceTransportPolicy: IcePolicy,
 })
 export type IceServers = Static<typeof IceServers>
+
+export const VoiceFinding = Shape('VoiceFinding', {
+  about: Type.String(),
+  state: Enumeration(['ok', 'warning', 'fault']),
+  told: Type.String({ description: 'What was found, in words' }),
+  remedy: Nullable(Type.String({ description: 'What to do about it' })),
+})
+export type VoiceFinding = Static<typeof VoiceFinding>
+
+export const VoiceNodeFindings = Fields({ nodeId: Id, findings: Type.Array(VoiceFinding) })
+
+/** Whether media gets to the server, as far as it can tell from inside. `state` is the worst of the findings. */
+export const VoiceSelfTest = Shape('VoiceSelfTest', {
+  at: Timestamp,
+  state: Enumeration(['ok', 'warning', 'fault']),
+  nodes: Type.Array(VoiceNodeFindings),
+})
+export type VoiceSelfTest = Static<typeof VoiceSelfTest>

@@ -9,6 +9,8 @@ export type VoiceNetwork = {
   listen: string[]
   /** Addresses, or names, by which clients reach this machine; those of its network cards unless told. */
   announced: string[]
+  /** The ports that come in from outside, the first and the last, where those are not all. */
+  published?: { first: number; last: number } | undefined
 }
 
 const MOST_ANNOUNCED = 8

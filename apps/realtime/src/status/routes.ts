@@ -6,7 +6,7 @@ import type { WorkerSupervisor } from '../worker/supervisor.ts'
 import { voiceStatus } from './service.ts'
 
 export const statusRoutes = (deps: { access: AccessOptions; supervisor: WorkerSupervisor; engine: Engine }) =>
-  new Elysia({ normalize: false, prefix: '/v1/voice', tags: ['voice'] })
+  new Elysia({ normalize: false, prefix: '/v1/voice', tags: ['Calls'] })
     .use(access(deps.access))
     .get('/status', () => voiceStatus(deps.supervisor, deps.engine), {
       can: 'member',

@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram'
-import { connect, type Socket } from 'node:net'
+import { connect, isIPv6, type Socket } from 'node:net'
 
 /** What stands between a client that speaks UDP alone and a TCP port. */
 export type Bridge = { host: string; port: number; close(): void }
@@ -33,11 +33,15 @@ export const turn: Framing = {
 }
 
 /** Takes datagrams and brings each, framed, over a TCP connection of its sender's own. */
-export async function bridge(to: { host: string; port: number }, framing: Framing): Promise<Bridge> {
-  const udp = createSocket('udp4')
+export async function bridge(
+  to: { host: string; port: number },
+  framing: Framing,
+  host = '127.0.0.1',
+): Promise<Bridge> {
+  const udp = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   const streams = new Map<string, Socket>()
-  const streamOf = (port: number, host: string): Socket => {
-    const key = `${host}:${port}`
+  const streamOf = (port: number, from: string): Socket => {
+    const key = `${from}:${port}`
     const known = streams.get(key)
     if (known) return known
     const stream = connect(to)
@@ -47,16 +51,16 @@ export async function bridge(to: { host: string; port: number }, framing: Framin
     stream.on('data', (bytes) => {
       pending = Buffer.concat([pending, Buffer.from(bytes)])
       for (let found = framing.next(pending); found; found = framing.next(pending)) {
-        udp.send(found.message, port, host)
+        udp.send(found.message, port, from)
         pending = pending.subarray(found.taken)
       }
     })
     return stream
   }
   udp.on('message', (datagram, from) => void streamOf(from.port, from.address).write(framing.frame(datagram)))
-  await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => udp.bind(0, host, resolve))
   return {
-    host: '127.0.0.1',
+    host,
     port: udp.address().port,
     close() {
       for (const stream of streams.values()) stream.destroy()

@@ -46,7 +46,16 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
   }
   const messaging = fakeMessaging(bus)
   const nodes: TestNode[] = []
-  const reach = (url: string): VoicePort => nodes[Number(new URL(url).hostname.slice(1))]!.port
+  /** Nodes that the others find nobody at. */
+  const unreachable = new Set<string>()
+  const reach = (url: string): VoicePort => {
+    const { hostname } = new URL(url)
+    const { port } = nodes[Number(hostname.slice(1))]!
+    return new Proxy(port, {
+      get: (_, name: keyof VoicePort) =>
+        unreachable.has(hostname) ? () => Promise.reject(new Error('nothing answers')) : port[name],
+    })
+  }
   const start = async (index: number) => {
     const service = createRealtimeService({
       ...{
@@ -76,7 +85,7 @@ export async function startNodes(count: number, options: Partial<RealtimeDeps> =
   }
   for (let index = 0; index < count; index += 1) await start(index)
   return {
-    ...{ bus, clock, authority, guard, audited, messaging, nodes, start },
+    ...{ bus, clock, authority, guard, audited, messaging, nodes, start, unreachable },
     get port() {
       return nodes[0]!.port
     },
