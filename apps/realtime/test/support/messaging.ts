@@ -10,8 +10,9 @@ export function fakeMessaging(bus: Bus) {
   const conversations = new Map<string, Conversation>()
   const blocked = new Set<string>()
   const told: CallReport[] = []
-  const state = { away: false }
+  const state = { away: false, refused: 0 }
   const attend = () => {
+    if (state.away) state.refused += 1
     if (state.away) throw new AppError('dependency.away', 503, 'away')
   }
   const port: RealtimeDeps['messaging'] = {

@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'bun:test'
+import type { Channel } from '@conntext/contracts'
+import { eventually } from '@conntext/testing'
+import { hasWorker, skipped, startNodes } from './support/stack.ts'
+
+const withWorker = hasWorker ? describe : describe.skip
+const problem = (code: string) => expect.objectContaining({ code })
+
+withWorker(`what a channel lets its calls be${skipped}`, () => {
+  const change = async (stack: Awaited<ReturnType<typeof startNodes>>, channel: Channel, fields: Partial<Channel>) => {
+    Object.assign(stack.authority.snapshot.channels.find(({ id }) => id === channel.id)!, fields)
+    await stack.authority.changed()
+  }
+
+  test('as many as it has places, but for who may move people; a change holds at once', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.authority.channel({ type: 'voice', userLimit: 1 })
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const mover = await stack.person({ permissions: ['voice.move'] })
+    await anna.join(channel.id)
+    await expect(bert.join(channel.id)).rejects.toEqual(problem('voice.full'))
+    await mover.join(channel.id)
+    // Who is in it may come again.
+    await anna.join(channel.id)
+    await change(stack, channel, { userLimit: 3 })
+    await bert.join(channel.id)
+    // Nobody is sent out by a smaller one.
+    await change(stack, channel, { userLimit: 1 })
+    await eventually(async () => (await bert.state())?.channelId === channel.id)
+  })
+
+  test('as many as it lets show something, each as much as they may', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.authority.channel({ type: 'voice', videoLimit: 1 })
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    for (const one of [anna, bert]) await one.join(channel.id)
+    const { id: transportId } = await anna.transport('send')
+    const first = await anna.produce('camera', transportId)
+    await anna.produce('screen', transportId)
+    await expect(bert.produce('camera')).rejects.toEqual(problem('voice.videoFull'))
+    await bert.produce('microphone')
+    await change(stack, channel, { videoLimit: 0 })
+    await anna.port.voiceCloseProducer({ participant: anna.participant, producerId: first })
+    await anna.produce('camera', transportId)
+    await expect(bert.produce('screen')).rejects.toEqual(problem('voice.videoFull'))
+    await change(stack, channel, { videoLimit: null })
+    await bert.produce('screen')
+  })
+
+  test('no louder than it says: told to senders by the codec, as they join', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.authority.channel({ type: 'voice', audioBitrate: 24_000 })
+    const anna = await stack.person()
+    const opusOf = ({ joined }: Awaited<ReturnType<typeof anna.join>>) =>
+      joined.rtpCapabilities.codecs.find(({ mimeType }) => mimeType === 'audio/opus')
+    expect(opusOf(await anna.join(channel.id))?.parameters).toMatchObject({ maxaveragebitrate: 24_000, usedtx: 1 })
+    await anna.produce('microphone')
+    await change(stack, channel, { audioBitrate: null })
+    expect(opusOf(await anna.join(channel.id))?.parameters).not.toHaveProperty('maxaveragebitrate')
+  })
+})
