@@ -1,6 +1,15 @@
-import { invites, type ServerDetails, systemDataKeys, systemOutbox } from '@conntext/db-server-details'
+import {
+  auditKeys,
+  auditPending,
+  invites,
+  type ServerDetails,
+  systemDataKeys,
+  systemOutbox,
+} from '@conntext/db-server-details'
 import { type Keyring, type SealedPlaces, sealedColumn } from '@conntext/keyring'
 import { sql } from 'drizzle-orm'
+import { pendingContext } from './audit/chain/append.ts'
+import { auditKeyContext } from './audit/chain/keys.ts'
 import { inviteCodeContext } from './invites/service.ts'
 
 // Any number will do, as long as every instance of every version uses the same.
@@ -17,6 +26,20 @@ export const systemSealed: SealedPlaces = {
       value: invites.codeSealed,
       dataKeyId: invites.dataKeyId,
       context: inviteCodeContext,
+    }),
+    sealedColumn({
+      table: auditKeys,
+      id: auditKeys.id,
+      value: auditKeys.sealed,
+      dataKeyId: auditKeys.dataKeyId,
+      context: auditKeyContext,
+    }),
+    sealedColumn({
+      table: auditPending,
+      id: auditPending.number,
+      value: auditPending.rows,
+      dataKeyId: auditPending.dataKeyId,
+      context: pendingContext,
     }),
   ],
   documents: [systemOutbox.payload],

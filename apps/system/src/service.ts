@@ -24,7 +24,9 @@ import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import { Keyring, type MasterKey } from '@conntext/keyring'
 import { OutboxRelay } from '@conntext/outbox'
-import { createIngest, type Ingest } from './audit/ingest.ts'
+import { proofRoutes } from './audit/chain/routes.ts'
+import { createAuditChain } from './audit/chain/service.ts'
+import type { Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { removeLeftOverrides } from './channels/overrides.ts'
 import { channelRoutes } from './channels/routes.ts'
@@ -75,7 +77,9 @@ const SWEEP_OVERRIDES_EVERY_MS = 600_000
 /** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
 export function createSystemService(given: SystemDeps): SystemService {
   const deps = { clock: systemClock, ...given }
-  const ingest = createIngest(deps)
+  const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
+  const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
+  const { ingest } = chain
   const relay = createRelay(deps, ingest)
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
@@ -88,7 +92,6 @@ export function createSystemService(given: SystemDeps): SystemService {
   })
   const refused = noteAccess(refusals, systemAudit)
   const logs = new LogStore(deps)
-  const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const keys = inviteKeys(keyring)
   const own = createOwnHealth({ ...deps, relay })
   const { auth, messaging, realtime, clock, log } = deps
@@ -112,6 +115,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
       .use(auditRoutes({ ...deps, recorder }, options))
+      .use(proofRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options))
       .use(logRoutes({ ...deps, recorder }, options)),
     port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, logs, ingest, health: own }), {
@@ -123,6 +127,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     async start() {
       await loadKeys(deps.db, keyring)
       keyring.start()
+      await chain.start()
       await setUp(deps)
       relay.start()
       refusals.start()
@@ -140,6 +145,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await refusals.stop()
       await relay.stop({ flush: true })
+      await chain.stop()
       await keyring.stop()
     },
   }

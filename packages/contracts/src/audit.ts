@@ -6,7 +6,15 @@ import { Fields } from './api/common.ts'
 
 type Severity = AuditEvent['severity']
 type Outcome = AuditEvent['outcome']
-type Declaration = { target: string; data: TObject; severity?: Severity; outcome?: Outcome; title: string }
+type Declaration = {
+  target: string
+  data: TObject
+  severity?: Severity
+  outcome?: Outcome
+  title: string
+  /** The fields of the data that are removed when the account that is the target is deleted. */
+  personal?: readonly string[]
+}
 
 /** For what the server does by itself. */
 export const systemActor: AuditActor = {
@@ -22,6 +30,7 @@ export const systemActor: AuditActor = {
 const None = Fields({})
 const text = Type.String()
 const nullableText = Type.Union([text, Type.Null()])
+const nullableNumber = Type.Union([Type.Integer(), Type.Null()])
 const names = Type.Array(text)
 const changes = Fields({ changes: Type.Record(text, Fields({ from: Type.Unknown(), to: Type.Unknown() })) })
 
@@ -47,7 +56,12 @@ function declare<const S extends Record<string, Declaration>>(service: ServiceNa
  */
 export const auditCatalogue = {
   auth: declare('auth', {
-    'user.registered': { title: 'An account was made', target: 'user', data: Fields({ username: text, via: text }) },
+    'user.registered': {
+      title: 'An account was made',
+      target: 'user',
+      data: Fields({ username: text, via: text }),
+      personal: ['username'],
+    },
     'user.updated': { title: 'An account was changed', target: 'user', data: Fields({ fields: names }) },
     'user.passwordChanged': { title: 'A password was changed', target: 'user', data: Fields({ by: text }) },
     'user.passwordResetRequested': { title: 'A password reset was asked for', target: 'user', data: None },
@@ -105,7 +119,12 @@ export const auditCatalogue = {
       data: Fields({ userId: text, scopes: names, expiresAt: nullableText }),
     },
     'token.revoked': { title: 'An API token was revoked', target: 'token', data: Fields({ userId: text, by: text }) },
-    'bot.created': { title: 'A bot was made', target: 'user', data: Fields({ username: text }) },
+    'bot.created': {
+      title: 'A bot was made',
+      target: 'user',
+      data: Fields({ username: text }),
+      personal: ['username'],
+    },
     'bot.updated': { title: 'A bot was changed', target: 'user', data: Fields({ fields: names }) },
     'bot.deleted': { title: 'A bot was deleted', target: 'user', data: None },
     'registration.refused': {
@@ -213,10 +232,45 @@ export const auditCatalogue = {
     'keys.rotated': {
       title: 'What is sealed was sealed anew',
       target: 'server',
-      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean() }),
+      data: Fields({ values: Type.Integer(), masterKey: Type.Boolean(), auditKeyId: Type.Optional(text) }),
       severity: 'notice',
     },
     'logs.queried': { title: 'Somebody read the logs', target: 'logs', data: Fields({ filters: names }) },
+    'audit.verificationAsked': {
+      title: 'A verification of the audit trail was asked for',
+      target: 'verification',
+      data: Fields({ fromBatch: nullableNumber, toBatch: nullableNumber, against: Type.Boolean() }),
+    },
+    'audit.verified': {
+      title: 'The audit trail was verified, and is as it was written',
+      target: 'verification',
+      data: Fields({ batches: Type.Integer(), events: Type.Integer() }),
+    },
+    'audit.tamperingFound': {
+      title: 'The audit trail was verified, and is not as it was written',
+      target: 'verification',
+      data: Fields({ findings: Type.Integer(), kinds: names }),
+      severity: 'warning',
+      outcome: 'failed',
+    },
+    'audit.adopted': {
+      title: 'The audit events from before the proven log were taken into it',
+      target: 'audit',
+      data: Fields({ events: Type.Integer() }),
+      severity: 'notice',
+    },
+    'audit.personErased': {
+      title: "A deleted account's personal data was removed from the audit trail",
+      target: 'user',
+      data: None,
+      severity: 'notice',
+    },
+    'audit.cut': {
+      title: 'Audit events were removed because they are kept no longer',
+      target: 'audit',
+      data: Fields({ before: text, category: text, events: Type.Integer(), batches: Type.Integer() }),
+      severity: 'notice',
+    },
     'audit.queried': { title: 'The audit trail was read', target: 'audit', data: Fields({ filters: names }) },
     'audit.sqlRun': {
       title: 'A question was put to the audit trail in SQL',
@@ -395,6 +449,13 @@ export const auditCatalogue = {
 
 type Catalogue = typeof auditCatalogue
 type Declarations<S extends keyof Catalogue> = Catalogue[S]['declarations']
+
+/** Which fields of an event's data tell of the account that is its target. */
+export function personalFields(service: string, action: string): readonly string[] {
+  if (!Object.hasOwn(auditCatalogue, service)) return []
+  const { declarations } = auditCatalogue[service as keyof Catalogue] as { declarations: Record<string, Declaration> }
+  return Object.hasOwn(declarations, action) ? (declarations[action]!.personal ?? []) : []
+}
 
 /** Makes audit events of one service: typed by the catalogue, ready for its outbox. */
 export function auditFor<S extends keyof Catalogue>(service: S) {

@@ -1,5 +1,6 @@
 import type { Audit, Query } from './client.ts'
 import { EVENT_COLUMNS, type EventRow } from './events.ts'
+import { type EventFilter, matching, type TimeWindow } from './filter.ts'
 
 /** A row with its place in the chain, and what its leaf is made of besides the event: base64url, empty where it isn't. */
 export type ChainedRow = EventRow & {
@@ -35,6 +36,25 @@ export const selectBatches = (audit: Audit, first: number, last: number): Promis
     sql: 'batch BETWEEN {first:UInt64} AND {last:UInt64} ORDER BY batch, batch_index, id LIMIT {most:UInt32}',
     params: { first, last, most: 1_000_000 },
   })
+
+/** One event with its place, among those of the window. */
+export async function selectChained(audit: Audit, id: string, window: TimeWindow): Promise<ChainedRow | undefined> {
+  const { sql, params } = matching(window, { ids: [id] })
+  const [row] = await select(audit, { sql: `${sql} ORDER BY batch DESC LIMIT 1`, params })
+  return row
+}
+
+/** Rows of the window that pass a filter, of these batches and by their place. */
+export const selectMatching = (
+  audit: Audit,
+  query: { window: TimeWindow; filter: EventFilter; first: number; last: number },
+): Promise<ChainedRow[]> => {
+  const { sql, params } = matching(query.window, query.filter)
+  return select(audit, {
+    sql: `${sql} AND batch BETWEEN {first:UInt64} AND {last:UInt64} ORDER BY batch, batch_index`,
+    params: { ...params, first: query.first, last: query.last },
+  })
+}
 
 /** Rows outside of the chain: of no batch, or of one after its last. */
 export const selectOutside = (audit: Audit, last: number, limit: number): Promise<ChainedRow[]> =>

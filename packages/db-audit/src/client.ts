@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
 import { ClickHouseError, ClickHouseLogLevel, type Logger as ClientLogger, createClient } from '@clickhouse/client'
 import type { Logger } from '@conntext/kernel'
+import { countInserted, measured } from './meters.ts'
+import { type StreamOptions, streamQuery } from './stream.ts'
 
 export type AuditConnection = {
   url: string
@@ -26,6 +28,8 @@ export type Audit = {
   insertText(table: string, lines: string, token: string): Promise<void>
   /** Changes or removes rows, and resolves when it is done on every replica, however long that takes. */
   mutate(query: Query): Promise<void>
+  /** A read-only query's answer as it comes, in one of the engine's formats; `settings` are to bound it. */
+  stream(query: Query, options: StreamOptions): Promise<AsyncIterable<Uint8Array>>
   /** An aggregate over the latest events; throws when the engine or the table isn't there. */
   check(): Promise<void>
   close(): Promise<void>
@@ -33,36 +37,40 @@ export type Audit = {
 
 const REQUEST_TIMEOUT_MS = 15_000
 const MUTATION_TIMEOUT_MS = 10 * 60_000
+// Of silence: whoever takes an answer may be slow, and the engine may have to look for long.
+const STREAM_TIMEOUT_MS = 5 * 60_000
 const READ_LIMITS = { readonly: '2', max_execution_time: 10, date_time_output_format: 'iso' } as const
+
+const insertSettings = (token: string) =>
+  ({ async_insert: 0, date_time_input_format: 'best_effort', insert_deduplication_token: token }) as const
 
 export function openAudit(connection: AuditConnection): Audit {
   const client = connect(connection)
-  const rows = async <T>({ sql, params }: Query): Promise<T[]> => {
-    const result = await client.query({
-      query: sql,
-      query_params: params,
-      format: 'JSONEachRow',
-      clickhouse_settings: READ_LIMITS,
+  const streams = connect({ ...connection, timeoutMs: STREAM_TIMEOUT_MS })
+  const rows = <T>({ sql, params }: Query): Promise<T[]> =>
+    measured('query', sql, async () => {
+      const result = await client.query({
+        query: sql,
+        query_params: params,
+        format: 'JSONEachRow',
+        clickhouse_settings: READ_LIMITS,
+      })
+      return result.json<T>()
     })
-    return result.json<T>()
-  }
-  const insert = async (table: string, values: object[] | Readable, token: string) => {
-    await client.insert({
-      table,
-      values,
-      format: 'JSONEachRow',
-      clickhouse_settings: {
-        async_insert: 0,
-        date_time_input_format: 'best_effort',
-        insert_deduplication_token: token,
-      },
-    })
-  }
   return {
     rows,
-    insert,
-    insertText: (table, lines, token) =>
-      insert(table, Readable.from([Buffer.from(lines)], { objectMode: false }), token),
+    async insert(table, values, token) {
+      await client.insert({ table, values, format: 'JSONEachRow', clickhouse_settings: insertSettings(token) })
+    },
+    async insertText(table, lines, token) {
+      const { stream } = await client.exec({
+        query: `INSERT INTO ${table} FORMAT JSONEachRow`,
+        values: Readable.from([Buffer.from(lines)], { objectMode: false }),
+        clickhouse_settings: insertSettings(token),
+      })
+      // An answer that isn't read keeps its connection.
+      stream.resume()
+    },
     async mutate({ sql, params }) {
       const patient = connect({ ...connection, timeoutMs: MUTATION_TIMEOUT_MS })
       try {
@@ -71,13 +79,14 @@ export function openAudit(connection: AuditConnection): Audit {
         await patient.close()
       }
     },
+    stream: (query, options) => streamQuery(streams, query, options),
     async check() {
       await rows({
         sql: 'SELECT count() AS events FROM events WHERE occurred_at >= now() - INTERVAL 1 DAY',
         params: {},
       })
     },
-    close: () => client.close(),
+    close: async () => void (await Promise.all([client.close(), streams.close()])),
   }
 }
 

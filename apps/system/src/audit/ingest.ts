@@ -1,61 +1,150 @@
 import type { AuditEvent } from '@conntext/contracts'
-import { type Audit, insertEvents, storedIds } from '@conntext/db-audit'
+import { type Audit, chainedIds, type EventRow } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
-import type { Clock } from '@conntext/kernel'
-import { sql } from 'drizzle-orm'
-import type { Transaction } from '../change.ts'
-import { auditAway, auditErrors, fromAudit } from './errors.ts'
+import type { Clock, Logger } from '@conntext/kernel'
+import type { Keyring } from '@conntext/keyring'
+import { adoptRows } from './chain/adopt.ts'
+import { appendBatch, type Batch, readTip, type Tip } from './chain/append.ts'
+import { oweErasures, withoutErased } from './chain/erasure.ts'
+import type { Signers } from './chain/keys.ts'
+import { type ChainState, lockChain, readState } from './chain/queries.ts'
+import { deliver, settle } from './chain/settle.ts'
+import { auditErrors, fromAudit } from './errors.ts'
 import { toRow } from './rows.ts'
 
-type Deps = { db: ServerDetails; audit: Audit; clock: Clock }
+export type ChainDeps = {
+  db: ServerDetails
+  audit: Audit
+  keyring: Keyring
+  signers: Signers
+  clock: Clock
+  log: Logger
+}
 export type Ingest = (request: { events: AuditEvent[] }) => Promise<void>
 
 // Between these the column's type holds every millisecond.
 const EARLIEST = Date.UTC(1970, 0, 1)
 const LATEST = Date.UTC(2200, 0, 1)
+/** What waits is taken together up to so many events: larger batches are cheaper, for both databases. */
+const MOST_EVENTS = 2_000
+
+type Waiting = { events: AuditEvent[]; resolve(): void; reject(error: unknown): void }
 
 /**
- * Stores audit events for good, each id once, whatever is repeated, reordered or sent at the same time: batches are
- * taken one after the other (in this process by a queue, among several by a lock in Postgres), and what is stored
- * already is left out.
+ * Stores audit events for good, each id once, whatever is repeated, reordered or sent at the same time, and whoever dies
+ * on the way (docs/audit.md). A batch is in the chain, with its rows, before ClickHouse gets them; it resolves when
+ * ClickHouse has them too. While ClickHouse has one batch to store, the next one is made.
  * @throws audit.unstorable (422), dependency.away (503)
  */
-export function createIngest(deps: Deps): Ingest {
-  let last: Promise<unknown> = Promise.resolve()
-  return ({ events }) => {
-    const storing = last.then(() => store(deps, events))
-    last = storing.catch(() => {})
-    return storing
+export function createIngest(deps: ChainDeps): Ingest {
+  const waiting: Waiting[] = []
+  const chainEnd = new ChainEnd(deps)
+  let isWorking = false
+  const work = async () => {
+    isWorking = true
+    while (waiting.length > 0) {
+      const group = takeGroup(waiting)
+      try {
+        const { done } = await chainEnd.append(group.flatMap(({ events }) => events))
+        done.then(
+          () => group.forEach(({ resolve }) => void resolve()),
+          (error) => group.forEach(({ reject }) => void reject(error)),
+        )
+      } catch (error) {
+        for (const { reject } of group) reject(error)
+      }
+    }
+    isWorking = false
+  }
+  return async ({ events }) => {
+    for (const event of events) assertStorable(event)
+    if (events.length === 0) return
+    await new Promise<void>((resolve, reject) => {
+      waiting.push({ events, resolve, reject })
+      if (!isWorking) work()
+    })
   }
 }
 
-async function store({ db, audit, clock }: Deps, events: AuditEvent[]): Promise<void> {
-  const times = events.map(timeOf)
-  if (events.length === 0) return
-  const window = { from: new Date(Math.min(...times)), to: new Date(Math.max(...times)) }
-  const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
-  await db.transaction(async (tx) => {
-    await lockIngest(tx)
-    const ids = distinct.map((event) => event.id)
-    const stored = await fromAudit(storedIds(audit, ids, window))
-    const rows = distinct.filter((event) => !stored.has(event.id)).map((event) => toRow(event, clock.now()))
-    await fromAudit(insertEvents(audit, rows))
+function takeGroup(waiting: Waiting[]): Waiting[] {
+  let count = 0
+  const length = waiting.findIndex(({ events }, i) => {
+    count += events.length
+    return i > 0 && count > MOST_EVENTS
   })
+  return waiting.splice(0, length === -1 ? waiting.length : length)
 }
 
-function timeOf({ id, occurredAt }: AuditEvent): number {
+function assertStorable({ id, occurredAt }: AuditEvent): void {
   const time = Date.parse(occurredAt)
-  if (time >= EARLIEST && time < LATEST) return time
+  if (time >= EARLIEST && time < LATEST) return
   throw auditErrors.unstorable(`The time of event ${id} is out of range.`)
 }
 
-async function lockIngest(tx: Transaction): Promise<void> {
-  try {
-    await tx.execute(sql`set local lock_timeout = '10s'`)
-    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended('audit.ingest', 0))`)
-  } catch (error) {
-    throw isLockTimeout(error) ? auditAway(error) : error
+/** The end of the chain as this process knows it. One call at a time. */
+class ChainEnd {
+  #tip: Tip | undefined
+  #isAdopted = false
+  /** The batch that ClickHouse is being given, by this process. */
+  #delivering: { number: number; ids: Set<string>; done: Promise<void> } | undefined
+
+  constructor(private readonly deps: ChainDeps) {}
+
+  /** Resolves once the events are in the chain; what it answers, once they are in ClickHouse. */
+  async append(events: AuditEvent[]): Promise<{ done: Promise<void> }> {
+    const before = this.#delivering
+    const appended = await this.#commit(events)
+    // One at a time: what fails there must not pile up here.
+    const done = (before?.done ?? Promise.resolve()).then(() =>
+      appended ? deliver(this.deps, appended.logId, appended.batch) : undefined,
+    )
+    if (appended) {
+      const { number, ids } = appended.batch
+      const delivering = { number, ids: new Set(ids), done }
+      this.#delivering = delivering
+      done.then(
+        () => this.#ended(delivering),
+        () => this.#ended(delivering),
+      )
+    }
+    await before?.done.catch(() => {})
+    return { done }
+  }
+
+  #ended(delivering: unknown): void {
+    if (this.#delivering === delivering) this.#delivering = undefined
+  }
+
+  async #commit(events: AuditEvent[]): Promise<{ logId: string; batch: Batch } | undefined> {
+    if (!this.#isAdopted) await adoptRows(this.deps)
+    this.#isAdopted = true
+    const made = await this.deps.db.transaction(async (tx) => {
+      await lockChain(tx)
+      const state = await readState(tx)
+      const rows = await this.#newRows(state, events)
+      if (rows.length === 0) return undefined
+      const tip = this.#tip?.number === state.head ? this.#tip : await readTip(tx)
+      await oweErasures(tx, this.deps, state, events)
+      const kept = await withoutErased(tx, rows)
+      return { logId: state.logId, ...(await appendBatch(tx, this.deps, { state, tip, kind: 'live', rows: kept })) }
+    })
+    if (!made) return undefined
+    this.#tip = made.tip
+    return made
+  }
+
+  /** The events that the chain doesn't hold yet, once each, in their order. */
+  async #newRows(state: ChainState, events: AuditEvent[]): Promise<EventRow[]> {
+    const { audit, clock } = this.deps
+    const own = this.#delivering
+    const left = state.unsettled.filter((number) => number !== own?.number)
+    await settle(this.deps, state.logId, left)
+    const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
+    const times = distinct.map(({ occurredAt }) => Date.parse(occurredAt))
+    const window = { from: new Date(Math.min(...times)), to: new Date(Math.max(...times)) }
+    const ids = distinct.map(({ id }) => id)
+    const stored = await fromAudit(chainedIds(audit, ids, window))
+    const receivedAt = clock.now()
+    return distinct.filter(({ id }) => !stored.has(id) && !own?.ids.has(id)).map((event) => toRow(event, receivedAt))
   }
 }
-
-const isLockTimeout = (error: unknown): boolean => (error as { cause?: { code?: string } }).cause?.code === '55P03'

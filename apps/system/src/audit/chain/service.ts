@@ -1,0 +1,53 @@
+import type { Audit } from '@conntext/db-audit'
+import type { ServerDetails } from '@conntext/db-server-details'
+import { type Clock, type Logger, type RunningJob, startJob } from '@conntext/kernel'
+import type { Keyring } from '@conntext/keyring'
+import { createIngest, type Ingest } from '../ingest.ts'
+import { eraseDue } from './erasure.ts'
+import { createSigners, loadLog } from './keys.ts'
+import { lockChain, readState } from './queries.ts'
+import { keepWatch, settleLeft } from './settle.ts'
+import { carryOut } from './verifications.ts'
+
+type Deps = { db: ServerDetails; audit: Audit; keyring: Keyring; clock: Clock; log: Logger; nudge(): void }
+
+export type AuditChain = {
+  ingest: Ingest
+  /** Once the keyring is loaded. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+const LOOK_AFTER_EVERY_MS = 30_000
+const VERIFICATIONS_EVERY_MS = 1_000
+
+/** Ingest, and what has to be done again and again for the log that it writes. */
+export function createAuditChain(given: Deps): AuditChain {
+  const deps = { ...given, signers: createSigners(given.keyring) }
+  const jobs: RunningJob[] = []
+  return {
+    ingest: createIngest(deps),
+    async start() {
+      await deps.db.transaction(async (tx) => {
+        await lockChain(tx)
+        await loadLog(tx, deps.keyring)
+      })
+      const lookAfter = async () => {
+        const { logId } = await readState(deps.db)
+        await settleLeft(deps, logId)
+        await keepWatch(deps)
+        if ((await eraseDue(deps, logId)) > 0) deps.nudge()
+      }
+      const verifications = async (stopping: AbortSignal) => {
+        if ((await carryOut(deps, stopping)) > 0) deps.nudge()
+      }
+      jobs.push(
+        startJob({ name: 'audit chain', everyMs: LOOK_AFTER_EVERY_MS, run: lookAfter }, deps.log),
+        startJob({ name: 'audit verifications', everyMs: VERIFICATIONS_EVERY_MS, run: verifications }, deps.log),
+      )
+    },
+    async stop() {
+      await Promise.all(jobs.splice(0).map((job) => job.stop()))
+    },
+  }
+}
