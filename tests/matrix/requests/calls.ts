@@ -8,6 +8,10 @@ const sockets = new WeakMap<Scene, Promise<Socket>>()
 /** Calls, and what moderators do in them. */
 export const callRequests: GoodRequests = {
   getCall: ({ channels }) => ({ path: { channelId: channels.voice.id } }),
+  declineCall: ({ channels }) => ({ path: { channelId: channels.voice.id } }),
+  listCalls: ({ channels }) => ({ query: { channelId: channels.voice.id, userId: '@me' } }),
+  getPastCall: async (scene) => ({ path: { callId: await pastCall(scene) } }),
+  listCallParticipations: async (scene) => ({ path: { callId: await pastCall(scene) } }),
   muteParticipant: async (scene) => ({ path: await participant(scene) }),
   unmuteParticipant: async (scene) => ({ path: await participant(scene) }),
   deafenParticipant: async (scene) => ({ path: await participant(scene) }),
@@ -19,6 +23,17 @@ export const callRequests: GoodRequests = {
     return { path: await participant(scene), body: { channelId: id } }
   },
   disconnectParticipant: async (scene) => ({ path: await participant(scene) }),
+}
+
+/** A call that is known of by now. */
+async function pastCall(scene: Scene): Promise<string> {
+  const { channelId } = await participant(scene)
+  const { call, owner } = scene
+  const path = `/v1/calls?channelId=${channelId}`
+  return eventually(async () => {
+    const { items } = await call<{ items: { id: string }[] }>('GET', path, { token: owner.token })
+    return items[0]?.id
+  })
 }
 
 /** Somebody who is in the call by now. */

@@ -470,6 +470,27 @@ export type Events = {
       level: number
     }>
   }
+  /** Somebody has begun a call in a conversation of one’s. It is said again every few seconds, until `voice.ringingStopped` or `expiresAt`. */
+  'voice.ringing': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    callId: string
+    /** Who calls */
+    userId: string
+    /** RFC 3339, in UTC */
+    expiresAt: string
+  }
+  /** One is called no more, on whichever device; or, in the call that one is in, somebody else is. */
+  'voice.ringingStopped': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    callId: string
+    /** Who was called */
+    userId: string
+    reason: 'answered' | 'declined' | 'expired' | 'ended'
+  }
   /** A moderator wants one in another channel: this participation is over, and `to` is to be joined. */
   'voice.moved': {
     /** A UUIDv7 */

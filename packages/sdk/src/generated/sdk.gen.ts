@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { AbandonUploadData, AbandonUploadErrors, AbandonUploadResponses, AddParticipantData, AddParticipantErrors, AddParticipantResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, AddReactionData, AddReactionErrors, AddReactionResponses, AsyncapiData, AsyncapiErrors, AsyncapiResponses, BlockUserData, BlockUserErrors, BlockUserResponses, BulkDeleteMessagesData, BulkDeleteMessagesErrors, BulkDeleteMessagesResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ClearReactionsData, ClearReactionsErrors, ClearReactionsResponses, CloseConversationData, CloseConversationErrors, CloseConversationResponses, CompleteOidcLoginData, CompleteOidcLoginErrors, CompleteOidcLoginResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, ContinueUploadData, ContinueUploadErrors, ContinueUploadResponses, CreateApiTokenData, CreateApiTokenErrors, CreateApiTokenResponses, CreateBanData, CreateBanErrors, CreateBanResponses, CreateBotData, CreateBotErrors, CreateBotResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, CreateWebhookData, CreateWebhookErrors, CreateWebhookResponses, DeafenParticipantData, DeafenParticipantErrors, DeafenParticipantResponses, DeleteBotData, DeleteBotErrors, DeleteBotResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteOwnUserData, DeleteOwnUserErrors, DeleteOwnUserResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DeleteWebhookData, DeleteWebhookErrors, DeleteWebhookResponses, DisableTotpData, DisableTotpErrors, DisableTotpResponses, DisconnectParticipantData, DisconnectParticipantErrors, DisconnectParticipantResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EnrolTotpData, EnrolTotpErrors, EnrolTotpResponses, ExchangeOidcCodeData, ExchangeOidcCodeErrors, ExchangeOidcCodeResponses, ExecuteWebhookData, ExecuteWebhookErrors, ExecuteWebhookResponses, ExportOwnUserData, ExportOwnUserErrors, ExportOwnUserResponses, GatewayData, GatewayErrors, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetBanData, GetBanErrors, GetBanResponses, GetCallData, GetCallErrors, GetCallResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetContactSettingsData, GetContactSettingsErrors, GetContactSettingsResponses, GetConversationData, GetConversationErrors, GetConversationResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetIceServersData, GetIceServersErrors, GetIceServersResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetMfaStatusData, GetMfaStatusErrors, GetMfaStatusResponses, GetOverrideData, GetOverrideErrors, GetOverrideResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetRoleData, GetRoleErrors, GetRoleResponses, GetServerData, GetServerErrors, GetServerResponses, GetStorageUsageData, GetStorageUsageErrors, GetStorageUsageResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUnreadData, GetUnreadErrors, GetUnreadResponses, GetUploadCapabilitiesData, GetUploadCapabilitiesErrors, GetUploadCapabilitiesResponses, GetUploadData, GetUploadErrors, GetUploadResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, GetWebhookData, GetWebhookErrors, GetWebhookResponses, GiveRoleData, GiveRoleErrors, GiveRoleResponses, JoinAgainData, JoinAgainErrors, JoinAgainResponses, KickMemberData, KickMemberErrors, KickMemberResponses, LeaveServerData, LeaveServerErrors, LeaveServerResponses, LiftBanData, LiftBanErrors, LiftBanResponses, LiftTimeoutData, LiftTimeoutErrors, LiftTimeoutResponses, LinkIdentityData, LinkIdentityErrors, LinkIdentityResponses, ListApiTokensData, ListApiTokensErrors, ListApiTokensResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListBansData, ListBansErrors, ListBansResponses, ListBlocksData, ListBlocksErrors, ListBlocksResponses, ListBotsData, ListBotsErrors, ListBotsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListConversationsData, ListConversationsErrors, ListConversationsResponses, ListIdentitiesData, ListIdentitiesErrors, ListIdentitiesResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListLibraryData, ListLibraryErrors, ListLibraryResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOidcOptionsData, ListOidcOptionsErrors, ListOidcOptionsResponses, ListOidcProvidersData, ListOidcProvidersErrors, ListOidcProvidersResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPasskeysData, ListPasskeysErrors, ListPasskeysResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListPinsData, ListPinsErrors, ListPinsResponses, ListPresencesData, ListPresencesErrors, ListPresencesResponses, ListReactorsData, ListReactorsErrors, ListReactorsResponses, ListRevisionsData, ListRevisionsErrors, ListRevisionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, ListWebhooksData, ListWebhooksErrors, ListWebhooksResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MarkReadData, MarkReadErrors, MarkReadResponses, MetricsData, MetricsErrors, MetricsResponses, MoveParticipantData, MoveParticipantErrors, MoveParticipantResponses, MuteParticipantData, MuteParticipantErrors, MuteParticipantResponses, OpenapiData, OpenapiErrors, OpenapiResponses, OpenConversationData, OpenConversationErrors, OpenConversationResponses, PinMessageData, PinMessageErrors, PinMessageResponses, PreviewInviteData, PreviewInviteErrors, PreviewInviteResponses, ReadyData, ReadyErrors, ReadyResponses, RedeemInviteData, RedeemInviteErrors, RedeemInviteResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOidcProviderData, RemoveOidcProviderErrors, RemoveOidcProviderResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RemoveOwnReactionData, RemoveOwnReactionErrors, RemoveOwnReactionResponses, RemoveParticipantData, RemoveParticipantErrors, RemoveParticipantResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveReactionData, RemoveReactionErrors, RemoveReactionResponses, RenameConversationData, RenameConversationErrors, RenameConversationResponses, RenamePasskeyData, RenamePasskeyErrors, RenamePasskeyResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RequestEmailVerificationData, RequestEmailVerificationErrors, RequestEmailVerificationResponses, RequestPasswordResetData, RequestPasswordResetErrors, RequestPasswordResetResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RevokeApiTokenData, RevokeApiTokenErrors, RevokeApiTokenResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, RotateWebhookSecretData, RotateWebhookSecretErrors, RotateWebhookSecretResponses, SearchMessagesData, SearchMessagesErrors, SearchMessagesResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOidcProviderData, SetOidcProviderErrors, SetOidcProviderResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, StartOidcLinkData, StartOidcLinkErrors, StartOidcLinkResponses, StartOidcLoginData, StartOidcLoginErrors, StartPasskeyLoginData, StartPasskeyLoginErrors, StartPasskeyLoginResponses, StartPasskeyRegistrationData, StartPasskeyRegistrationErrors, StartPasskeyRegistrationResponses, TakeRoleData, TakeRoleErrors, TakeRoleResponses, TimeOutMemberData, TimeOutMemberErrors, TimeOutMemberResponses, TransferOwnershipData, TransferOwnershipErrors, TransferOwnershipResponses, UnblockUserData, UnblockUserErrors, UnblockUserResponses, UndeafenParticipantData, UndeafenParticipantErrors, UndeafenParticipantResponses, UnlinkIdentityData, UnlinkIdentityErrors, UnlinkIdentityResponses, UnmuteParticipantData, UnmuteParticipantErrors, UnmuteParticipantResponses, UnpinMessageData, UnpinMessageErrors, UnpinMessageResponses, UpdateBotData, UpdateBotErrors, UpdateBotResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateContactSettingsData, UpdateContactSettingsErrors, UpdateContactSettingsResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UpdateWebhookData, UpdateWebhookErrors, UpdateWebhookResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses, VerifyEmailData, VerifyEmailErrors, VerifyEmailResponses } from './types.gen';
+import type { AbandonUploadData, AbandonUploadErrors, AbandonUploadResponses, AddParticipantData, AddParticipantErrors, AddParticipantResponses, AddPasskeyData, AddPasskeyErrors, AddPasskeyResponses, AddReactionData, AddReactionErrors, AddReactionResponses, AsyncapiData, AsyncapiErrors, AsyncapiResponses, BlockUserData, BlockUserErrors, BlockUserResponses, BulkDeleteMessagesData, BulkDeleteMessagesErrors, BulkDeleteMessagesResponses, ChangePasswordData, ChangePasswordErrors, ChangePasswordResponses, ClearReactionsData, ClearReactionsErrors, ClearReactionsResponses, CloseConversationData, CloseConversationErrors, CloseConversationResponses, CompleteOidcLoginData, CompleteOidcLoginErrors, CompleteOidcLoginResponses, ConfirmTotpData, ConfirmTotpErrors, ConfirmTotpResponses, ContinueUploadData, ContinueUploadErrors, ContinueUploadResponses, CreateApiTokenData, CreateApiTokenErrors, CreateApiTokenResponses, CreateBanData, CreateBanErrors, CreateBanResponses, CreateBotData, CreateBotErrors, CreateBotResponses, CreateChannelData, CreateChannelErrors, CreateChannelResponses, CreateInviteData, CreateInviteErrors, CreateInviteResponses, CreateRoleData, CreateRoleErrors, CreateRoleResponses, CreateWebhookData, CreateWebhookErrors, CreateWebhookResponses, DeafenParticipantData, DeafenParticipantErrors, DeafenParticipantResponses, DeclineCallData, DeclineCallErrors, DeclineCallResponses, DeleteBotData, DeleteBotErrors, DeleteBotResponses, DeleteChannelData, DeleteChannelErrors, DeleteChannelResponses, DeleteMediaData, DeleteMediaErrors, DeleteMediaResponses, DeleteMessageData, DeleteMessageErrors, DeleteMessageResponses, DeleteOwnUserData, DeleteOwnUserErrors, DeleteOwnUserResponses, DeleteRoleData, DeleteRoleErrors, DeleteRoleResponses, DeleteWebhookData, DeleteWebhookErrors, DeleteWebhookResponses, DisableTotpData, DisableTotpErrors, DisableTotpResponses, DisconnectParticipantData, DisconnectParticipantErrors, DisconnectParticipantResponses, DocsData, DocsErrors, DocsResponses, DownloadMediaData, DownloadMediaErrors, DownloadMediaResponses, EditMessageData, EditMessageErrors, EditMessageResponses, EndOtherSessionsData, EndOtherSessionsErrors, EndOtherSessionsResponses, EndSessionData, EndSessionErrors, EndSessionResponses, EnrolTotpData, EnrolTotpErrors, EnrolTotpResponses, ExchangeOidcCodeData, ExchangeOidcCodeErrors, ExchangeOidcCodeResponses, ExecuteWebhookData, ExecuteWebhookErrors, ExecuteWebhookResponses, ExportOwnUserData, ExportOwnUserErrors, ExportOwnUserResponses, GatewayData, GatewayErrors, GetAuditCheckpointData, GetAuditCheckpointErrors, GetAuditCheckpointResponses, GetAuditConsistencyData, GetAuditConsistencyErrors, GetAuditConsistencyResponses, GetAuditEventData, GetAuditEventErrors, GetAuditEventResponses, GetAuditKeysData, GetAuditKeysErrors, GetAuditKeysResponses, GetAuditProofData, GetAuditProofErrors, GetAuditProofResponses, GetAuditVerificationData, GetAuditVerificationErrors, GetAuditVerificationResponses, GetBanData, GetBanErrors, GetBanResponses, GetCallData, GetCallErrors, GetCallResponses, GetChannelData, GetChannelErrors, GetChannelResponses, GetContactSettingsData, GetContactSettingsErrors, GetContactSettingsResponses, GetConversationData, GetConversationErrors, GetConversationResponses, GetEffectivePermissionsData, GetEffectivePermissionsErrors, GetEffectivePermissionsResponses, GetIceServersData, GetIceServersErrors, GetIceServersResponses, GetKeysData, GetKeysErrors, GetKeysResponses, GetMediaData, GetMediaErrors, GetMediaResponses, GetMemberData, GetMemberErrors, GetMemberResponses, GetMessageData, GetMessageErrors, GetMessageResponses, GetMfaStatusData, GetMfaStatusErrors, GetMfaStatusResponses, GetOverrideData, GetOverrideErrors, GetOverrideResponses, GetOwnUserData, GetOwnUserErrors, GetOwnUserResponses, GetPastCallData, GetPastCallErrors, GetPastCallResponses, GetRoleData, GetRoleErrors, GetRoleResponses, GetServerData, GetServerErrors, GetServerResponses, GetStorageUsageData, GetStorageUsageErrors, GetStorageUsageResponses, GetSystemHealthData, GetSystemHealthErrors, GetSystemHealthResponses, GetUnreadData, GetUnreadErrors, GetUnreadResponses, GetUploadCapabilitiesData, GetUploadCapabilitiesErrors, GetUploadCapabilitiesResponses, GetUploadData, GetUploadErrors, GetUploadResponses, GetUserData, GetUserErrors, GetUserResponses, GetVoiceStatusData, GetVoiceStatusErrors, GetVoiceStatusResponses, GetWebhookData, GetWebhookErrors, GetWebhookResponses, GiveRoleData, GiveRoleErrors, GiveRoleResponses, JoinAgainData, JoinAgainErrors, JoinAgainResponses, KickMemberData, KickMemberErrors, KickMemberResponses, LeaveServerData, LeaveServerErrors, LeaveServerResponses, LiftBanData, LiftBanErrors, LiftBanResponses, LiftTimeoutData, LiftTimeoutErrors, LiftTimeoutResponses, LinkIdentityData, LinkIdentityErrors, LinkIdentityResponses, ListApiTokensData, ListApiTokensErrors, ListApiTokensResponses, ListAuditEventsData, ListAuditEventsErrors, ListAuditEventsResponses, ListBansData, ListBansErrors, ListBansResponses, ListBlocksData, ListBlocksErrors, ListBlocksResponses, ListBotsData, ListBotsErrors, ListBotsResponses, ListCallParticipationsData, ListCallParticipationsErrors, ListCallParticipationsResponses, ListCallsData, ListCallsErrors, ListCallsResponses, ListChannelsData, ListChannelsErrors, ListChannelsResponses, ListConversationsData, ListConversationsErrors, ListConversationsResponses, ListIdentitiesData, ListIdentitiesErrors, ListIdentitiesResponses, ListInvitesData, ListInvitesErrors, ListInvitesResponses, ListLibraryData, ListLibraryErrors, ListLibraryResponses, ListLogsData, ListLogsErrors, ListLogsResponses, ListMembersData, ListMembersErrors, ListMembersResponses, ListMessagesData, ListMessagesErrors, ListMessagesResponses, ListOidcOptionsData, ListOidcOptionsErrors, ListOidcOptionsResponses, ListOidcProvidersData, ListOidcProvidersErrors, ListOidcProvidersResponses, ListOverridesData, ListOverridesErrors, ListOverridesResponses, ListPasskeysData, ListPasskeysErrors, ListPasskeysResponses, ListPermissionsData, ListPermissionsErrors, ListPermissionsResponses, ListPinsData, ListPinsErrors, ListPinsResponses, ListPresencesData, ListPresencesErrors, ListPresencesResponses, ListReactorsData, ListReactorsErrors, ListReactorsResponses, ListRevisionsData, ListRevisionsErrors, ListRevisionsResponses, ListRolesData, ListRolesErrors, ListRolesResponses, ListSessionsData, ListSessionsErrors, ListSessionsResponses, ListWebhooksData, ListWebhooksErrors, ListWebhooksResponses, LiveData, LiveErrors, LiveResponses, LoginData, LoginErrors, LoginResponses, LoginWithPasskeyData, LoginWithPasskeyErrors, LoginWithPasskeyResponses, LoginWithRecoveryCodeData, LoginWithRecoveryCodeErrors, LoginWithRecoveryCodeResponses, LoginWithTotpData, LoginWithTotpErrors, LoginWithTotpResponses, LogoutData, LogoutErrors, LogoutResponses, MarkReadData, MarkReadErrors, MarkReadResponses, MetricsData, MetricsErrors, MetricsResponses, MoveParticipantData, MoveParticipantErrors, MoveParticipantResponses, MuteParticipantData, MuteParticipantErrors, MuteParticipantResponses, OpenapiData, OpenapiErrors, OpenapiResponses, OpenConversationData, OpenConversationErrors, OpenConversationResponses, PinMessageData, PinMessageErrors, PinMessageResponses, PreviewInviteData, PreviewInviteErrors, PreviewInviteResponses, ReadyData, ReadyErrors, ReadyResponses, RedeemInviteData, RedeemInviteErrors, RedeemInviteResponses, RefreshData, RefreshErrors, RefreshResponses, RegisterData, RegisterErrors, RegisterResponses, RemoveOidcProviderData, RemoveOidcProviderErrors, RemoveOidcProviderResponses, RemoveOverrideData, RemoveOverrideErrors, RemoveOverrideResponses, RemoveOwnReactionData, RemoveOwnReactionErrors, RemoveOwnReactionResponses, RemoveParticipantData, RemoveParticipantErrors, RemoveParticipantResponses, RemovePasskeyData, RemovePasskeyErrors, RemovePasskeyResponses, RemoveReactionData, RemoveReactionErrors, RemoveReactionResponses, RenameConversationData, RenameConversationErrors, RenameConversationResponses, RenamePasskeyData, RenamePasskeyErrors, RenamePasskeyResponses, RenewRecoveryCodesData, RenewRecoveryCodesErrors, RenewRecoveryCodesResponses, RequestEmailVerificationData, RequestEmailVerificationErrors, RequestEmailVerificationResponses, RequestPasswordResetData, RequestPasswordResetErrors, RequestPasswordResetResponses, ResetPasswordData, ResetPasswordErrors, ResetPasswordResponses, RevokeApiTokenData, RevokeApiTokenErrors, RevokeApiTokenResponses, RevokeInviteData, RevokeInviteErrors, RevokeInviteResponses, RotateWebhookSecretData, RotateWebhookSecretErrors, RotateWebhookSecretResponses, SearchMessagesData, SearchMessagesErrors, SearchMessagesResponses, SendMessageData, SendMessageErrors, SendMessageResponses, SetOidcProviderData, SetOidcProviderErrors, SetOidcProviderResponses, SetOverrideData, SetOverrideErrors, SetOverrideResponses, StartOidcLinkData, StartOidcLinkErrors, StartOidcLinkResponses, StartOidcLoginData, StartOidcLoginErrors, StartPasskeyLoginData, StartPasskeyLoginErrors, StartPasskeyLoginResponses, StartPasskeyRegistrationData, StartPasskeyRegistrationErrors, StartPasskeyRegistrationResponses, TakeRoleData, TakeRoleErrors, TakeRoleResponses, TestVoiceData, TestVoiceErrors, TestVoiceResponses, TimeOutMemberData, TimeOutMemberErrors, TimeOutMemberResponses, TransferOwnershipData, TransferOwnershipErrors, TransferOwnershipResponses, UnblockUserData, UnblockUserErrors, UnblockUserResponses, UndeafenParticipantData, UndeafenParticipantErrors, UndeafenParticipantResponses, UnlinkIdentityData, UnlinkIdentityErrors, UnlinkIdentityResponses, UnmuteParticipantData, UnmuteParticipantErrors, UnmuteParticipantResponses, UnpinMessageData, UnpinMessageErrors, UnpinMessageResponses, UpdateBotData, UpdateBotErrors, UpdateBotResponses, UpdateChannelData, UpdateChannelErrors, UpdateChannelResponses, UpdateContactSettingsData, UpdateContactSettingsErrors, UpdateContactSettingsResponses, UpdateMemberData, UpdateMemberErrors, UpdateMemberResponses, UpdateOwnUserData, UpdateOwnUserErrors, UpdateOwnUserResponses, UpdateRoleData, UpdateRoleErrors, UpdateRoleResponses, UpdateServerData, UpdateServerErrors, UpdateServerResponses, UpdateWebhookData, UpdateWebhookErrors, UpdateWebhookResponses, UploadMediaData, UploadMediaErrors, UploadMediaResponses, VerifyAuditData, VerifyAuditErrors, VerifyAuditResponses, VerifyEmailData, VerifyEmailErrors, VerifyEmailResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -58,6 +58,24 @@ export const openapi = <ThrowOnError extends boolean = false>(options?: Options<
 export const ready = <ThrowOnError extends boolean = false>(options?: Options<ReadyData, ThrowOnError>): RequestResult<ReadyResponses, ReadyErrors, ThrowOnError> => (options?.client ?? client).get<ReadyResponses, ReadyErrors, ThrowOnError>({ url: '/readyz', ...options });
 
 /**
+ * What the audit log is now, signed, to keep elsewhere
+ */
+export const getAuditCheckpoint = <ThrowOnError extends boolean = false>(options?: Options<GetAuditCheckpointData, ThrowOnError>): RequestResult<GetAuditCheckpointResponses, GetAuditCheckpointErrors, ThrowOnError> => (options?.client ?? client).get<GetAuditCheckpointResponses, GetAuditCheckpointErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/audit/checkpoint',
+    ...options
+});
+
+/**
+ * Proves that one checkpoint is the beginning of another
+ */
+export const getAuditConsistency = <ThrowOnError extends boolean = false>(options: Options<GetAuditConsistencyData, ThrowOnError>): RequestResult<GetAuditConsistencyResponses, GetAuditConsistencyErrors, ThrowOnError> => (options.client ?? client).get<GetAuditConsistencyResponses, GetAuditConsistencyErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/audit/consistency',
+    ...options
+});
+
+/**
  * The audit trail, newest first
  */
 export const listAuditEvents = <ThrowOnError extends boolean = false>(options?: Options<ListAuditEventsData, ThrowOnError>): RequestResult<ListAuditEventsResponses, ListAuditEventsErrors, ThrowOnError> => (options?.client ?? client).get<ListAuditEventsResponses, ListAuditEventsErrors, ThrowOnError>({
@@ -73,6 +91,42 @@ export const getAuditEvent = <ThrowOnError extends boolean = false>(options: Opt
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/audit/events/{id}',
     ...options
+});
+
+/**
+ * Proves that an event is in the audit log, unchanged
+ */
+export const getAuditProof = <ThrowOnError extends boolean = false>(options: Options<GetAuditProofData, ThrowOnError>): RequestResult<GetAuditProofResponses, GetAuditProofErrors, ThrowOnError> => (options.client ?? client).get<GetAuditProofResponses, GetAuditProofErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/audit/events/{id}/proof',
+    ...options
+});
+
+/**
+ * The public keys that sign the audit log
+ */
+export const getAuditKeys = <ThrowOnError extends boolean = false>(options?: Options<GetAuditKeysData, ThrowOnError>): RequestResult<GetAuditKeysResponses, GetAuditKeysErrors, ThrowOnError> => (options?.client ?? client).get<GetAuditKeysResponses, GetAuditKeysErrors, ThrowOnError>({ url: '/v1/audit/keys', ...options });
+
+/**
+ * How far a verification is, and what it found
+ */
+export const getAuditVerification = <ThrowOnError extends boolean = false>(options: Options<GetAuditVerificationData, ThrowOnError>): RequestResult<GetAuditVerificationResponses, GetAuditVerificationErrors, ThrowOnError> => (options.client ?? client).get<GetAuditVerificationResponses, GetAuditVerificationErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/audit/verifications/{id}',
+    ...options
+});
+
+/**
+ * Has the audit log recomputed, and compared with what is stored
+ */
+export const verifyAudit = <ThrowOnError extends boolean = false>(options: Options<VerifyAuditData, ThrowOnError>): RequestResult<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError> => (options.client ?? client).post<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/audit/verify',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
 });
 
 /**
@@ -652,6 +706,33 @@ export const updateBot = <ThrowOnError extends boolean = false>(options: Options
 });
 
 /**
+ * List the calls of channels that one sees and conversations that one takes part in, newest first
+ */
+export const listCalls = <ThrowOnError extends boolean = false>(options?: Options<ListCallsData, ThrowOnError>): RequestResult<ListCallsResponses, ListCallsErrors, ThrowOnError> => (options?.client ?? client).get<ListCallsResponses, ListCallsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/calls',
+    ...options
+});
+
+/**
+ * Read when a call was, and who was in it
+ */
+export const getPastCall = <ThrowOnError extends boolean = false>(options: Options<GetPastCallData, ThrowOnError>): RequestResult<GetPastCallResponses, GetPastCallErrors, ThrowOnError> => (options.client ?? client).get<GetPastCallResponses, GetPastCallErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/calls/{callId}',
+    ...options
+});
+
+/**
+ * List who was in a call, and for how long
+ */
+export const listCallParticipations = <ThrowOnError extends boolean = false>(options: Options<ListCallParticipationsData, ThrowOnError>): RequestResult<ListCallParticipationsResponses, ListCallParticipationsErrors, ThrowOnError> => (options.client ?? client).get<ListCallParticipationsResponses, ListCallParticipationsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/calls/{callId}/participations',
+    ...options
+});
+
+/**
  * The channels that one may see, in their order
  */
 export const listChannels = <ThrowOnError extends boolean = false>(options?: Options<ListChannelsData, ThrowOnError>): RequestResult<ListChannelsResponses, ListChannelsErrors, ThrowOnError> => (options?.client ?? client).get<ListChannelsResponses, ListChannelsErrors, ThrowOnError>({
@@ -712,6 +793,15 @@ export const updateChannel = <ThrowOnError extends boolean = false>(options: Opt
 export const getCall = <ThrowOnError extends boolean = false>(options: Options<GetCallData, ThrowOnError>): RequestResult<GetCallResponses, GetCallErrors, ThrowOnError> => (options.client ?? client).get<GetCallResponses, GetCallErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/channels/{channelId}/call',
+    ...options
+});
+
+/**
+ * Be called no more to the call of a conversation, on any device
+ */
+export const declineCall = <ThrowOnError extends boolean = false>(options: Options<DeclineCallData, ThrowOnError>): RequestResult<DeclineCallResponses, DeclineCallErrors, ThrowOnError> => (options.client ?? client).post<DeclineCallResponses, DeclineCallErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/channels/{channelId}/call/decline',
     ...options
 });
 
@@ -1147,6 +1237,15 @@ export const getStorageUsage = <ThrowOnError extends boolean = false>(options?: 
 });
 
 /**
+ * What the services have logged, newest first
+ */
+export const listLogs = <ThrowOnError extends boolean = false>(options?: Options<ListLogsData, ThrowOnError>): RequestResult<ListLogsResponses, ListLogsErrors, ThrowOnError> => (options?.client ?? client).get<ListLogsResponses, ListLogsErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/logs',
+    ...options
+});
+
+/**
  * Delete a file of one’s own that no message carries
  */
 export const deleteMedia = <ThrowOnError extends boolean = false>(options: Options<DeleteMediaData, ThrowOnError>): RequestResult<DeleteMediaResponses, DeleteMediaErrors, ThrowOnError> => (options.client ?? client).delete<DeleteMediaResponses, DeleteMediaErrors, ThrowOnError>({
@@ -1553,6 +1652,17 @@ export const getUser = <ThrowOnError extends boolean = false>(options: Options<G
 export const getIceServers = <ThrowOnError extends boolean = false>(options?: Options<GetIceServersData, ThrowOnError>): RequestResult<GetIceServersResponses, GetIceServersErrors, ThrowOnError> => (options?.client ?? client).get<GetIceServersResponses, GetIceServersErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/voice/ice-servers',
+    ...options
+});
+
+/**
+ * Test whether media gets to the server, and say what is in the way
+ *
+ * Every node asks its own ports, at every address that clients are told, and the relays. It takes some seconds.
+ */
+export const testVoice = <ThrowOnError extends boolean = false>(options?: Options<TestVoiceData, ThrowOnError>): RequestResult<TestVoiceResponses, TestVoiceErrors, ThrowOnError> => (options?.client ?? client).post<TestVoiceResponses, TestVoiceErrors, ThrowOnError>({
+    security: [{ scheme: 'bearer', type: 'http' }],
+    url: '/v1/voice/selftest',
     ...options
 });
 

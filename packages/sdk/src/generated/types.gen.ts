@@ -69,6 +69,45 @@ export type ApiTokenPage = {
     nextCursor: string | null;
 };
 
+export type AuditCheckpoint = {
+    origin: string;
+    /**
+     * How many batches the log has
+     */
+    size: number;
+    events: number;
+    /**
+     * SHA-256, base64
+     */
+    root: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    at: string;
+    keyId: string;
+    /**
+     * What to keep elsewhere: a C2SP tlog-checkpoint with its signature
+     */
+    note: string;
+};
+
+export type AuditConsistency = {
+    first: number;
+    /**
+     * SHA-256, base64
+     */
+    firstRoot: string;
+    second: number;
+    /**
+     * SHA-256, base64
+     */
+    secondRoot: string;
+    /**
+     * RFC 9162, 2.1.4
+     */
+    path: Array<string>;
+};
+
 export type AuditEvent = {
     /**
      * A UUIDv7
@@ -116,6 +155,141 @@ export type AuditEvent = {
 export type AuditEventPage = {
     items: Array<AuditEvent>;
     nextCursor: string | null;
+};
+
+export type AuditFinding = {
+    kind: 'changed' | 'removed' | 'added' | 'reordered' | 'erased' | 'chainRewritten' | 'signatureWrong' | 'checkpointContradicts';
+    batch: number | null;
+    index: number | null;
+    /**
+     * A UUIDv7
+     */
+    eventId: string | null;
+    detail: string;
+};
+
+export type AuditKey = {
+    /**
+     * The thumbprint of the public key (RFC 7638)
+     */
+    id: string;
+    /**
+     * Ed25519, 32 bytes, base64
+     */
+    publicKey: string;
+    /**
+     * The same as tools for signed notes take it
+     */
+    verifierKey: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    retiredAt: string | null;
+    /**
+     * The signature of the key before it over this one, base64
+     */
+    endorsement: string | null;
+};
+
+export type AuditKeys = {
+    /**
+     * The name of the log, on the first line of its checkpoints
+     */
+    origin: string;
+    keys: Array<AuditKey>;
+};
+
+export type AuditProof = {
+    /**
+     * A UUIDv7
+     */
+    eventId: string;
+    /**
+     * The event as the log covers it: canonical JSON (RFC 8785)
+     */
+    leaf: string;
+    origin: {
+        salt: string;
+        address: string | null;
+        userAgent: string | null;
+    } | null;
+    personal: {
+        salt: string;
+        data: string;
+        reason: string | null;
+    } | null;
+    /**
+     * The place of the event in its batch
+     */
+    index: number;
+    /**
+     * From the leaf to the batch's root
+     */
+    path: Array<string>;
+    /**
+     * The batch's entry in the log: canonical JSON
+     */
+    header: string;
+    /**
+     * From the batch's header to the checkpoint's root
+     */
+    headerPath: Array<string>;
+    checkpoint: string;
+};
+
+export type AuditVerification = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    state: 'waiting' | 'running' | 'done' | 'failed';
+    fromBatch: number | null;
+    toBatch: number | null;
+    /**
+     * How many have been verified
+     */
+    batches: number;
+    events: number;
+    totalEvents: number | null;
+    /**
+     * Once it is done
+     */
+    intact: boolean | null;
+    findingCount: number;
+    /**
+     * The first thousand
+     */
+    findings: Array<AuditFinding>;
+    error: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    finishedAt: string | null;
+};
+
+export type AuditVerificationRequest = {
+    fromBatch?: number;
+    toBatch?: number;
+    /**
+     * RFC 3339, in UTC
+     */
+    from?: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    to?: string;
+    /**
+     * Checkpoints that were kept elsewhere, one after the other
+     */
+    checkpoint?: string;
 };
 
 export type Authenticated = {
@@ -235,6 +409,91 @@ export type BulkDeleted = {
 
 export type BulkDeletion = {
     messageIds: Array<string>;
+};
+
+export type CallPage = {
+    items: Array<CallRecord>;
+    nextCursor: string | null;
+};
+
+export type CallParticipation = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    userId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    joinedAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    leftAt: string | null;
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    /**
+     * How long, so far
+     */
+    seconds: number;
+    /**
+     * Was heard at least once
+     */
+    spoke: boolean;
+    /**
+     * Showed a camera
+     */
+    camera: boolean;
+    /**
+     * Shared a screen
+     */
+    screen: boolean;
+};
+
+export type CallParticipationPage = {
+    items: Array<CallParticipation>;
+    nextCursor: string | null;
+};
+
+export type CallRecord = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * A UUIDv7
+     */
+    channelId: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    startedAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    endedAt: string | null;
+    /**
+     * Why the last one was in it no more
+     */
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    /**
+     * How long, so far
+     */
+    seconds: number;
+    /**
+     * How many were in it at once, at most
+     */
+    peakParticipants: number;
+    /**
+     * How many people were in it, but for accounts that are gone
+     */
+    participantCount: number;
+    /**
+     * The first hundred of them to join
+     */
+    participantIds: Array<string>;
 };
 
 export type CallStatus = {
@@ -793,6 +1052,40 @@ export type LibraryPage = {
 export type Liveness = {
     alive: true;
     version: string;
+};
+
+export type LogEntry = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    at: string;
+    /**
+     * Or `server`, for what one process does for all of them
+     */
+    service: string;
+    /**
+     * The process
+     */
+    instance: string;
+    level: 'debug' | 'info' | 'warn' | 'error';
+    message: string;
+    requestId: string | null;
+    traceId: string | null;
+    /**
+     * Never bodies or secrets
+     */
+    fields: {
+        [key: string]: unknown;
+    };
+};
+
+export type LogEntryPage = {
+    items: Array<LogEntry>;
+    nextCursor: string | null;
 };
 
 export type LoginRequest = {
@@ -2060,6 +2353,34 @@ export type UserPatch = {
     code?: string;
 };
 
+export type VoiceFinding = {
+    about: string;
+    state: 'ok' | 'warning' | 'fault';
+    /**
+     * What was found, in words
+     */
+    told: string;
+    /**
+     * What to do about it
+     */
+    remedy: string | null;
+};
+
+export type VoiceSelfTest = {
+    /**
+     * RFC 3339, in UTC
+     */
+    at: string;
+    state: 'ok' | 'warning' | 'fault';
+    nodes: Array<{
+        /**
+         * A UUIDv7
+         */
+        nodeId: string;
+        findings: Array<VoiceFinding>;
+    }>;
+};
+
 export type VoiceState = {
     /**
      * A UUIDv7
@@ -2520,6 +2841,115 @@ export type ReadyResponses = {
 
 export type ReadyResponse = ReadyResponses[keyof ReadyResponses];
 
+export type GetAuditCheckpointData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/checkpoint';
+};
+
+export type GetAuditCheckpointErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditCheckpointError = GetAuditCheckpointErrors[keyof GetAuditCheckpointErrors];
+
+export type GetAuditCheckpointResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditCheckpoint;
+};
+
+export type GetAuditCheckpointResponse = GetAuditCheckpointResponses[keyof GetAuditCheckpointResponses];
+
+export type GetAuditConsistencyData = {
+    body?: never;
+    path?: never;
+    query: {
+        first: string;
+        second?: string;
+    };
+    url: '/v1/audit/consistency';
+};
+
+export type GetAuditConsistencyErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditConsistencyError = GetAuditConsistencyErrors[keyof GetAuditConsistencyErrors];
+
+export type GetAuditConsistencyResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditConsistency;
+};
+
+export type GetAuditConsistencyResponse = GetAuditConsistencyResponses[keyof GetAuditConsistencyResponses];
+
 export type ListAuditEventsData = {
     body?: never;
     path?: never;
@@ -2532,15 +2962,43 @@ export type ListAuditEventsData = {
          * The previous page's nextCursor
          */
         cursor?: string;
+        /**
+         * An action, several after commas, or all that begin alike: `member.*`
+         */
         action?: string;
         /**
          * A UUIDv7
          */
         actorId?: string;
+        actorKind?: 'user' | 'bot' | 'system' | 'anonymous';
+        /**
+         * What it was done to
+         */
         targetId?: string;
+        /**
+         * Such as `user` or `channel`
+         */
+        targetKind?: string;
+        /**
+         * A UUIDv7
+         */
+        sessionId?: string;
+        /**
+         * An IP address, or a network such as `192.0.2.0/24`
+         */
+        address?: string;
+        /**
+         * The request's id
+         */
+        requestId?: string;
+        /**
+         * A text within the reason, in upper or lower case
+         */
+        reason?: string;
         service?: 'gateway' | 'auth' | 'system' | 'messaging' | 'realtime';
         outcome?: 'done' | 'refused' | 'failed';
         severity?: 'info' | 'notice' | 'warning';
+        minSeverity?: 'info' | 'notice' | 'warning';
         /**
          * RFC 3339, in UTC
          */
@@ -2660,6 +3118,236 @@ export type GetAuditEventResponses = {
 };
 
 export type GetAuditEventResponse = GetAuditEventResponses[keyof GetAuditEventResponses];
+
+export type GetAuditProofData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/audit/events/{id}/proof';
+};
+
+export type GetAuditProofErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditProofError = GetAuditProofErrors[keyof GetAuditProofErrors];
+
+export type GetAuditProofResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditProof;
+};
+
+export type GetAuditProofResponse = GetAuditProofResponses[keyof GetAuditProofResponses];
+
+export type GetAuditKeysData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/keys';
+};
+
+export type GetAuditKeysErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditKeysError = GetAuditKeysErrors[keyof GetAuditKeysErrors];
+
+export type GetAuditKeysResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditKeys;
+};
+
+export type GetAuditKeysResponse = GetAuditKeysResponses[keyof GetAuditKeysResponses];
+
+export type GetAuditVerificationData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/audit/verifications/{id}';
+};
+
+export type GetAuditVerificationErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditVerificationError = GetAuditVerificationErrors[keyof GetAuditVerificationErrors];
+
+export type GetAuditVerificationResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditVerification;
+};
+
+export type GetAuditVerificationResponse = GetAuditVerificationResponses[keyof GetAuditVerificationResponses];
+
+export type VerifyAuditData = {
+    body: AuditVerificationRequest;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/verify';
+};
+
+export type VerifyAuditErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type VerifyAuditError = VerifyAuditErrors[keyof VerifyAuditErrors];
+
+export type VerifyAuditResponses = {
+    /**
+     * Response for status 202
+     */
+    202: AuditVerification;
+};
+
+export type VerifyAuditResponse = VerifyAuditResponses[keyof VerifyAuditResponses];
 
 export type RequestEmailVerificationData = {
     body?: never;
@@ -5828,6 +6516,213 @@ export type UpdateBotResponses = {
 
 export type UpdateBotResponse = UpdateBotResponses[keyof UpdateBotResponses];
 
+export type ListCallsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+        /**
+         * A UUIDv7
+         */
+        channelId?: string;
+        /**
+         * Calls that they were in; `@me` for oneself
+         */
+        userId?: string | '@me';
+    };
+    url: '/v1/calls';
+};
+
+export type ListCallsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such channel
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListCallsError = ListCallsErrors[keyof ListCallsErrors];
+
+export type ListCallsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: CallPage;
+};
+
+export type ListCallsResponse = ListCallsResponses[keyof ListCallsResponses];
+
+export type GetPastCallData = {
+    body?: never;
+    path: {
+        /**
+         * Its `id`, or the `callId` that joining it answered
+         */
+        callId: string;
+    };
+    query?: never;
+    url: '/v1/calls/{callId}';
+};
+
+export type GetPastCallErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetPastCallError = GetPastCallErrors[keyof GetPastCallErrors];
+
+export type GetPastCallResponses = {
+    /**
+     * Response for status 200
+     */
+    200: CallRecord;
+};
+
+export type GetPastCallResponse = GetPastCallResponses[keyof GetPastCallResponses];
+
+export type ListCallParticipationsData = {
+    body?: never;
+    path: {
+        /**
+         * Its `id`, or the `callId` that joining it answered
+         */
+        callId: string;
+    };
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/calls/{callId}/participations';
+};
+
+export type ListCallParticipationsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListCallParticipationsError = ListCallParticipationsErrors[keyof ListCallParticipationsErrors];
+
+export type ListCallParticipationsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: CallParticipationPage;
+};
+
+export type ListCallParticipationsResponse = ListCallParticipationsResponses[keyof ListCallParticipationsResponses];
+
 export type ListChannelsData = {
     body?: never;
     path?: never;
@@ -6216,6 +7111,72 @@ export type GetCallResponses = {
 };
 
 export type GetCallResponse = GetCallResponses[keyof GetCallResponses];
+
+export type DeclineCallData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+    };
+    query?: never;
+    url: '/v1/channels/{channelId}/call/decline';
+};
+
+export type DeclineCallErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * The part of the server that has the call can’t be reached for the moment
+     */
+    503: Problem;
+};
+
+export type DeclineCallError = DeclineCallErrors[keyof DeclineCallErrors];
+
+export type DeclineCallResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeclineCallResponse = DeclineCallResponses[keyof DeclineCallResponses];
 
 export type DeafenParticipantData = {
     body?: never;
@@ -9192,6 +10153,84 @@ export type GetStorageUsageResponses = {
 
 export type GetStorageUsageResponse = GetStorageUsageResponses[keyof GetStorageUsageResponses];
 
+export type ListLogsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+        service?: string;
+        level?: 'debug' | 'info' | 'warn' | 'error';
+        /**
+         * Stands in the message or the fields, in any case
+         */
+        text?: string;
+        requestId?: string;
+        traceId?: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        from?: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        to?: string;
+    };
+    url: '/v1/logs';
+};
+
+export type ListLogsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListLogsError = ListLogsErrors[keyof ListLogsErrors];
+
+export type ListLogsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: LogEntryPage;
+};
+
+export type ListLogsResponse = ListLogsResponses[keyof ListLogsResponses];
+
 export type DeleteMediaData = {
     body?: never;
     path: {
@@ -11639,6 +12678,63 @@ export type GetIceServersResponses = {
 };
 
 export type GetIceServersResponse = GetIceServersResponses[keyof GetIceServersResponses];
+
+export type TestVoiceData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/voice/selftest';
+};
+
+export type TestVoiceErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type TestVoiceError = TestVoiceErrors[keyof TestVoiceErrors];
+
+export type TestVoiceResponses = {
+    /**
+     * Response for status 200
+     */
+    200: VoiceSelfTest;
+};
+
+export type TestVoiceResponse = TestVoiceResponses[keyof TestVoiceResponses];
 
 export type GetVoiceStatusData = {
     body?: never;
