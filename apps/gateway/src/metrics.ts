@@ -25,6 +25,7 @@ export function createMetrics(given?: Registry) {
     deliveries: counter('deliveries', 'Events passed on, counted for each connection that gets them'),
     presences: gauge('presences', 'Accounts that are there, on all gateways, as others see them'),
     presencesTold: counter('presences_told', 'Changes of presence passed on, each counted once'),
+    participants: gauge('call_participants', 'Connections that are in calls'),
     typingDropped: counter('typing_dropped', 'News of typing that were too many to pass on'),
     gapRepairs: counter('gap_repairs', 'Times that missing events were fetched from their owner'),
     resets: counter('resets', 'Times that a connection was told to reset a stream'),

@@ -248,6 +248,7 @@ function createSockets(
     port: ports.realtime,
     held: () => access.gate.closed,
     catchingUp: () => connections.catchingUp,
+    counted: (count) => metrics.participants.set(count),
   })
 
   const hub: StreamHub = new StreamHub({

@@ -9,6 +9,8 @@ import {
 import type { Clock } from '@conntext/kernel'
 import type { Connection } from '../sockets/connection.ts'
 
+// So many participations go into one message.
+const PART = 250
 // What is told meanwhile of a call that somebody is joining; whoever would have more is told that there is a gap.
 const MOST_WAITING = 1_000
 
@@ -33,11 +35,7 @@ export class Participations {
   /** What is told while somebody is joining, by connection. */
   readonly #joining = new Map<string, Notice[]>()
 
-  constructor(private readonly clock: Clock) {}
-
-  get size(): number {
-    return this.#byConnection.size + this.#byParticipant.size + this.#joining.size
-  }
+  constructor(private readonly options: { clock: Clock; counted(count: number): void }) {}
 
   of({ id }: Connection): Participation | undefined {
     return this.#byConnection.get(id)
@@ -64,7 +62,7 @@ export class Participations {
   /** Answers what it was in. */
   forget({ id }: Pick<Connection, 'id'>): Participation | undefined {
     const participation = this.#byConnection.get(id)
-    this.#byConnection.delete(id)
+    if (this.#byConnection.delete(id)) this.options.counted(this.#byConnection.size)
     if (participation && this.#byParticipant.get(participation.participantId) === participation) {
       this.#byParticipant.delete(participation.participantId)
     }
@@ -108,6 +106,7 @@ export class Participations {
     if (before) this.forget(before.connection)
     this.forget(connection)
     this.#byConnection.set(connection.id, participation)
+    this.options.counted(this.#byConnection.size)
     this.#byParticipant.set(participantId, participation)
   }
 
@@ -131,11 +130,8 @@ export class Participations {
   #interrupt(one: Participation, media: boolean): void {
     if (one.interrupted) return
     one.interrupted = true
-    const at = this.clock.now().toISOString()
+    const at = this.options.clock.now().toISOString()
     const { channelId, connection } = one
     connection.send(voiceFrame(userStream(''), 'voice.interrupted', at, { channelId, media }))
   }
 }
-
-// So many participations go into one message.
-const PART = 250

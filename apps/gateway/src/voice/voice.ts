@@ -19,6 +19,8 @@ export type VoiceOptions = {
   publish(stream: string, frame: string): void
   /** Those who have had their `ready` and don't follow their streams yet. */
   catchingUp(): Iterable<Connection>
+  /** How many connections are in calls. */
+  counted(count: number): void
 }
 
 // A round that is late by so many rounds tells of this process, not of the nodes.
@@ -43,16 +45,11 @@ export class Voice {
   #sweptAt = performance.now()
 
   constructor(private readonly options: VoiceOptions) {
-    const { config, port, clock, log, held, publish, catchingUp } = options
-    this.#participations = new Participations(clock)
+    const { config, port, clock, log, held, publish, catchingUp, counted } = options
+    this.#participations = new Participations({ clock, counted })
     this.states = new VoiceStates({ board: this.#board, clock, held, publish, catchingUp })
     const common = { gatewayId: this.#gatewayId, participations: this.#participations }
     this.operations = new VoiceOperations({ config, port, log, ...common })
-  }
-
-  /** How much is remembered of connections. */
-  get size(): number {
-    return this.#participations.size
   }
 
   async start(): Promise<void> {
@@ -76,9 +73,10 @@ export class Voice {
     ]
   }
 
-  /** After the last connection has gone. */
+  /** After the last connection has been sent away; whose end hasn't been heard of yet is gone all the same. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
+    for (const { connection } of [...this.#participations.all()]) this.operations.left(connection)
     await this.operations.settled(PARTING_MS)
     await Promise.all(this.#ends.splice(0).map((end) => end()))
   }

@@ -7,15 +7,15 @@ import type {
   VoiceTransport,
 } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
+import { opus, RTCP_FEEDBACK, type Signalling } from '@conntext/testing/media'
 
 // biome-ignore lint/suspicious/noExplicitAny: frames are looked at as a client sees them
 export type Frame = any
 
-const feedback = [{ type: 'nack' }, { type: 'nack', parameter: 'pli' }]
 export const capabilities: RtpCapabilities = {
   codecs: [
     { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: feedback },
+    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
   ],
   headerExtensions: [],
 }
@@ -25,13 +25,7 @@ export const DTLS = {
   fingerprints: [{ algorithm: 'sha-256' as const, value: Array.from({ length: 32 }, () => 'AB').join(':') }],
 }
 
-let ssrc = 1_000
-export const opus = () => ({
-  codecs: [{ mimeType: 'audio/opus', payloadType: 111, clockRate: 48_000, channels: 2 }],
-  headerExtensions: [{ uri: 'urn:ietf:params:rtp-hdrext:ssrc-audio-level', id: 1 }],
-  encodings: [{ ssrc: ++ssrc }],
-  rtcp: { cname: `c${ssrc}` },
-})
+export type Member = { userId: string; sessionId: string; token: string }
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
@@ -43,9 +37,9 @@ export class Caller {
   readonly #socket: WebSocket
   #nextId = 1
 
-  private constructor(
+  constructor(
     url: string,
-    readonly member: { userId: string; token: string },
+    readonly member: Member,
   ) {
     this.#socket = new WebSocket(url)
     this.#socket.onmessage = ({ data }) => this.frames.push(JSON.parse(data as string))
@@ -54,10 +48,10 @@ export class Caller {
     }
   }
 
-  static async connect(url: string, member: { userId: string; token: string }): Promise<Caller> {
+  static async connect(url: string, member: Member, cursors?: Record<string, number>): Promise<Caller> {
     const caller = new Caller(url, member)
     await caller.frame(({ op }) => op === 'hello')
-    caller.send({ op: 'identify', token: member.token })
+    caller.send({ op: 'identify', token: member.token, ...(cursors ? { cursors } : {}) })
     await caller.frame(({ op }) => op === 'ready')
     return caller
   }
@@ -130,6 +124,18 @@ export class Caller {
 
   consume = (transportId: string, producerId: string) =>
     this.gets<VoiceConsumer>({ op: 'voice.consume', transportId, producerId })
+
+  /** For media that is really sent and received. */
+  get signalling(): Signalling {
+    return {
+      createTransport: this.transport,
+      connectTransport: (transportId, dtlsParameters) =>
+        this.gets({ op: 'voice.connectTransport', transportId, dtlsParameters }),
+      produce: (asked) => this.gets({ op: 'voice.produce', ...asked }),
+      consume: this.consume,
+      resumeConsumer: (consumerId) => this.gets({ op: 'voice.resumeConsumer', consumerId }),
+    }
+  }
 
   /** All that was told of an event, in order. */
   heard(t: string): Frame[] {

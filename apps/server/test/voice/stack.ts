@@ -11,12 +11,12 @@ import {
   voiceSubjects,
 } from '@conntext/contracts'
 import { createGateway, type GatewayDeps, gatewayConfig } from '@conntext/gateway'
-import { callPort, Guard, type Service } from '@conntext/http'
+import { callPort, dependencyErrors, Guard, type Service } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { createRealtimeService } from '@conntext/realtime'
 import { locateWorker } from '@conntext/realtime/worker'
-import { eventually, noCalls, testAuthority } from '@conntext/testing'
-import { Caller } from './caller.ts'
+import { eventually, testAuthority } from '@conntext/testing'
+import { Caller, type Member } from './caller.ts'
 
 const location = await locateWorker()
 export const hasWorker = location.kind === 'found'
@@ -48,7 +48,6 @@ export type GatewayOptions = {
   /** What it asks, made of the port of the nodes. */
   port?: (port: RealtimePort) => GatewayDeps['ports']['realtime']
   system?: typeof silence
-  metrics?: NonNullable<GatewayDeps['metrics']>
 }
 
 type TestNode = {
@@ -63,7 +62,7 @@ type TestNode = {
 
 type On = {
   gateway?: number
-  member?: { userId: string; token: string }
+  member?: Member
   permissions?: Permission[]
   cursors?: Record<string, number>
 }
@@ -80,7 +79,7 @@ export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?:
   const nodes: TestNode[] = []
   const reach = (url: string): VoicePort => {
     const { port, alive } = nodes[Number(new URL(url).hostname.slice(1))]!
-    return alive ? port : noCalls
+    return alive ? port : unreachable
   }
   for (let index = 0; index < (options.nodes ?? 1); index += 1) {
     nodes.push(await startNode({ bus, clock, guard, url: `http://n${index}`, reach }))
@@ -91,7 +90,7 @@ export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?:
     get: (_, name: keyof RealtimePort) => nodes.find(({ alive }) => alive)!.port[name],
   })
   const gateways = await Promise.all(
-    (options.gateways ?? [{}]).map(async ({ config, bus: wrap, port, system = silence, metrics }) => {
+    (options.gateways ?? [{}]).map(async ({ config, bus: wrap, port, system = silence }) => {
       const gateway = createGateway({
         config: gatewayConfig({
           ...{ port: 0, hostname: '127.0.0.1', drainMs: 100 },
@@ -101,7 +100,6 @@ export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?:
           voice: { joins: unlimited, operations: unlimited, leaseMs: 100, sweepMs: 50, ...config?.voice },
         }),
         ...{ log, guard, bus: wrap?.(bus) ?? bus, openapi: {}, asyncapi: '', version: '0.0.0-test' },
-        ...(metrics ? { metrics } : {}),
         upstreams: {} as never,
         ports: {
           auth: { ownUser: authority.port.ownUser, health },
@@ -110,7 +108,8 @@ export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?:
           realtime: port?.(asked) ?? asked,
         },
       })
-      return { gateway, url: `ws://127.0.0.1:${(await gateway.start()).port}/v1/gateway` }
+      const { port: listening } = await gateway.start()
+      return { gateway, address: `127.0.0.1:${listening}`, url: `ws://127.0.0.1:${listening}/v1/gateway` }
     }),
   )
   const callers: Caller[] = []
@@ -194,6 +193,12 @@ async function startNode({ bus, clock, guard, url, reach }: Around): Promise<Tes
   await end()
   return node
 }
+
+const unreachable = new Proxy({} as VoicePort, {
+  get: () => async () => {
+    throw dependencyErrors.away({ retryAfter: 1 })
+  },
+})
 
 /** A clock that goes by itself, and further when it is told to. */
 function movableClock() {
