@@ -3,7 +3,7 @@ import type { AuditEvent, AuthPort, ConversationNews, StreamAppend, SystemPort }
 import { type Communications, messagingOutbox } from '@conntext/db-communications'
 import { baseApp, type Guard, noteAccess, RefusalLog, type Service } from '@conntext/http'
 import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
-import type { ObjectStore } from '@conntext/object-store'
+import { metered, type ObjectStore } from '@conntext/object-store'
 import { OutboxRelay } from '@conntext/outbox'
 import { messagingAudit, recordAudit } from './audit.ts'
 import { callRetentionJob, callSettlingJob } from './calls/jobs.ts'
@@ -75,7 +75,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   }
   const directory = new Directory(defaults)
   const guard = given.guard.withConversations((id, userId) => directory.isParticipant(id, userId))
-  const deps = { ...defaults, guard, directory, objects: tellingAway(given.objects) }
+  const deps = { ...defaults, guard, directory, objects: tellingAway(metered(given.objects)) }
   const { db, objects, bus, log, system } = deps
   const relay = new OutboxRelay({
     db,

@@ -1,4 +1,5 @@
 import type { Logger } from '@conntext/kernel'
+import { busMeters } from './meters.ts'
 
 type Listener = (payload: string) => void
 
@@ -23,6 +24,7 @@ export class Listeners {
   /** In the order of subscription. */
   deliver(subject: string, payload: string): void {
     const all = this.#of.get(subject)
+    if (all) busMeters.received(subject)
     for (const listener of [...(all ?? [])]) {
       // Somebody who was called before may have ended it.
       if (!all?.has(listener)) continue

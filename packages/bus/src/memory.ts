@@ -1,6 +1,7 @@
 import type { Logger } from '@conntext/kernel'
 import type { Bus } from './bus.ts'
 import { Listeners } from './listeners.ts'
+import { busMeters } from './meters.ts'
 
 /**
  * The bus where one process serves all. Delivery is synchronous, in the order of subscription: when `publish` has
@@ -8,7 +9,10 @@ import { Listeners } from './listeners.ts'
  */
 export function createMemoryBus(log: Logger): Bus {
   const listeners = new Listeners(log)
-  const publish = async (subject: string, payload: string) => listeners.deliver(subject, payload)
+  const publish = async (subject: string, payload: string) => {
+    busMeters.published(subject)
+    listeners.deliver(subject, payload)
+  }
 
   return {
     publish,

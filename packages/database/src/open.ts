@@ -1,5 +1,6 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { PoolMeter } from './meters.ts'
 import { prepared } from './prepared.ts'
 
 export type Database<S extends Record<string, unknown>> = PostgresJsDatabase<S> & {
@@ -31,19 +32,24 @@ const reconnectAfter = (failures: number): number => {
 
 /** Opens a pool. Nothing is connected until the first query. */
 export function openDatabase<S extends Record<string, unknown>>(schema: S, options: DatabaseOptions): Database<S> {
+  const { poolSize = 10 } = options
+  const meter = new PoolMeter(options.applicationName, poolSize)
   const client = postgres(options.url, {
-    max: options.poolSize ?? 10,
+    max: poolSize,
     connect_timeout: CONNECT_TIMEOUT_S,
     backoff: reconnectAfter,
     connection: { application_name: options.applicationName, statement_timeout: STATEMENT_TIMEOUT_MS },
     onnotice: () => {},
   })
-  const db = drizzle(prepared(client), { schema })
+  const db = drizzle(prepared(client, meter), { schema })
   return Object.assign(db, {
     async check() {
       const [row] = await client`select pg_is_in_recovery() as replica`
       if (row?.replica !== false) throw new Error('the database is a read-only replica')
     },
-    close: () => client.end({ timeout: 5 }),
+    close() {
+      meter.end()
+      return client.end({ timeout: 5 })
+    },
   })
 }

@@ -1,5 +1,7 @@
+import { captureContext } from '@conntext/kernel'
 import type { Sql, TransactionSql } from 'postgres'
 import { isDatabaseAway } from './errors.ts'
+import type { PoolMeter } from './meters.ts'
 
 type Unsafe = (query: string, parameters?: never[], options?: object) => PromiseLike<unknown>
 type Body = (tx: TransactionSql) => Promise<unknown>
@@ -15,23 +17,40 @@ type Begin = (...optionsAndBody: unknown[]) => Promise<unknown>
  * written to a socket that is gone, which ends the process, or to the next connection, outside of any transaction or
  * within somebody else's (https://github.com/porsager/postgres/issues/1208 and 1216). Here it is refused.
  */
-export function prepared(client: Sql): Sql {
+export function prepared(client: Sql, meter: PoolMeter): Sql {
   const unsafe = client.unsafe.bind(client) as Unsafe
   const begin = client.begin.bind(client) as Begin
   return Object.assign(client, {
-    unsafe: (query: string, parameters?: never[], options?: object) =>
-      unsafe(query, parameters, { ...options, prepare: true }),
-    begin: (...args: unknown[]) => {
+    unsafe: (query: string, parameters?: never[], options?: object) => {
+      const statement = unsafe(query, parameters, { ...options, prepare: true })
+      meter.statement(query, statement)
+      return statement
+    },
+    begin: async (...args: unknown[]) => {
       const body = args.pop() as Body
-      return beginGuarded((guarded) => begin(...args, guarded), body)
+      const counted = meter.transaction()
+      try {
+        return await beginGuarded((guarded) => begin(...args, guarded), body, { meter, began: counted.began })
+      } finally {
+        counted.ended()
+      }
     },
   }) as unknown as Sql
 }
 
 /** Runs a body until its connection is lost; then fails at once, and leaves nothing for the driver to clean up with. */
-async function beginGuarded(begin: (body: Body) => Promise<unknown>, body: Body): Promise<unknown> {
-  const connection = new TransactionConnection()
-  const running = begin((tx) => connection.whileThere(body(guard(tx, connection))))
+async function beginGuarded(
+  begin: (body: Body) => Promise<unknown>,
+  body: Body,
+  { meter, began }: { meter: PoolMeter; began(): void },
+): Promise<unknown> {
+  const connection = new TransactionConnection(meter)
+  // The driver calls back from wherever the connection came free: the body belongs to whoever began the transaction.
+  const within = captureContext()
+  const running = begin((tx) => {
+    began()
+    return within(() => connection.whileThere(body(guard(tx, connection))))
+  })
   // Also when it ends as it should: whoever kept the transaction for later can do nothing with it any more.
   running.then(
     () => connection.lose(),
@@ -45,7 +64,7 @@ class TransactionConnection {
   #reject!: (error: Error) => void
   isLost = false
 
-  constructor() {
+  constructor(readonly meter: PoolMeter) {
     this.lost = new Promise((_, reject) => {
       this.#reject = reject
     })
@@ -81,6 +100,7 @@ function guard(tx: TransactionSql, connection: TransactionConnection): Transacti
       if (connection.isLost) throw connectionLost()
       const prepare = parameters !== undefined && parameters.length > 0
       const statement = unsafe(query, parameters, { ...options, prepare })
+      connection.meter.statement(query, statement)
       statement.then(undefined, (error) => isDatabaseAway(error) && connection.lose())
       return statement
     },

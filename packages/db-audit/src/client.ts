@@ -60,14 +60,19 @@ export function openAudit(connection: AuditConnection): Audit {
   return {
     rows,
     async insert(table, values, token) {
-      await client.insert({ table, values, format: 'JSONEachRow', clickhouse_settings: insertSettings(token) })
+      const asked = { table, values, format: 'JSONEachRow' as const, clickhouse_settings: insertSettings(token) }
+      await measured('insert', `insert into ${table}`, () => client.insert(asked))
+      countInserted(table, values.length)
     },
     async insertText(table, lines, token) {
-      const { stream } = await client.exec({
-        query: `INSERT INTO ${table} FORMAT JSONEachRow`,
-        values: Readable.from([Buffer.from(lines)], { objectMode: false }),
-        clickhouse_settings: insertSettings(token),
-      })
+      const query = `INSERT INTO ${table} FORMAT JSONEachRow`
+      const { stream } = await measured('insert', query, () =>
+        client.exec({
+          query,
+          values: Readable.from([Buffer.from(lines)], { objectMode: false }),
+          clickhouse_settings: insertSettings(token),
+        }),
+      )
       // An answer that isn't read keeps its connection.
       stream.resume()
     },

@@ -1,5 +1,15 @@
 import { type PortOf, type PortTable, Problem } from '@conntext/contracts'
-import { AppError, currentContext, defineErrors, equalSecrets, type Logger, withContext } from '@conntext/kernel'
+import {
+  AppError,
+  counter,
+  currentContext,
+  defineErrors,
+  equalSecrets,
+  histogram,
+  type Logger,
+  traced,
+  withContext,
+} from '@conntext/kernel'
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Elysia } from 'elysia'
@@ -77,7 +87,7 @@ export function callPort<P extends PortTable>(table: P, place: PortPlace): PortO
       return send(table.service, place, name, { body: JSON.stringify(input), repeatable: may })
     }
     const call = async (input: unknown) => {
-      const { ok, output } = await ask(input)
+      const { ok, output } = operation.quiet ? await ask(input) : await measured(table.service, name, () => ask(input))
       if (!ok) throw revive(table.service, output)
       if (!answers.Check(output)) throw new Error(`${table.service}.${name} answered out of contract`)
       return output
@@ -88,6 +98,31 @@ export function callPort<P extends PortTable>(table: P, place: PortPlace): PortO
 }
 
 type Answer = { ok: boolean; output: unknown }
+
+const calls = counter('conntext_port_calls_total', 'Calls from service to service, by how they ended', [
+  'service',
+  'operation',
+  'outcome',
+])
+const durations = histogram('conntext_port_call_seconds', 'Time that calls from service to service took', [
+  'service',
+  'operation',
+])
+
+/** A call as who makes it sees it: `refused` is an answer too. */
+const measured = (service: string, operation: string, ask: () => Promise<Answer>): Promise<Answer> =>
+  traced(`${service}.${operation}`, { kind: 'client', attributes: { 'rpc.service': service } }, async () => {
+    const began = performance.now()
+    let outcome = 'failed'
+    try {
+      const answer = await ask()
+      outcome = answer.ok ? 'done' : 'refused'
+      return answer
+    } finally {
+      calls.add(1, service, operation, outcome)
+      durations.observe((performance.now() - began) / 1000, service, operation)
+    }
+  })
 
 async function send(
   service: string,

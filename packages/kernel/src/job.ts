@@ -1,4 +1,6 @@
 import type { Logger } from './logger.ts'
+import { counter, histogram } from './meters.ts'
+import { traced } from './tracing.ts'
 
 export type Job = {
   name: string
@@ -16,6 +18,9 @@ export type RunningJob = {
   stop(): Promise<void>
 }
 
+const runs = counter('conntext_job_runs_total', 'Runs of background jobs, by how they ended', ['job', 'outcome'])
+const durations = histogram('conntext_job_duration_seconds', 'Time that a run of a background job took', ['job'])
+
 // So that instances that were started together don't stay together.
 const JITTER = 0.1
 
@@ -26,11 +31,15 @@ export function startJob(job: Job, log: Logger): RunningJob {
   let timer: Timer | undefined
   let running: Promise<void> = Promise.resolve()
   const attempt = async () => {
+    const began = performance.now()
     try {
-      await job.run(stopping.signal)
+      await traced(`job ${job.name}`, { kind: 'internal', root: true }, () => job.run(stopping.signal))
+      runs.add(1, job.name, 'done')
     } catch (error) {
+      runs.add(1, job.name, 'failed')
       log.warn({ err: error, job: job.name }, 'a background job failed; it goes on at its next turn')
     }
+    durations.observe((performance.now() - began) / 1000, job.name)
   }
   const turn = () => {
     running = attempt().then(() => {

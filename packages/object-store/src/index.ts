@@ -1,5 +1,6 @@
 export * from './errors.ts'
 export { openFilesystemStore } from './filesystem/store.ts'
 export { assertKey, assertPrefix } from './keys.ts'
+export { metered } from './metered.ts'
 export type * from './object-store.ts'
 export { openS3Store, type S3Options } from './s3/store.ts'

@@ -1,5 +1,5 @@
 import { type Executor, isUnstorableText } from '@conntext/database'
-import { AppError, answerWithin, type Logger } from '@conntext/kernel'
+import { AppError, answerWithin, counter, gauge, type Logger } from '@conntext/kernel'
 import { and, asc, eq, gt, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
 import type { OutboxTable } from './tables.ts'
@@ -32,6 +32,24 @@ export type RelayOptions = {
 /** `due` is still to be delivered, `oldest` since when; `refused` is set aside for an administrator to look at. */
 export type OutboxLag = { topic: string; due: number; oldest: string | null; refused: number }
 
+const due = gauge('conntext_outbox_due', 'What a service owes to others', ['outbox', 'topic'])
+const refusedRows = gauge('conntext_outbox_refused', 'What was set aside because its receiver refused it', [
+  'outbox',
+  'topic',
+])
+const lagSeconds = gauge('conntext_outbox_lag_seconds', 'How long the oldest of what a service owes has waited', [
+  'outbox',
+  'topic',
+])
+const shipped = counter('conntext_outbox_shipped_total', 'What was delivered', ['outbox', 'topic'])
+const failed = counter('conntext_outbox_failures_total', 'Deliveries that failed, to be tried again', [
+  'outbox',
+  'topic',
+])
+// For all who ask within this time, the table is looked at once.
+const LAG_FRESH_MS = 2_000
+const LAG_WITHIN_MS = 2_000
+
 const RETRY_MS = { first: 100, longest: 30_000 }
 
 /**
@@ -45,6 +63,8 @@ export class OutboxRelay {
   readonly #alarms = new Map<string, Alarm>()
   #pruning = new Alarm()
   #running = false
+  #ends: (() => void)[] = []
+  #looked: { at: number; lag: Promise<OutboxLag[]> } | undefined
 
   constructor(options: RelayOptions) {
     const times = { keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, stopWithinMs: 5_000 }
@@ -59,6 +79,7 @@ export class OutboxRelay {
       this.#alarms.set(topic, alarm)
       this.#loops.push(this.#loop(topic, alarm))
     }
+    this.#ends = this.#measured()
     this.#pruning = new Alarm()
     this.#loops.push(this.#pruneLoop(this.#pruning))
   }
@@ -66,6 +87,25 @@ export class OutboxRelay {
   /** Says that there may be something to ship; call it after the commit. */
   nudge(): void {
     for (const alarm of this.#alarms.values()) alarm.ring()
+  }
+
+  #measured(): (() => void)[] {
+    const { table, topics } = this.#options
+    const name = tableName(table)
+    const look = (read: (lag: OutboxLag) => number) => async () => {
+      if (!this.#looked || performance.now() - this.#looked.at > LAG_FRESH_MS) {
+        const lag = answerWithin(LAG_WITHIN_MS, () => this.lag())
+        lag.catch(() => {})
+        this.#looked = { at: performance.now(), lag }
+      }
+      const found = new Map((await this.#looked.lag).map((lag) => [lag.topic, lag]))
+      return Object.keys(topics).map((topic): [number, string, string] => {
+        const lag = found.get(topic)
+        return [lag ? read(lag) : 0, name, topic]
+      })
+    }
+    const age = ({ oldest }: OutboxLag) => (oldest === null ? 0 : Math.max(0, (Date.now() - Date.parse(oldest)) / 1000))
+    return [due.from(look((lag) => lag.due)), refusedRows.from(look((lag) => lag.refused)), lagSeconds.from(look(age))]
   }
 
   /** What is still owed, by topic. */
@@ -92,6 +132,7 @@ export class OutboxRelay {
   async stop({ flush = false } = {}): Promise<void> {
     const { stopWithinMs, log } = this.#options
     this.#running = false
+    for (const end of this.#ends.splice(0)) end()
     for (const alarm of [...this.#alarms.values(), this.#pruning]) alarm.end()
     await answerWithin(stopWithinMs, () => this.#finish(flush)).catch((error: unknown) =>
       log.warn({ err: error }, 'the outbox could not be stopped in time; it goes on at the next start'),
@@ -120,6 +161,7 @@ export class OutboxRelay {
         await alarm.sleep(this.#options.idleMs)
       } catch (error) {
         failures += 1
+        failed.add(1, tableName(this.#options.table), topic)
         this.#options.log.warn({ err: error, topic, failures }, 'outbox delivery failed; it will be tried again')
         const pause = Math.min(RETRY_MS.longest, RETRY_MS.first * 2 ** Math.min(failures, 10))
         // A nudge does not cut this pause short: the receiver is given its time.
@@ -160,6 +202,7 @@ export class OutboxRelay {
       const refused = await this.#deliver(topic, rows)
       const delivered = rows.filter((row) => !refused.has(row.position)).map((row) => row.position)
       if (delivered.length > 0) {
+        shipped.add(delivered.length, tableName(table), topic)
         await tx.update(table).set({ deliveredAt: sql`now()` }).where(inArray(table.position, delivered))
       }
       for (const [position, reason] of refused) {

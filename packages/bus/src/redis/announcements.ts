@@ -1,4 +1,5 @@
 import type { Logger } from '@conntext/kernel'
+import { busMeters } from '../meters.ts'
 
 // For so long others are waited for.
 const WAIT_MS = 250
@@ -23,16 +24,20 @@ export class Announcements {
     const waiting: Waiting = { heard: 0, needed: Number.POSITIVE_INFINITY, heardHere: false, done: resolve }
     this.#waiting.set(id, waiting)
     let timer: Timer | undefined
+    const began = performance.now()
+    let outcome: 'heard' | 'late' = 'heard'
     try {
       waiting.needed = await send(id)
       if (waiting.heard >= waiting.needed) return
       timer = setTimeout(() => {
+        outcome = 'late'
         this.log.warn({ subject, heard: waiting.heard, of: waiting.needed }, 'not all said in time that they heard it')
         resolve()
       }, WAIT_MS)
       await promise
     } finally {
       clearTimeout(timer)
+      busMeters.announced(outcome, (performance.now() - began) / 1000)
       this.#waiting.delete(id)
       if (!waiting.heardHere) tellHere()
     }

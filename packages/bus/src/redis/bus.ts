@@ -1,6 +1,7 @@
 import { answerWithin, type Logger, newId } from '@conntext/kernel'
 import type { Bus } from '../bus.ts'
 import { Listeners } from '../listeners.ts'
+import { busMeters } from '../meters.ts'
 import { parseAddress } from './address.ts'
 import { Announcements } from './announcements.ts'
 import { clusterRoute } from './cluster.ts'
@@ -66,8 +67,11 @@ export function createRedisBus({ urls, password, prefix = 'conntext:', log }: Re
   const send = async (subject: string, text: string): Promise<number> => {
     if (closed) throw new RedisAway('the bus is closed')
     try {
-      return await route.publish(prefix + subject, text)
+      const heard = await route.publish(prefix + subject, text)
+      busMeters.published(subject)
+      return heard
     } catch (error) {
+      busMeters.failed(subject)
       gaps.made()
       throw error
     }

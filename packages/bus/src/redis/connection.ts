@@ -1,5 +1,6 @@
 import type { Logger } from '@conntext/kernel'
 import { Redis } from 'ioredis'
+import { busMeters } from '../meters.ts'
 import { type Address, nameOf } from './address.ts'
 
 // Time is counted in ticks, not by the clock: after this process itself has stood still for a while, what Redis has
@@ -141,6 +142,7 @@ export class Connection {
   }
 
   #up(redis: Redis): void {
+    busMeters.connected()
     this.#ready = true
     this.#failures = 0
     this.#changedAt = this.#ticks

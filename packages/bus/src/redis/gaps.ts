@@ -1,4 +1,5 @@
 import type { Logger } from '@conntext/kernel'
+import { busMeters } from '../meters.ts'
 
 // Looking again at everything is work: after an outage all who failed to publish say so, one after another.
 const APART_MS = 1_000
@@ -51,6 +52,7 @@ export class Gaps {
     clearTimeout(this.#later)
     this.#later = undefined
     this.#calledAt = performance.now()
+    busMeters.gap()
     this.log.info({}, 'messages of the bus may have been missed: everybody looks again')
     for (const listener of [...this.#listeners]) {
       try {
