@@ -58,7 +58,7 @@ test('what lies under a channel goes to whoever owns that part', () => {
     [`${channel}/read`]: 'messaging',
     [`${channel}/call`]: 'realtime',
     [`${channel}/call/participants/1/mute`]: 'realtime',
-    '/v1/calls': 'realtime',
+    '/v1/calls': 'messaging',
     '/.well-known/jwks.json': 'auth',
     '/docs/x': 'gateway',
     '/verify-email': 'gateway',
