@@ -120,6 +120,18 @@ async function whisper(socket: Recorder): Promise<void> {
   await call(olga, 'POST', 'dms', { userIds: [maxim.id] })
 }
 
+/** A call in a conversation, which the other one declines. */
+async function ring(caller: Recorder, called: Recorder): Promise<void> {
+  const { id: channelId } = await call(olga, 'POST', 'dms', { userIds: [maxim.id] })
+  // Calls begin once the media worker is there.
+  const join = () => caller.ask({ op: 'voice.join', channelId, rtpCapabilities: { codecs: [] } })
+  await eventually(async () => (await join()).ok, 30_000)
+  await called.seen(({ t }) => t === 'voice.ringing')
+  await call(maxim, 'POST', `channels/${channelId}/call/decline`)
+  for (const one of [caller, called]) await one.seen(({ t }) => t === 'voice.ringingStopped')
+  expect(await caller.ask({ op: 'voice.leave' })).toMatchObject({ ok: true })
+}
+
 describe('whatever a server sends is as its document has it', () => {
   test('in a session in which everything happens', async () => {
     const channel = await call(olga, 'POST', 'channels', { name: 'square', type: 'text' })
@@ -142,6 +154,7 @@ describe('whatever a server sends is as its document has it', () => {
     await govern()
     await mingle()
     await whisper(two)
+    await ring(one, two)
     const cursors = { server: 1, user: 0, [`channel:${channel.id}`]: 1, 'channel:none': 4 }
     recorders.push(await listen(maxim, { ...cursors, server: 999_999 }))
 
