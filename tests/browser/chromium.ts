@@ -16,7 +16,7 @@ type Message = { id?: number; result?: unknown; error?: { message: string } }
 type Send = <T>(method: string, params?: object, sessionId?: string) => Promise<T>
 
 /** Starts it without a window and with a profile of its own; speaks to it by the Chrome DevTools Protocol. */
-export async function startChromium(path: string) {
+export async function startChromium(path: string, flags: string[] = []) {
   const profile = await mkdtemp(join(tmpdir(), 'conntext-chromium-'))
   const child = Bun.spawn(
     [
@@ -28,6 +28,7 @@ export async function startChromium(path: string) {
       ...['--disable-background-networking', '--disable-component-update'],
       // Its sandbox refuses to work for root, as whom tests run in containers.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      ...flags,
       'about:blank',
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
@@ -98,6 +99,15 @@ function pageOf(send: <T>(method: string, params?: object) => Promise<T>) {
     async press(key: keyof typeof KEYS): Promise<void> {
       for (const type of ['keyDown', 'keyUp']) await send('Input.dispatchKeyEvent', { type, key, ...KEYS[key] })
     },
+
+    /** What is to be seen of it, as PNG in base64. Of pages behind others nothing is drawn. */
+    async screenshot(): Promise<string> {
+      await send('Page.bringToFront')
+      return (await send<{ data: string }>('Page.captureScreenshot', { format: 'png' })).data
+    },
+
+    /** Ends it, as who closes a tab: nothing of it says goodbye. */
+    close: () => send('Page.close'),
 
     /** Runs a function in the page: it may use nothing from around it. @throws what it throws, as text */
     async run<A, T>(work: (argument: A) => Promise<T>, argument: A): Promise<T> {

@@ -11,7 +11,7 @@ export type PublishOptions = {
   muted?: boolean
   /** In what video is sent; by default in the first that both sides know. A codec that either lacks is refused. */
   codec?: VideoCodec
-  /** Several sizes at once, of which each viewer has one: as they are told, or three; true for cameras unless given. */
+  /** Several sizes at once, of which each viewer has one: as told, or up to three by how large the picture is; true for cameras unless given. */
   simulcast?: boolean | RTCRtpEncodingParameters[]
   /** Layers within one stream, such as `L3T3_KEY`, instead of simulcast: for VP9 and AV1. */
   scalabilityMode?: string
@@ -25,19 +25,33 @@ export type PublishOptions = {
   stereo?: boolean
 }
 
-/** By width of a camera at 720p; each size has a third of the next one's pixels, and less. */
-const SIMULCAST: RTCRtpEncodingParameters[] = [
-  { rid: 'r0', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: 'r1', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: 'r2', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+type Size = { scaleResolutionDownBy: number; maxBitrate: number }
+/** From the smallest to the whole picture, by how large that is: browsers don't send the largest of more than these. */
+const SIZES: { pixels: number; sizes: Size[] }[] = [
+  {
+    pixels: 960 * 540,
+    sizes: [
+      { scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+      { scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+      { scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+    ],
+  },
+  {
+    pixels: 480 * 270,
+    sizes: [
+      { scaleResolutionDownBy: 2, maxBitrate: 200_000 },
+      { scaleResolutionDownBy: 1, maxBitrate: 900_000 },
+    ],
+  },
+  { pixels: 0, sizes: [{ scaleResolutionDownBy: 1, maxBitrate: 300_000 }] },
 ]
 const VIDEO_BITRATE = { microphone: 0, screenAudio: 0, camera: 1_700_000, screen: 4_000_000 }
 
 type Sending = Pick<ProducerOptions, 'encodings' | 'codecOptions' | 'codec'>
 
 /** @throws Error for a codec that this browser, or the server, doesn't have */
-export function sendingOf(device: Device, kind: string, options: PublishOptions): Sending {
-  return kind === 'audio' ? audio(options) : video(device, options)
+export function sendingOf(device: Device, track: MediaStreamTrack, options: PublishOptions): Sending {
+  return track.kind === 'audio' ? audio(options) : video(device, track, options)
 }
 
 function audio({ source, dtx, fec, stereo, maxBitrate }: PublishOptions): Sending {
@@ -50,13 +64,19 @@ function audio({ source, dtx, fec, stereo, maxBitrate }: PublishOptions): Sendin
   return { codecOptions }
 }
 
-function video(device: Device, options: PublishOptions): Sending {
+function video(device: Device, track: MediaStreamTrack, options: PublishOptions): Sending {
   const { source, simulcast = source === 'camera', scalabilityMode, maxBitrate = VIDEO_BITRATE[source] } = options
   const chosen = options.codec ? { codec: codecOf(device, options.codec) } : {}
   if (scalabilityMode !== undefined) return { ...chosen, encodings: [{ scalabilityMode, maxBitrate }] }
-  const sizes = Array.isArray(simulcast) ? simulcast : simulcast ? SIMULCAST : [{ maxBitrate }]
+  const sizes = Array.isArray(simulcast) ? simulcast : simulcast ? sizesOf(track) : [{ maxBitrate }]
   // Copies: whoever sends writes into them.
   return { ...chosen, encodings: sizes.map((size) => ({ ...size })) as NonNullable<Sending['encodings']> }
+}
+
+function sizesOf(track: MediaStreamTrack): RTCRtpEncodingParameters[] {
+  const { width = 1_280, height = 720 } = track.getSettings()
+  const { sizes } = SIZES.find(({ pixels }) => width * height >= pixels)!
+  return sizes.length === 1 ? sizes : sizes.map((size, index) => ({ rid: `r${index}`, ...size }))
 }
 
 function codecOf(device: Device, name: VideoCodec): RtpCodecCapability {

@@ -143,7 +143,7 @@ export class OwnPublication implements Publication {
     const paused = this.#muted
     const producer = await carrier.transport
       .produce({
-        ...sendingOf(device(), track.kind, this.options),
+        ...sendingOf(device(), track, this.options),
         track,
         stopTracks: false,
         // The track is the application's: it may be in use for something else.

@@ -1,0 +1,38 @@
+import { eventually } from '@conntext/testing'
+import type { Player } from './stage.ts'
+
+const WITHIN_MS = 20_000
+
+/** Waits until somebody hears exactly that: of whom which tone; 0 for silence. */
+export async function hears(one: Player, tones: Record<string, number>): Promise<void> {
+  let last: Record<string, number> = {}
+  const isSo = async () => {
+    last = await one.heard()
+    return Bun.deepEquals(last, tones)
+  }
+  await eventually(isSo, WITHIN_MS).catch(() => {
+    throw new Error(`${one.name} hears ${JSON.stringify(last)} and not ${JSON.stringify(tones)}`)
+  })
+}
+
+/** How many pictures of somebody have been decoded. */
+export const framesOf = async (viewer: Player, { userId }: Player, source = 'camera'): Promise<number> =>
+  (await viewer.seen(source))[userId]?.frames ?? 0
+
+/** Waits until so many more pictures of somebody have been decoded. */
+export async function seesMore(viewer: Player, other: Player, frames = 5, withinMs = WITHIN_MS): Promise<void> {
+  const before = await framesOf(viewer, other)
+  await eventually(async () => (await framesOf(viewer, other)) >= before + frames, withinMs)
+}
+
+/** What has happened to somebody, of some kind. */
+export const happened = async (one: Player, what: string): Promise<string[]> =>
+  (await one.state()).log.filter((entry) => entry.what === what).map(({ detail }) => detail)
+
+export async function leaveAll(people: Player[]): Promise<void> {
+  for (const one of people ?? []) {
+    await one.leave()
+    await one.mute(false)
+    await one.deafen(false)
+  }
+}
