@@ -156,7 +156,7 @@ export const gatewayDefaults: GatewayConfig = {
   // Whoever joins a call asks for each stream in it twice.
   voice: {
     operations: { perSecond: 100, burst: 1_500 },
-    joins: { perSecond: 0.5, burst: 10 },
+    joins: { perSecond: 1, burst: 20 },
     leaseMs: VOICE_LEASE_EVERY_MS,
     sweepMs: 1_000,
   },

@@ -1,7 +1,7 @@
 import { type ComeBack, type clientFrames, closings, MAX_CURSORS, type serverFrames } from '@conntext/contracts'
 import { gatewayDefaults } from '@conntext/gateway'
 
-const { socket, streams } = gatewayDefaults
+const { socket, streams, voice } = gatewayDefaults
 
 const COME_BACK: Record<ComeBack, string> = {
   resume: 'yes, with cursors',
@@ -39,7 +39,7 @@ that asks too often, 503 while the server drains or has as many connections as i
 5. The client sends a \`heartbeat\` every \`heartbeatMs\`, and \`refresh\` before its token expires.
 
 A client frame that carries an \`id\` is answered with a \`reply\` of that \`id\`. Frames may be sent without waiting for
-the replies to those before; replies come in the order of what was asked within one op.
+the replies to those before; replies come in the order of what was asked within one op, and so they do of all \`voice.*\`.
 
 ## Streams
 
@@ -60,7 +60,8 @@ member may not read what was said before (\`message.history\`).
 \`hello\` tells those in force. Unless the server is set up otherwise: frames of ${socket.maxFrameBytes} bytes,
 ${socket.frames.perSecond} frames a second with bursts of ${socket.frames.burst}, ${socket.messages.perSecond} messages a
 second of one account with bursts of ${socket.messages.burst} (beyond it \`message.send\` is refused with status 429 and
-\`retryAfter\`), ${socket.maxConnectionsPerUser} connections of one account, ${socket.maxBufferedBytes} bytes queued for
+\`retryAfter\`), ${voice.operations.perSecond} \`voice.*\` a second of one connection with bursts of ${voice.operations.burst}, and ${voice.joins.perSecond} \`voice.join\` a second of
+one account with bursts of ${voice.joins.burst} (refused alike), ${socket.maxConnectionsPerUser} connections of one account, ${socket.maxBufferedBytes} bytes queued for
 a client that doesn't take them, or ${socket.slowBytes} for longer than ${socket.slowMs / 1000} seconds.
 
 ## Closing
