@@ -40,6 +40,29 @@ test(
 )
 
 test(
+  'whether calls get to a server: the one that runs is asked, and where none does its ports are tried out',
+  async () => {
+    const running = await command('doctor', 'voice')
+    expect(about(running.out, 'server')).toBe('ok       server: runs, and was asked')
+    // What it has isn't what this command was told: another place, and any port.
+    expect(running.out).toMatch(/^ok {7}media workers: \d+ up$/m)
+    expect(running.out).toMatch(/^ok {7}port \d+: answers over UDP and TCP at \S+/m)
+    expect(about(running.out, 'media ports')).toStartWith('warning ')
+    expect(about(running.out, 'relay')).toContain('CONNTEXT_TURN_URLS')
+    const taken = Bun.listen({ hostname: '0.0.0.0', port: 0, socket: { data() {} } })
+    const env = { CONNTEXT_DATA: join(server.data, 'nowhere'), CONNTEXT_VOICE_WORKERS: '1' }
+    const stopped = await conntextWith({ ...env, CONNTEXT_VOICE_PORT: String(taken.port) }, 'doctor', 'voice')
+    taken.stop(true)
+    expect(stopped.code).toBe(1)
+    expect(about(stopped.out, 'server')).toContain('does not run')
+    expect(about(stopped.out, 'media workers')).toStartWith(`FAULT    media workers: Media can't be received on port`)
+    const wrong = await conntextWith({ ...env, CONNTEXT_ICE_POLICY: 'relay' }, 'doctor', 'voice')
+    expect(wrong.out).toContain('FAULT    configuration: CONNTEXT_TURN_URLS is required where')
+  },
+  MINUTES,
+)
+
+test(
   'the accounts, with how they stand',
   async () => {
     const body = { username: 'olga', password: 'a-long-enough-password', setupCode: SETUP_CODE }

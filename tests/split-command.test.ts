@@ -53,7 +53,13 @@ describe.skipIf(!possible)("the operator's command and the split deployment", ()
     for (const { name, url } of [split.auth, split.system, ...split.messaging, split.realtime]) {
       expect(out).toContain(`${name} at ${url}: ready`)
     }
+    const voice = await command('doctor', 'voice')
+    expect(voice.out).toMatch(/^ok {7}media workers: 1 up$/m)
+    expect(voice.out).toMatch(/^ok {7}port \d+: answers over UDP and TCP/m)
     await split.realtime.kill('SIGTERM')
+    const voiceless = await command('doctor', 'voice')
+    expect(voiceless.code).toBe(1)
+    expect(voiceless.out).toContain('FAULT    realtime: The realtime service can')
     const without = await command('doctor')
     expect(without.code).toBe(1)
     expect(without.out).toContain(`FAULT    realtime at ${split.realtime.url}: nothing answers`)

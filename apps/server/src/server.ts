@@ -9,6 +9,7 @@ import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
 import type { ServerConfig } from './config.ts'
 import { isFirstStart, makeMasterKey, masterKeys, settleMasterKey } from './master-key.ts'
+import { openOperatorDoor } from './operator-door.ts'
 import { createServices } from './services.ts'
 import { openSetupCode, type SetupCode } from './setup-code.ts'
 import { openStores } from './stores.ts'
@@ -39,7 +40,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await lifecycle.closing('stores', stores.close)
     await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
-    const { services, gateway, voiceStatus, logStore } = createServices({
+    const { services, gateway, voiceStatus, voiceSelfTest, logStore } = createServices({
       logs,
       config,
       stores,
@@ -58,6 +59,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       await service.start()
       await lifecycle.closing(service.name, service.stop)
     }
+    await lifecycle.closing('operator door', openOperatorDoor(data, { voiceSelfTest }, log))
     await lifecycle.closing('gateway', gateway.stop)
     const { url } = await gateway.start().catch((error: unknown) => {
       throw addressFault(error, config.gateway) ?? error

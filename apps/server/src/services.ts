@@ -117,6 +117,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     services: Object.values(services),
     gateway,
     voiceStatus: () => realtime.voiceStatus({}),
+    voiceSelfTest: realtime.voiceSelfTest,
     logStore: systemService.logs,
   }
 }

@@ -5,6 +5,7 @@ export * from './run.ts'
 export {
   addressSetting,
   addressSettings,
+  credentialsOf,
   databaseSettings,
   listenerSettings,
   MasterKeySetting,

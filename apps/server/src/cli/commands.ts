@@ -2,7 +2,8 @@ import { createLogger } from '@conntext/kernel'
 import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
 import { examine } from './doctor/examine.ts'
-import { render } from './doctor/finding.ts'
+import { type Finding, render } from './doctor/finding.ts'
+import { examineVoiceOf } from './doctor/voice.ts'
 import { listKeys, rotateKeys } from './keys.ts'
 import { checkFiles } from './media.ts'
 import { migrate } from './migrate.ts'
@@ -16,6 +17,7 @@ export const HELP = `conntext COMMAND
   start                              runs the server, as npm start does
   status                             whether the server runs and is ready, and what of it is not
   doctor                             looks at all that the server needs, and says what to do
+  doctor voice                       looks at ports, NAT, addresses and relays: whether calls get to the server
   config print                       the settings in force, with secrets hidden
   users list                         the accounts, and how they stand
   users reset-password USERNAME      prints a single-use token that sets a new password
@@ -52,21 +54,28 @@ const at =
     }
   }
 
+/** Says what was found as it comes; answers 0 where there is no fault. */
+async function tell(findings: Iterable<Finding> | AsyncIterable<Finding>): Promise<number> {
+  let faults = 0
+  for await (const finding of findings) {
+    console.log(render(finding))
+    if (finding.state === 'fault') faults += 1
+  }
+  say(faults === 0 ? 'nothing is in the way' : `${faults} to be mended`)
+  return faults === 0 ? 0 : 1
+}
+
 export const commands: Record<string, Command> = {
   // It ends with a signal, not with its own code.
   start: { operands: [], run: () => import('../main.ts').then(() => new Promise<never>(() => {})) },
   status: { operands: [], run: () => tellStatus(loadConfig(process.env), console.log) },
   doctor: {
     operands: [],
-    async run() {
-      let faults = 0
-      for await (const finding of examine(process.env)) {
-        console.log(render(finding))
-        if (finding.state === 'fault') faults += 1
-      }
-      say(faults === 0 ? 'nothing is in the way' : `${faults} to be mended`)
-      return faults === 0 ? 0 : 1
-    },
+    run: () => tell(examine(process.env)),
+  },
+  'doctor voice': {
+    operands: [],
+    run: async () => tell(await examineVoiceOf(process.env)),
   },
   migrate: {
     operands: [],
