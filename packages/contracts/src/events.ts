@@ -237,6 +237,8 @@ export const subjects = {
   sessionRevoked: 'session.revoked',
   /** What the gateways tell each other of who is there: `PresenceWords`. */
   presence: 'presence',
+  /** There are more stored audit events than before: an empty object. */
+  auditStored: 'audit.stored',
 } as const
 
 /** The number, on the bus, of what has none: an ephemeral event. */

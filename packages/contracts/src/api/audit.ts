@@ -38,16 +38,31 @@ export type AuditActor = Static<typeof AuditActor>
 
 export const AuditEventPage = Page('AuditEventPage', AuditEvent)
 
+const text = (maxLength: number, description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength, description }))
+
+/** What events can be chosen by, wherever they are listed, counted, exported or followed. */
+export const auditFilter = {
+  action: text(1000, 'An action, several after commas, or all that begin alike: `member.*`'),
+  actorId: Type.Optional(Id),
+  actorKind: Type.Optional(AuditEvent.properties.actor.properties.kind),
+  targetId: text(100, 'What it was done to'),
+  targetKind: text(100, 'Such as `user` or `channel`'),
+  sessionId: Type.Optional(Id),
+  address: text(64, 'An IP address, or a network such as `192.0.2.0/24`'),
+  requestId: text(128, "The request's id"),
+  reason: text(200, 'A text within the reason, in upper or lower case'),
+  service: Type.Optional(ServiceName),
+  outcome: Type.Optional(AuditOutcome),
+  severity: Type.Optional(AuditSeverity),
+  minSeverity: Type.Optional({ ...AuditSeverity, description: 'This severity or a graver one' }),
+}
+
 /** Newest first. Without `from`, the last 30 days before `to`. */
 export const AuditQuery = Fields({
   limit: Limit,
   cursor: Cursor,
-  action: Type.Optional(Type.String({ maxLength: 100 })),
-  actorId: Type.Optional(Id),
-  targetId: Type.Optional(Type.String({ maxLength: 100 })),
-  service: Type.Optional(ServiceName),
-  outcome: Type.Optional(AuditOutcome),
-  severity: Type.Optional(AuditSeverity),
+  ...auditFilter,
   from: Type.Optional(Timestamp),
   to: Type.Optional(Timestamp),
 })
