@@ -1,8 +1,9 @@
+import { open, rm } from 'node:fs/promises'
 import type { Chunk, Connection, Engine, RowStream } from './engine.ts'
 import { exceptions } from './exceptions.ts'
 import type { QueryRequest } from './request.ts'
 import type { Lease, Sessions } from './sessions.ts'
-import { formatOf, insertPrefix, isInsert, isQuickToPlan, trimEnd } from './sql-text.ts'
+import { formatOf, insertPrefix, isInsert, isQuickToPlan, literal, trimEnd } from './sql-text.ts'
 
 /** What a query came to. `rows` hold the connection until they end or are closed. */
 export type Outcome =
@@ -43,6 +44,7 @@ export async function dispatch(
   const format = formatOf(request.code) ?? request.defaultFormat ?? 'TabSeparated'
   const streams = reads && streamable.has(format) && !request.session && !request.waitForEnd
   const run = { tag: crypto.randomUUID(), statement, format, signal }
+  if (reads && format === 'Parquet' && !request.session) return spool({ engine, sessions }, request, run)
   const streamed = streams && isQuickToPlan(request.code)
   const lease = await sessions.lease(request, settingsFor(request, run.tag, streamed))
   const stopCancelling = reads ? cancelOnAbort(engine, run.tag, signal) : () => {}
@@ -119,6 +121,31 @@ async function query(connection: Connection, { statement, format, signal }: Run,
   // A write that waits for its turn is still dropped when its client goes; one that runs is not.
   const { bytes, rowsRead, bytesRead } = await connection.query(statement, format, signal)
   return reads ? { kind: 'result', format, bytes, rowsRead, bytesRead } : { kind: 'inserted', rows: 0, bytes: 0 }
+}
+
+/**
+ * A format that is one whole, not to be had in pieces, and too large to be held in memory: the engine writes a file, which
+ * is streamed and is gone when it has been read.
+ */
+async function spool({ engine, sessions }: Dispatcher, request: QueryRequest, run: Run): Promise<Outcome> {
+  const path = await engine.spoolPath()
+  const select = run.statement.replace(/\bFORMAT\s+Parquet\s*$/i, '')
+  // That it only reads has been seen; to the engine the file is a write.
+  const settings = new Map([...request.settings].filter(([name]) => name !== 'readonly'))
+  const lease = await sessions.lease({ ...request, settings }, { log_comment: run.tag })
+  const stopCancelling = cancelOnAbort(engine, run.tag, run.signal)
+  try {
+    const statement = `INSERT INTO FUNCTION file(${literal(path)}, 'Parquet') ${select}`
+    await lease.connection.query(statement, 'Null', run.signal)
+    const file = await open(path)
+    const rows = file.createReadStream({ highWaterMark: 256 * 1024 })
+    const close = async () => void rows.destroy()
+    return { kind: 'rows', format: run.format, rows: Object.assign(rows as AsyncIterable<Uint8Array>, { close }) }
+  } finally {
+    stopCancelling()
+    await rm(path, { force: true })
+    await lease.release()
+  }
 }
 
 /** Waits for the first rows: an error before them still gets a status of its own. */

@@ -1,3 +1,4 @@
+import { mkdir, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { Gate } from './gate.ts'
@@ -82,6 +83,7 @@ export class Engine {
   readonly #gate: Gate
   /** Keeps the engine running while no request has a connection. */
   readonly #keep: object
+  #spool: Promise<unknown> | undefined
 
   private constructor(native: Native, { directory, maxMemoryBytes, concurrency }: EngineOptions) {
     this.#native = native
@@ -93,6 +95,14 @@ export class Engine {
   /** Throws `EngineMissing`, or the engine's own error when the directory can't be opened. */
   static open(options: EngineOptions): Engine {
     return new Engine(loadNative(), options)
+  }
+
+  /** Where an answer can be written that is too large for memory. What was left there is removed at the first. */
+  async spoolPath(): Promise<string> {
+    const directory = join(this.#directory, 'spool')
+    this.#spool ??= rm(directory, { recursive: true, force: true }).then(() => mkdir(directory))
+    await this.#spool
+    return join(directory, crypto.randomUUID())
   }
 
   async classify(sql: string): Promise<Classification> {
