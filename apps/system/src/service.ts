@@ -24,6 +24,7 @@ import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import { Keyring, type MasterKey } from '@conntext/keyring'
 import { OutboxRelay } from '@conntext/outbox'
+import { createAuditAnalytics } from './audit/analytics.ts'
 import { proofRoutes } from './audit/chain/routes.ts'
 import { createAuditChain } from './audit/chain/service.ts'
 import type { Ingest } from './audit/ingest.ts'
@@ -79,10 +80,11 @@ export function createSystemService(given: SystemDeps): SystemService {
   const deps = { clock: systemClock, ...given }
   const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
-  const { ingest } = chain
-  const relay = createRelay(deps, ingest)
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
+  const analytics = createAuditAnalytics({ ...deps, recorder, nudge })
+  const ingest = analytics.telling(chain.ingest)
+  const relay = createRelay(deps, ingest)
   const refusals = new RefusalLog({
     ...deps,
     async record(event) {
@@ -115,6 +117,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
       .use(auditRoutes({ ...deps, recorder }, options))
+      .use(analytics.routes(options))
       .use(proofRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options))
       .use(logRoutes({ ...deps, recorder }, options)),
@@ -128,6 +131,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await loadKeys(deps.db, keyring)
       keyring.start()
       await chain.start()
+      await analytics.start()
       await setUp(deps)
       relay.start()
       refusals.start()
@@ -142,6 +146,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await Promise.all(jobs.map((job) => job.first))
     },
     async stop() {
+      await analytics.stop()
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await refusals.stop()
       await relay.stop({ flush: true })
