@@ -157,6 +157,67 @@ export type AuditEventPage = {
     nextCursor: string | null;
 };
 
+export type AuditFacets = {
+    /**
+     * RFC 3339, in UTC
+     */
+    from: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    to: string;
+    total: number;
+    /**
+     * The most frequent ones first
+     */
+    actions: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    services: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    severities: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    outcomes: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    actorKinds: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    targetKinds: Array<{
+        value: string | null;
+        count: number;
+    }>;
+    /**
+     * The most frequent ones first
+     */
+    actors: Array<{
+        value: string | null;
+        count: number;
+    }>;
+};
+
 export type AuditFinding = {
     kind: 'changed' | 'removed' | 'added' | 'reordered' | 'erased' | 'chainRewritten' | 'signatureWrong' | 'checkpointContradicts';
     batch: number | null;
@@ -239,6 +300,79 @@ export type AuditProof = {
      */
     headerPath: Array<string>;
     checkpoint: string;
+};
+
+export type AuditSqlQuery = {
+    /**
+     * One SELECT in the dialect of ClickHouse, over the view `audit_events`
+     */
+    sql: string;
+    /**
+     * Rows at most; 1000 unless told
+     */
+    limit?: number;
+};
+
+export type AuditSqlResult = {
+    columns: Array<{
+        name: string;
+        type: string;
+    }>;
+    /**
+     * Values in the order of the columns. Whole numbers beyond 2^53 are strings.
+     */
+    rows: Array<Array<unknown>>;
+    /**
+     * There were more rows than asked for
+     */
+    truncated: boolean;
+    statistics: {
+        elapsedMs: number;
+        rowsRead: number;
+        bytesRead: number;
+    };
+};
+
+export type AuditStats = {
+    /**
+     * RFC 3339, in UTC
+     */
+    from: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    to: string;
+    timeZone: string;
+    total: number;
+    /**
+     * Where the intervals begin, none left out; weeks on Mondays
+     */
+    starts: Array<string>;
+    /**
+     * A count for each of `starts`; empty without an interval
+     */
+    series: Array<number>;
+    /**
+     * The largest first; empty without `groupBy`
+     */
+    groups: Array<{
+        value: string | null;
+        count: number;
+        /**
+         * A count for each of `starts`; empty without an interval
+         */
+        series: Array<number>;
+    }>;
+    /**
+     * What is in none of the groups
+     */
+    other: {
+        count: number;
+        /**
+         * A count for each of `starts`; empty without an interval
+         */
+        series: Array<number>;
+    };
 };
 
 export type AuditVerification = {
@@ -3181,6 +3315,214 @@ export type GetAuditProofResponses = {
 
 export type GetAuditProofResponse = GetAuditProofResponses[keyof GetAuditProofResponses];
 
+export type ExportAuditData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * An action, several after commas, or all that begin alike: `member.*`
+         */
+        action?: string;
+        /**
+         * A UUIDv7
+         */
+        actorId?: string;
+        actorKind?: 'user' | 'bot' | 'system' | 'anonymous';
+        /**
+         * What it was done to
+         */
+        targetId?: string;
+        /**
+         * Such as `user` or `channel`
+         */
+        targetKind?: string;
+        /**
+         * A UUIDv7
+         */
+        sessionId?: string;
+        /**
+         * An IP address, or a network such as `192.0.2.0/24`
+         */
+        address?: string;
+        /**
+         * The request's id
+         */
+        requestId?: string;
+        /**
+         * A text within the reason, in upper or lower case
+         */
+        reason?: string;
+        service?: 'gateway' | 'auth' | 'system' | 'messaging' | 'realtime';
+        outcome?: 'done' | 'refused' | 'failed';
+        severity?: 'info' | 'notice' | 'warning';
+        minSeverity?: 'info' | 'notice' | 'warning';
+        /**
+         * RFC 3339, in UTC
+         */
+        from?: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        to?: string;
+        format: 'ndjson' | 'csv' | 'parquet';
+        compression?: 'gzip' | 'zstd';
+        /**
+         * The last event that one has: the export goes on behind it
+         */
+        afterId?: string;
+    };
+    url: '/v1/audit/export';
+};
+
+export type ExportAuditErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no event with the id `afterId`
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Enough exports are running
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ExportAuditError = ExportAuditErrors[keyof ExportAuditErrors];
+
+export type ExportAuditResponses = {
+    /**
+     * The events, oldest first; `X-Expected-Rows` says how many there are to come
+     */
+    200: Blob | File;
+};
+
+export type ExportAuditResponse = ExportAuditResponses[keyof ExportAuditResponses];
+
+export type GetAuditFacetsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * An action, several after commas, or all that begin alike: `member.*`
+         */
+        action?: string;
+        /**
+         * A UUIDv7
+         */
+        actorId?: string;
+        actorKind?: 'user' | 'bot' | 'system' | 'anonymous';
+        /**
+         * What it was done to
+         */
+        targetId?: string;
+        /**
+         * Such as `user` or `channel`
+         */
+        targetKind?: string;
+        /**
+         * A UUIDv7
+         */
+        sessionId?: string;
+        /**
+         * An IP address, or a network such as `192.0.2.0/24`
+         */
+        address?: string;
+        /**
+         * The request's id
+         */
+        requestId?: string;
+        /**
+         * A text within the reason, in upper or lower case
+         */
+        reason?: string;
+        service?: 'gateway' | 'auth' | 'system' | 'messaging' | 'realtime';
+        outcome?: 'done' | 'refused' | 'failed';
+        severity?: 'info' | 'notice' | 'warning';
+        minSeverity?: 'info' | 'notice' | 'warning';
+        /**
+         * RFC 3339, in UTC
+         */
+        from?: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        to?: string;
+    };
+    url: '/v1/audit/facets';
+};
+
+export type GetAuditFacetsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditFacetsError = GetAuditFacetsErrors[keyof GetAuditFacetsErrors];
+
+export type GetAuditFacetsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditFacets;
+};
+
+export type GetAuditFacetsResponse = GetAuditFacetsResponses[keyof GetAuditFacetsResponses];
+
 export type GetAuditKeysData = {
     body?: never;
     path?: never;
@@ -3225,6 +3567,267 @@ export type GetAuditKeysResponses = {
 };
 
 export type GetAuditKeysResponse = GetAuditKeysResponses[keyof GetAuditKeysResponses];
+
+export type QueryAuditData = {
+    body: AuditSqlQuery;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/query';
+};
+
+export type QueryAuditErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Enough statements are running
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type QueryAuditError = QueryAuditErrors[keyof QueryAuditErrors];
+
+export type QueryAuditResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditSqlResult;
+};
+
+export type QueryAuditResponse = QueryAuditResponses[keyof QueryAuditResponses];
+
+export type GetAuditStatsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * An action, several after commas, or all that begin alike: `member.*`
+         */
+        action?: string;
+        /**
+         * A UUIDv7
+         */
+        actorId?: string;
+        actorKind?: 'user' | 'bot' | 'system' | 'anonymous';
+        /**
+         * What it was done to
+         */
+        targetId?: string;
+        /**
+         * Such as `user` or `channel`
+         */
+        targetKind?: string;
+        /**
+         * A UUIDv7
+         */
+        sessionId?: string;
+        /**
+         * An IP address, or a network such as `192.0.2.0/24`
+         */
+        address?: string;
+        /**
+         * The request's id
+         */
+        requestId?: string;
+        /**
+         * A text within the reason, in upper or lower case
+         */
+        reason?: string;
+        service?: 'gateway' | 'auth' | 'system' | 'messaging' | 'realtime';
+        outcome?: 'done' | 'refused' | 'failed';
+        severity?: 'info' | 'notice' | 'warning';
+        minSeverity?: 'info' | 'notice' | 'warning';
+        /**
+         * RFC 3339, in UTC
+         */
+        from?: string;
+        /**
+         * RFC 3339, in UTC
+         */
+        to?: string;
+        groupBy?: 'action' | 'service' | 'severity' | 'outcome' | 'actorKind' | 'targetKind' | 'actorId' | 'targetId' | 'sessionId' | 'address';
+        interval?: 'quarterHour' | 'hour' | 'day' | 'week' | 'month';
+        /**
+         * In which days begin, such as `Europe/Berlin`; else UTC
+         */
+        timeZone?: string;
+        /**
+         * How many groups at most: 1 to 100, 10 unless told
+         */
+        top?: string;
+    };
+    url: '/v1/audit/stats';
+};
+
+export type GetAuditStatsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditStatsError = GetAuditStatsErrors[keyof GetAuditStatsErrors];
+
+export type GetAuditStatsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditStats;
+};
+
+export type GetAuditStatsResponse = GetAuditStatsResponses[keyof GetAuditStatsResponses];
+
+export type FollowAuditData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * An action, several after commas, or all that begin alike: `member.*`
+         */
+        action?: string;
+        /**
+         * A UUIDv7
+         */
+        actorId?: string;
+        actorKind?: 'user' | 'bot' | 'system' | 'anonymous';
+        /**
+         * What it was done to
+         */
+        targetId?: string;
+        /**
+         * Such as `user` or `channel`
+         */
+        targetKind?: string;
+        /**
+         * A UUIDv7
+         */
+        sessionId?: string;
+        /**
+         * An IP address, or a network such as `192.0.2.0/24`
+         */
+        address?: string;
+        /**
+         * The request's id
+         */
+        requestId?: string;
+        /**
+         * A text within the reason, in upper or lower case
+         */
+        reason?: string;
+        service?: 'gateway' | 'auth' | 'system' | 'messaging' | 'realtime';
+        outcome?: 'done' | 'refused' | 'failed';
+        severity?: 'info' | 'notice' | 'warning';
+        minSeverity?: 'info' | 'notice' | 'warning';
+    };
+    url: '/v1/audit/tail';
+};
+
+export type FollowAuditErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Enough people follow the trail
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type FollowAuditError = FollowAuditErrors[keyof FollowAuditErrors];
+
+export type FollowAuditResponses = {
+    /**
+     * Server-sent events, named `audit`: the event as JSON, its id to resume behind
+     */
+    200: string;
+};
+
+export type FollowAuditResponse = FollowAuditResponses[keyof FollowAuditResponses];
 
 export type GetAuditVerificationData = {
     body?: never;
