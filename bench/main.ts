@@ -12,6 +12,7 @@ import { redis } from './redis.ts'
 import { resume } from './resume.ts'
 import { search } from './search.ts'
 import { upload } from './upload.ts'
+import { voice } from './voice.ts'
 
 const benches: Record<string, Bench> = {
   messages,
@@ -24,6 +25,7 @@ const benches: Record<string, Bench> = {
   gateway,
   auth,
   upload,
+  voice,
   footprint,
 }
 

@@ -91,6 +91,15 @@ function describe(connection: PeerConnection, type: 'offer' | 'answer'): Promise
   })
 }
 
+function connected(connection: PeerConnection): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  connection.onStateChange((state) => {
+    if (state === 'connected') resolve()
+    if (state === 'failed') reject(new Error('the media connection failed'))
+  })
+  return promise
+}
+
 function dtlsOf(sdp: string) {
   const [, value] = /a=fingerprint:sha-256 (\S+)/i.exec(sdp)!
   return { role: 'client' as const, fingerprints: [{ algorithm: 'sha-256' as const, value: value! }] }
@@ -163,6 +172,8 @@ export async function receive(by: Signalling, producerIds: string[], options: Me
   const connection = peer('receiver', options)
   const packets = new Map<string, number>()
   const tracks: Track[] = []
+  const first = Promise.withResolvers<void>()
+  const isConnected = connected(connection)
   const consumers = await Promise.all(producerIds.map((producerId) => by.consume(transport.id, producerId)))
   const producerOf = new Map(consumers.map((one) => [one.rtpParameters.encodings![0]!.ssrc!, one.producerId]))
   connection.onTrack((track) => {
@@ -172,6 +183,7 @@ export async function receive(by: Signalling, producerIds: string[], options: Me
       if (message[1]! >= 192 && message[1]! <= 223) return
       const producerId = producerOf.get(message.readUInt32BE(8)) ?? 'unknown'
       packets.set(producerId, (packets.get(producerId) ?? 0) + 1)
+      first.resolve()
     })
   })
   const sections = consumers.map(({ kind, rtpParameters }, index) => ({
@@ -181,12 +193,14 @@ export async function receive(by: Signalling, producerIds: string[], options: Me
   connection.setRemoteDescription(remoteSdp(transport, 'actpass', sections), 'offer')
   const answer = await describe(connection, 'answer')
   await by.connectTransport(transport.id, dtlsOf(answer))
-  await eventually(() => connection.state() === 'connected')
-  for (const { id } of consumers) await by.resumeConsumer(id)
+  await Promise.all([isConnected, ...consumers.map(({ id }) => by.resumeConsumer(id))])
   return {
     consumers,
     transport,
     count: (producerId: string) => packets.get(producerId) ?? 0,
+    /** Of all producers. */
+    total: () => packets.values().reduce((sum, count) => sum + count, 0),
+    first: first.promise,
     /** Resolves when so many more packets of a producer have come. */
     async gets(producerId: string, more = 10) {
       const goal = (packets.get(producerId) ?? 0) + more
