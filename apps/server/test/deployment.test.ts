@@ -41,7 +41,7 @@ const known: Record<string, string[]> = {
     },
   ),
   messaging: own(['auth', 'system'], messagingSettings, databaseSettings('CONNTEXT_COMMUNICATIONS_URL', '')),
-  realtime: own(['auth', 'system'], realtimeSettings),
+  realtime: own(['auth', 'system', 'messaging'], realtimeSettings),
   migrate: Object.keys(migrateSettings.properties),
   // The operator's container: whatever one of its commands reads.
   help: own(['auth', 'system', 'messaging', 'realtime'], migrateSettings.properties, messagingSettings, {
