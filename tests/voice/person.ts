@@ -3,7 +3,13 @@ import { Api, GatewayClient, type Tokens } from '@conntext/sdk'
 import { type Publication, type Subscription, VoiceClient, type VoiceOptions } from '@conntext/sdk/voice'
 import { type Ear, listen, tone } from './sound.ts'
 
-export type Given = { baseUrl: string; tokens: Tokens; options?: Pick<VoiceOptions, 'iceTransportPolicy'> }
+export type Given = {
+  baseUrl: string
+  /** Where to connect, in turns; the same unless given. */
+  gateways?: string[]
+  tokens: Tokens
+  options?: Pick<VoiceOptions, 'iceTransportPolicy'>
+}
 
 type Heard = { source: string; subscription: Subscription; ear?: Ear; video?: HTMLVideoElement }
 type Named = 'microphone' | 'camera' | 'screen' | 'screenAudio'
@@ -20,10 +26,11 @@ export class Person {
   /** What has happened, in order. */
   readonly #log: { what: string; detail: string }[] = []
 
-  constructor({ baseUrl, tokens, options }: Given) {
+  constructor({ baseUrl, gateways = [baseUrl], tokens, options }: Given) {
     const api = new Api({ baseUrl, tokens })
     const reconnect = { firstMs: 50, longestMs: 500 }
-    this.#gateway = new GatewayClient({ baseUrl, token: (refused) => api.accessToken(refused), reconnect })
+    const token = (refused?: string) => api.accessToken(refused)
+    this.#gateway = new GatewayClient({ baseUrl: gateways, token, reconnect })
     this.#voice = new VoiceClient({ gateway: this.#gateway, api, autoSubscribe: true, reconnect, ...options })
     const note = (what: string, detail = '') => this.#log.push({ what, detail })
     this.#gateway.on('disconnected', ({ code }) => note('disconnected', String(code)))

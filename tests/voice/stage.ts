@@ -36,7 +36,7 @@ export type Stage = {
   /** A voice channel. */
   channel(name: string): Promise<string>
   /** Somebody new, who is connected from a page of their own. */
-  enter(name: string, options?: Given['options']): Promise<Player>
+  enter(name: string, options?: Pick<Given, 'options' | 'gateways'>): Promise<Player>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -65,7 +65,7 @@ export async function setStage(baseUrl: string, chromiumPath: string, flags: str
     async enter(name, options) {
       const api = await account(baseUrl, name, {})
       const page = await chromium.open(`http://127.0.0.1:${pages.port}/`)
-      return player({ name, api, page, given: { baseUrl, tokens: api.tokens!, ...(options && { options }) } })
+      return player({ name, api, page, given: { baseUrl, tokens: api.tokens!, ...options } })
     },
     async [Symbol.asyncDispose]() {
       await chromium[Symbol.asyncDispose]()
