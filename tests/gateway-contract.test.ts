@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type Deployment, eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
+import { receive, send } from '@conntext/testing/media'
 import fc from 'fast-check'
 import { ageMessages } from './asyncapi/ageing.ts'
 import { fitting, mutated } from './asyncapi/arbitrary.ts'
 import { clientOps, eventTypes, faultsOf, type Json, messages, serverOps } from './asyncapi/document.ts'
 import { Recorder } from './asyncapi/recorder.ts'
+import { gets, join, signallingOf, workersOf } from './voice/socket.ts'
 import { connect, enter, type Socket } from './websocket/client.ts'
 
 let server: Deployment
@@ -132,6 +134,41 @@ async function ring(caller: Recorder, called: Recorder): Promise<void> {
   expect(await caller.ask({ op: 'voice.leave' })).toMatchObject({ ok: true })
 }
 
+/** A call in a channel, in which everything happens that can. */
+async function speak(one: Recorder, two: Recorder): Promise<void> {
+  const lounge = await call(olga, 'POST', 'channels', { name: 'lounge', type: 'voice' })
+  const stage = await call(olga, 'POST', 'channels', { name: 'stage', type: 'voice' })
+  await join(one, lounge.id)
+  await join(two, lounge.id)
+  const sending = await send(signallingOf(one))
+  const receiving = await receive(signallingOf(two), sending.producerIds)
+  await two.seen(({ t }) => t === 'voice.producerAdded')
+  await two.seen(({ t }) => t === 'voice.activeSpeakers')
+  const consumerId = receiving.consumers[1]!.id
+  await gets(two, { op: 'voice.setPreferredLayers', consumerId, spatialLayer: 0 })
+  await gets(two, { op: 'voice.pause', consumerId })
+  await gets(two, { op: 'voice.resume', consumerId })
+  await gets(two, { op: 'voice.restartIce', transportId: receiving.transport.id })
+  expect((await gets(two, { op: 'voice.stats' })).streams).not.toEqual([])
+  await gets(one, { op: 'voice.pause', producerId: sending.producerIds[0] })
+  await two.seen(({ t }) => t === 'voice.producerUpdated')
+  await two.seen(({ t }) => t === 'voice.updated')
+  await gets(one, { op: 'voice.closeProducer', producerId: sending.producerIds[0] })
+  await two.seen(({ t }) => t === 'voice.producerRemoved')
+  const participant = `channels/${lounge.id}/call/participants/${maxim.id}`
+  await call(olga, 'POST', `${participant}/move`, { channelId: stage.id })
+  await two.seen(({ t }) => t === 'voice.moved')
+  await join(two, lounge.id)
+  await call(olga, 'POST', `${participant}/disconnect`)
+  await two.seen(({ t, d }) => t === 'voice.ended' && (d as Json).channelId === lounge.id)
+  for (const end of [sending, receiving]) end.close()
+  const [worker] = workersOf(server.processes)
+  process.kill(worker!, 'SIGKILL')
+  await one.seen(({ t }) => t === 'voice.interrupted')
+  await gets(one, { op: 'voice.leave' })
+  await two.seen(({ t, d }) => t === 'voice.left' && (d as Json).userId === olga.id)
+}
+
 describe('whatever a server sends is as its document has it', () => {
   test('in a session in which everything happens', async () => {
     const channel = await call(olga, 'POST', 'channels', { name: 'square', type: 'text' })
@@ -155,6 +192,7 @@ describe('whatever a server sends is as its document has it', () => {
     await mingle()
     await whisper(two)
     await ring(one, two)
+    await speak(one, two)
     const cursors = { server: 1, user: 0, [`channel:${channel.id}`]: 1, 'channel:none': 4 }
     recorders.push(await listen(maxim, { ...cursors, server: 999_999 }))
 

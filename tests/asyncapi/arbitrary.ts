@@ -22,8 +22,10 @@ export function fitting(schema: Schema): Arbitrary<unknown> {
 function objects({ properties, patternProperties, required = [] }: Schema): Arbitrary<unknown> {
   if (patternProperties) {
     const [value] = Object.values(patternProperties as Record<string, Schema>)
-    const name = fc.string({ maxLength: LONGEST }).filter((key) => key !== '__proto__')
-    return fc.dictionary(name, fitting(value!), { maxKeys: 10, noNullPrototype: true })
+    const pattern = new RegExp(Object.keys(patternProperties as object)[0]!)
+    const name = fc.oneof(fc.string({ maxLength: LONGEST }), fc.stringMatching(pattern, { size: 'small' }))
+    const fits = name.filter((key) => key !== '__proto__' && pattern.test(key))
+    return fc.dictionary(fits, fitting(value!), { maxKeys: 10, noNullPrototype: true })
   }
   const parts = Object.entries(properties ?? {}).map(([name, part]) => [name, fitting(part)])
   return fc.record(Object.fromEntries(parts), { requiredKeys: required as never[], noNullPrototype: true })
@@ -34,12 +36,13 @@ const arrays = ({ items, minItems, maxItems = 5, uniqueItems }: Schema): Arbitra
   return uniqueItems ? fc.uniqueArray(fitting(items as Schema), bounds) : fc.array(fitting(items as Schema), bounds)
 }
 
-function scalars({ type, format, minLength = 0, maxLength, minimum, maximum }: Schema): Arbitrary<unknown> {
+function scalars({ type, format, pattern, minLength = 0, maxLength, minimum, maximum }: Schema): Arbitrary<unknown> {
   if (format === 'uuid') return uuid
   if (format === 'date-time')
     return fc
       .date({ noInvalidDate: true, min: new Date(0), max: new Date('9999-12-31T00:00:00Z') })
       .map((date) => date.toISOString())
+  if (pattern) return fc.stringMatching(new RegExp(pattern as string), { size: 'small' })
   if (type === 'string') {
     const longest = Math.min(LONGEST, (maxLength as number | undefined) ?? LONGEST)
     // A character may be several units long, by which validators count.
@@ -49,6 +52,11 @@ function scalars({ type, format, minLength = 0, maxLength, minimum, maximum }: S
   }
   if (type === 'integer') {
     return fc.integer({ min: (minimum as number | undefined) ?? 0, max: (maximum as number | undefined) ?? 1_000_000 })
+  }
+  if (type === 'number') {
+    const bounds = { min: (minimum as number | undefined) ?? 0, max: (maximum as number | undefined) ?? 1_000_000 }
+    // As JSON has them, which knows no negative zero.
+    return fc.double({ ...bounds, noNaN: true }).map((value) => value + 0)
   }
   if (type === 'boolean') return fc.boolean()
   if (type === 'null') return fc.constant(null)
