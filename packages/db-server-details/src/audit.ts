@@ -105,3 +105,9 @@ export const auditVerifications = pgTable(
   },
   (t) => [index('audit_verifications_created').on(t.createdAt)],
 )
+
+/** For how many days events of a category are kept; for ever where there is no row. */
+export const auditRetention = pgTable('audit_retention', {
+  category: text().primaryKey(),
+  days: integer().notNull(),
+})

@@ -103,6 +103,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'audit_pending',
           'audit_cuts',
           'audit_erasures',
+          'audit_retention',
           'audit_verifications',
         ],
       },

@@ -1,0 +1,4 @@
+CREATE TABLE "audit_retention" (
+	"category" text PRIMARY KEY NOT NULL,
+	"days" integer NOT NULL
+);
