@@ -22,7 +22,8 @@ const packageEdges: Record<string, readonly string[] | 'any package'> = {
   'db-server-details': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-communications': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-audit': ['kernel', 'outbox'],
-  runtime: ['kernel', 'contracts', 'bus', 'database', 'http'],
+  telemetry: ['kernel'],
+  runtime: ['kernel', 'contracts', 'bus', 'database', 'http', 'telemetry'],
   testing: 'any package',
 }
 const commonEdges = ['kernel', 'contracts']
