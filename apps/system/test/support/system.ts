@@ -9,7 +9,7 @@ import {
   subjects,
   systemPort,
 } from '@conntext/contracts'
-import { migrateAudit, openAudit } from '@conntext/db-audit'
+import { type Audit, migrateAudit, openAudit } from '@conntext/db-audit'
 import { callPort, Guard } from '@conntext/http'
 import { AppError, type Clock, silentLogger } from '@conntext/kernel'
 import { eventually, testAuthority, testClickHouse, testServerDetails } from '@conntext/testing'
@@ -68,6 +68,8 @@ function testMessaging() {
 type Options = {
   /** Between the service and ClickHouse. */
   clickhouseUrl?: (real: string) => string | Promise<string>
+  /** What is there before the service starts. */
+  before?: (audit: Audit) => Promise<void>
 } & Partial<Pick<SystemDeps, 'auth' | 'realtime'>>
 
 /** The service over real databases of its own, with the other services' ports faked. */
@@ -77,6 +79,7 @@ export async function startSystem(options: Options = {}) {
   await migrateAudit({ ...clickhouse, log })
   const url = (await options.clickhouseUrl?.(clickhouse.url)) ?? clickhouse.url
   const audit = openAudit({ ...clickhouse, url, log })
+  await options.before?.(audit)
   const bus = createMemoryBus(log)
   const clock = testClock()
   const authority = await testAuthority(bus)
@@ -131,6 +134,7 @@ export async function startSystem(options: Options = {}) {
     service,
     deps,
     databases,
+    auditConnection: clickhouse,
     audit,
     bus,
     clock,

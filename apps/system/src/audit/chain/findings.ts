@@ -14,20 +14,21 @@ export class Findings {
     this.#told.push({ kind, batch, index, eventId, detail })
   }
 
-  /** What is missing here and too much there, far apart, is one row in a wrong place. */
+  /** What is missing here and stands there is one row in a wrong place. */
   result(): { findings: AuditFinding[]; findingCount: number } {
     const removed = new Map(this.#told.filter(({ kind }) => kind === 'removed').map((one) => [one.eventId, one]))
-    const moved = this.#told.filter(({ kind, eventId }) => kind === 'added' && removed.has(eventId))
-    const ids = new Set(moved.map(({ eventId }) => eventId))
+    const isMoved = ({ kind, eventId }: AuditFinding) =>
+      (kind === 'added' || kind === 'reordered') && removed.has(eventId)
+    const moved = new Set(this.#told.filter(isMoved).map(({ eventId }) => eventId))
     const findings = this.#told
-      .filter(({ kind, eventId }) => !(kind === 'removed' && ids.has(eventId)))
-      .map((one) => (moved.includes(one) ? reordered(one, removed.get(one.eventId)!) : one))
+      .filter(({ kind, eventId }) => !(kind === 'removed' && moved.has(eventId)))
+      .map((one) => (isMoved(one) ? reordered(one, removed.get(one.eventId)!) : one))
     return { findings, findingCount: this.#count - (this.#told.length - findings.length) }
   }
 }
 
-const reordered = (added: AuditFinding, { batch, index }: AuditFinding): AuditFinding => ({
-  ...added,
+const reordered = (row: AuditFinding, { batch, index }: AuditFinding): AuditFinding => ({
+  ...row,
   kind: 'reordered',
   detail: `The row belongs at ${batch}/${index}.`,
 })

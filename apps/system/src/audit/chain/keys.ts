@@ -107,8 +107,11 @@ export async function readKnownKeys(db: ServerDetailsExecutor, keyring: Keyring,
   for (const row of await listAuditKeys(db)) {
     const { id, position, publicKey } = row
     const key = importPublicKey(publicKey)
-    if (!(await isOurs(keyring, row))) known.faults.push(`The audit key ${id} was not made by this server.`)
-    else if (before && !(row.endorsement && isSignedBy(before, endorsementText(logId, row), row.endorsement))) {
+    if (!(await isOurs(keyring, row))) {
+      known.faults.push(`The audit key ${id} was not made by this server.`)
+      continue
+    }
+    if (before && !(row.endorsement && isSignedBy(before, endorsementText(logId, row), row.endorsement))) {
       known.faults.push(`The audit key ${id} is not endorsed by the one before it.`)
     } else known.keys.set(id, { position, publicKey, key })
     before = key
