@@ -147,6 +147,7 @@ async function speak(one: Recorder, two: Recorder): Promise<void> {
   const consumerId = receiving.consumers[1]!.id
   await gets(two, { op: 'voice.setPreferredLayers', consumerId, spatialLayer: 0 })
   await gets(two, { op: 'voice.pause', consumerId })
+  await one.seen(({ t }) => t === 'voice.producerWatched')
   await gets(two, { op: 'voice.resume', consumerId })
   await gets(two, { op: 'voice.restartIce', transportId: receiving.transport.id })
   expect((await gets(two, { op: 'voice.stats' })).streams).not.toEqual([])

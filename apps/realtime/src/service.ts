@@ -52,6 +52,8 @@ export type RealtimeDeps = {
   maxParticipants: number
   /** How many consumers a worker should have before a call goes on at another one. */
   consumersPerWorker?: number
+  /** After how long without anybody who receives a picture its sender is told; 5,000. */
+  unwatchedAfterMs?: number
   /** Where the worker's binary is; by default where `locateWorker` finds it. */
   locate?: () => Promise<WorkerLocation>
   /** Where the figures of calls go, for Prometheus. */
@@ -64,6 +66,8 @@ export type RealtimeDeps = {
 
 /** As many as a worker serves on one core at the rates of calls with video, by mediasoup's own advice. */
 const CONSUMERS_PER_WORKER = 400
+
+const UNWATCHED_AFTER_MS = 5_000
 
 /** Voice and video. Where no mediasoup worker can be had, the service runs and says so. */
 export function createRealtimeService(given: RealtimeDeps): Service {
@@ -138,7 +142,8 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
   const nodeId = newId()
   let draining = false
   const notices = new Notices({ bus, clock, log })
-  const limits = { participants: maxParticipants, consumersPerWorker }
+  const { unwatchedAfterMs = UNWATCHED_AFTER_MS } = given
+  const limits = { participants: maxParticipants, consumersPerWorker, unwatchedAfterMs }
   const rings = new Rings({ bus, conversations, notices, clock, log })
   const recorder = new Recorder({ messaging: given.messaging, present: () => calls.participants(), clock, log })
   const calls: Calls = new Calls({

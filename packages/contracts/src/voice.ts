@@ -223,6 +223,11 @@ export const voiceEventKinds = {
     'Something in the call is over, and so is what one received of it.',
     Fields({ ...OfCall, producerId: Id, userId: Id }),
   ),
+  'voice.producerWatched': ephemeral(
+    ['user'],
+    'Whether anybody receives what one sends: of a camera or a screen that nobody does, nothing need be sent. Until told otherwise somebody does, also after joining again.',
+    Fields({ ...OfCall, producerId: Id, watched: Type.Boolean() }),
+  ),
   'voice.activeSpeakers': ephemeral(
     ['user'],
     'Who is heard now, the loudest first; nobody when there is silence.',

@@ -8,15 +8,19 @@ import { Room } from '../media/room.ts'
 import { voiceErrors } from './errors.ts'
 import { Media } from './media.ts'
 import type { Participant } from './participant.ts'
+import { Watched } from './watched.ts'
 
 export type CallLimits = {
   /** How many may be in one call. */
   participants: number
   /** How many consumers a worker should have before a call goes on at another one. */
   consumersPerWorker: number
+  /** After how long without anybody who receives a picture its sender is told, in milliseconds. */
+  unwatchedAfterMs: number
 }
 
 export type CallHooks = {
+  producerWatched(call: Call, to: Participant, producer: { id: string; watched: boolean }): void
   producerRemoved(call: Call, producer: { id: string; userId: string }): void
   heard(call: Call, speakers: { userId: string; level: number }[]): void
 }
@@ -32,6 +36,7 @@ export class Call {
   readonly deafened = new Set<string>()
   readonly sent = new Map<string, Sent>()
   readonly quality = new CallQuality()
+  readonly #watched: Watched
   /** Those who are about to join: the call doesn't end under them. */
   joining = 0
   closed = false
@@ -44,7 +49,15 @@ export class Call {
     readonly channelId: string,
     readonly startedAt: Date,
     private readonly deps: { engine: Engine; limits: CallLimits; hooks: CallHooks },
-  ) {}
+  ) {
+    const { limits, hooks } = deps
+    this.#watched = new Watched(limits.unwatchedAfterMs, {
+      tell: (id, watched) => {
+        const sent = this.sent.get(id)
+        if (sent) hooks.producerWatched(this, sent.participant, { id, watched })
+      },
+    })
+  }
 
   /** `userLimit`: the channel's own, if it has one. */
   isFull(userLimit: number | null): boolean {
@@ -116,9 +129,18 @@ export class Call {
         const sent = this.sent.get(producerId)
         if (!sent) return
         this.sent.delete(producerId)
+        this.#watched.end(producerId)
         this.deps.hooks.producerRemoved(this, { id: producerId, userId: sent.participant.userId })
       },
+      received: (producerId, by) => this.#watched.count(producerId, by),
     })
+  }
+
+  /** What of a participant's they were told that nobody receives, which they may not know any more, is told again. */
+  restateWatched(participant: Participant): void {
+    for (const id of participant.media?.outgoing.keys() ?? []) {
+      if (this.#watched.isUnwatched(id)) this.deps.hooks.producerWatched(this, participant, { id, watched: false })
+    }
   }
 
   /** Lets the others have what somebody sends. */
@@ -126,6 +148,8 @@ export class Call {
     const room = participant.media?.room
     if (!room || producer.closed) return
     this.sent.set(producer.id, { participant, producer, source, room })
+    // Sound costs little, and its beginning must not be missed.
+    if (producer.kind === 'video') this.#watched.begin(producer.id)
     if (source !== 'microphone') return
     // Whatever becomes of it, the stream itself is there.
     await room.listenTo(producer).catch(() => {})
@@ -158,6 +182,7 @@ export class Call {
   }
 
   close(): void {
+    this.#watched.stop()
     this.closed = true
     for (const room of this.#rooms) room.close()
     this.#rooms = []

@@ -159,6 +159,9 @@ export class Calls {
       engine,
       limits,
       hooks: {
+        producerWatched: (_, to, { id: producerId, watched }) => {
+          notices.tell([to], 'voice.producerWatched', { channelId, producerId, watched })
+        },
         producerRemoved: ({ participants }, { id, userId }) => {
           notices.tell(participants.values(), 'voice.producerRemoved', { channelId, producerId: id, userId })
           const owner = this.#byUser.get(userId)
@@ -193,7 +196,9 @@ export class Calls {
     await participant.settle()
     if (participant.over) return undefined
     this.changed(participant)
-    return this.#joined(participant, true)
+    const joined = this.#joined(participant, true)
+    call.restateWatched(participant)
+    return joined
   }
 
   #attach(participant: Participant, place: Place): void {

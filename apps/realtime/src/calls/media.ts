@@ -26,11 +26,14 @@ export type Carrier = {
   cap: number
 }
 export type Outgoing = { producer: Producer; source: VoiceSource; selfPaused: boolean }
-export type Incoming = { consumer: Consumer; selfPaused: boolean }
+/** `counted`: as one who receives what the producer sends. */
+export type Incoming = { consumer: Consumer; selfPaused: boolean; counted: boolean }
 
 export type MediaHooks = {
   /** A producer is over, whatever the reason. */
   producerClosed(producerId: string): void
+  /** One more receives a producer by now, or one fewer. */
+  received(producerId: string, by: 1 | -1): void
 }
 
 /** What one participant sends and receives, on one room. With the room's worker it is all gone. */
@@ -153,14 +156,25 @@ export class Media {
     )
     this.#keepOrClose(consumer)
     room.seat.consumers += 1
-    this.incoming.set(consumer.id, { consumer, selfPaused: true })
+    const incoming = { consumer, selfPaused: true, counted: false }
+    this.incoming.set(consumer.id, incoming)
     this.#consuming.set(producerId, consumer.id)
     consumer.observer.once('close', () => {
+      this.recount(incoming)
       room.seat.consumers -= 1
       this.incoming.delete(consumer.id)
       this.#consuming.delete(producerId)
     })
     return consumer
+  }
+
+  /** Tells whether something is received by now, where that is otherwise than before. */
+  recount(incoming: Incoming): void {
+    const { consumer } = incoming
+    const received = !consumer.closed && !consumer.paused
+    if (received === incoming.counted) return
+    incoming.counted = received
+    this.hooks.received(consumer.producerId, received ? 1 : -1)
   }
 
   /** What arrived after everything was closed is closed as well. */

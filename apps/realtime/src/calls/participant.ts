@@ -82,8 +82,9 @@ export class Participant {
     for (const one of [...media.outgoing.values()]) {
       await pauseOrResume(one.producer, one.selfPaused || this.holds(one))
     }
-    for (const { consumer, selfPaused } of [...media.incoming.values()]) {
-      await pauseOrResume(consumer, selfPaused || (deaf && consumer.kind === 'audio'))
+    for (const one of [...media.incoming.values()]) {
+      await pauseOrResume(one.consumer, one.selfPaused || (deaf && one.consumer.kind === 'audio'))
+      media.recount(one)
     }
   }
 }

@@ -459,6 +459,14 @@ export type Events = {
     /** A UUIDv7 */
     userId: string
   }
+  /** Whether anybody receives what one sends: of a camera or a screen that nobody does, nothing need be sent. Until told otherwise somebody does, also after joining again. */
+  'voice.producerWatched': {
+    /** A UUIDv7 */
+    channelId: string
+    /** A UUIDv7 */
+    producerId: string
+    watched: boolean
+  }
   /** Who is heard now, the loudest first; nobody when there is silence. */
   'voice.activeSpeakers': {
     /** A UUIDv7 */

@@ -104,6 +104,8 @@ export class Call {
     } else if (t === 'voice.ended') {
       if (d.rejoin) this.#comeAgain()
       else this.end(d.reason)
+    } else if (t === 'voice.producerWatched') {
+      for (const one of this.deps.publications) if (one.producerId === d.producerId) one.watch(d.watched)
     } else if (t === 'voice.producerRemoved') {
       // One's own as well: it is sent anew, unless the server doesn't want that.
       for (const one of this.deps.publications) if (one.producerId === d.producerId) one.lost()

@@ -244,6 +244,7 @@ const OF_CALL = new Set([
   'voice.producerAdded',
   'voice.producerUpdated',
   'voice.producerRemoved',
+  'voice.producerWatched',
   'voice.activeSpeakers',
   'voice.moved',
   'voice.interrupted',

@@ -40,6 +40,8 @@ export class OwnPublication implements Publication {
   #producer: Producer | undefined
   #saidPaused: boolean | undefined
   #maxSpatialLayer: number | undefined
+  /** By anybody at all: what nobody receives isn't sent, and neither the application nor the others are told. */
+  #watched = true
   #track: MediaStreamTrack
   #muted: boolean
   #ended = false
@@ -119,11 +121,19 @@ export class OwnPublication implements Publication {
   lost(): void {
     this.#producer?.close()
     this.#producer = undefined
+    this.#watched = true
   }
 
-  /** Of what the server is told again nothing is taken for known. */
+  /** Of what the server is told again, or tells again, nothing is taken for known. */
   forget(): void {
     this.#saidPaused = undefined
+    this.watch(true)
+  }
+
+  /** Whether anybody receives it. */
+  watch(watched: boolean): void {
+    this.#watched = watched
+    this.#flow()
   }
 
   /** Makes what the server has of it what it should be. One at a time. */
@@ -160,7 +170,7 @@ export class OwnPublication implements Publication {
     this.#saidPaused = paused
     producer.on('trackended', () => this.end('trackEnded'))
     if (this.#ended) return producer.close()
-    if (this.#muted) producer.pause()
+    this.#flow()
     if (this.#track !== track) await producer.replaceTrack({ track: this.#track })
     if (this.#maxSpatialLayer !== undefined) await producer.setMaxSpatialLayer(this.#maxSpatialLayer)
     this.#live.resolve(this)
@@ -168,9 +178,16 @@ export class OwnPublication implements Publication {
 
   #setMuted(muted: boolean): void {
     this.#muted = muted
-    if (muted) this.#producer?.pause()
-    else this.#producer?.resume()
+    this.#flow()
     this.owner.changed()
+  }
+
+  #flow(): void {
+    const producer = this.#producer
+    const still = this.#muted || !this.#watched
+    if (!producer || producer.closed || producer.paused === still) return
+    if (still) producer.pause()
+    else producer.resume()
   }
 
   async #say(producer: Producer, line: Line): Promise<void> {
