@@ -302,6 +302,49 @@ export type AuditProof = {
     checkpoint: string;
 };
 
+export type AuditRetention = {
+    categories: Array<{
+        name: 'security' | 'administration' | 'moderation' | 'accounts' | 'reads' | 'activity';
+        title: string;
+        /**
+         * Null: kept for ever, as at first
+         */
+        days: number | null;
+        minimumDays: number;
+        /**
+         * What belongs to it; empty for `security`, which is of all
+         */
+        actions: Array<string>;
+    }>;
+};
+
+export type AuditRetentionUpdate = {
+    /**
+     * Null: kept for ever, as at first
+     */
+    security: number | null;
+    /**
+     * Null: kept for ever, as at first
+     */
+    administration: number | null;
+    /**
+     * Null: kept for ever, as at first
+     */
+    moderation: number | null;
+    /**
+     * Null: kept for ever, as at first
+     */
+    accounts: number | null;
+    /**
+     * Null: kept for ever, as at first
+     */
+    reads: number | null;
+    /**
+     * Null: kept for ever, as at first
+     */
+    activity: number | null;
+};
+
 export type AuditSqlQuery = {
     /**
      * One SELECT in the dialect of ClickHouse, over the view `audit_events`
@@ -2232,6 +2275,49 @@ export type SystemHealth = {
     services: Array<ServiceHealth>;
 };
 
+export type SystemProcess = {
+    instance: string;
+    /**
+     * Or `server`, where one process is all of them
+     */
+    service: string;
+    host: string;
+    pid: number;
+    version: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    startedAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    seenAt: string;
+    /**
+     * Nothing has been heard of it for a while
+     */
+    away: boolean;
+    /**
+     * How far its clock is ahead, as far as a message can tell
+     */
+    clockSkewMs: number;
+};
+
+export type SystemStatus = {
+    version: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    startedAt: string;
+    uptimeSeconds: number;
+    processes: Array<SystemProcess>;
+    counts: {
+        members: number;
+        bots: number;
+        channels: number;
+        roles: number;
+    };
+};
+
 export type TotpConfirmation = {
     code: string;
 };
@@ -3628,6 +3714,120 @@ export type QueryAuditResponses = {
 };
 
 export type QueryAuditResponse = QueryAuditResponses[keyof QueryAuditResponses];
+
+export type GetAuditRetentionData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/retention';
+};
+
+export type GetAuditRetentionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetAuditRetentionError = GetAuditRetentionErrors[keyof GetAuditRetentionErrors];
+
+export type GetAuditRetentionResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditRetention;
+};
+
+export type GetAuditRetentionResponse = GetAuditRetentionResponses[keyof GetAuditRetentionResponses];
+
+export type SetAuditRetentionData = {
+    body: AuditRetentionUpdate;
+    path?: never;
+    query?: never;
+    url: '/v1/audit/retention';
+};
+
+export type SetAuditRetentionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type SetAuditRetentionError = SetAuditRetentionErrors[keyof SetAuditRetentionErrors];
+
+export type SetAuditRetentionResponses = {
+    /**
+     * Response for status 200
+     */
+    200: AuditRetention;
+};
+
+export type SetAuditRetentionResponse = SetAuditRetentionResponses[keyof SetAuditRetentionResponses];
 
 export type GetAuditStatsData = {
     body?: never;
@@ -12532,6 +12732,112 @@ export type GetSystemHealthResponses = {
 };
 
 export type GetSystemHealthResponse = GetSystemHealthResponses[keyof GetSystemHealthResponses];
+
+export type GetSystemMetricsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/system/metrics';
+};
+
+export type GetSystemMetricsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetSystemMetricsError = GetSystemMetricsErrors[keyof GetSystemMetricsErrors];
+
+export type GetSystemMetricsResponses = {
+    /**
+     * The figures
+     */
+    200: string;
+};
+
+export type GetSystemMetricsResponse = GetSystemMetricsResponses[keyof GetSystemMetricsResponses];
+
+export type GetSystemStatusData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/system/status';
+};
+
+export type GetSystemStatusErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetSystemStatusError = GetSystemStatusErrors[keyof GetSystemStatusErrors];
+
+export type GetSystemStatusResponses = {
+    /**
+     * Response for status 200
+     */
+    200: SystemStatus;
+};
+
+export type GetSystemStatusResponse = GetSystemStatusResponses[keyof GetSystemStatusResponses];
 
 export type GetUnreadData = {
     body?: never;
