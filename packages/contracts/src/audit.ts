@@ -291,6 +291,12 @@ export const auditCatalogue = {
       data: Fields({ format: text, filters: names, from: text, to: text, expectedRows: Type.Integer() }),
       severity: 'notice',
     },
+    'audit.retentionChanged': {
+      title: 'For how long audit events are kept was changed',
+      target: 'audit',
+      data: changes,
+      severity: 'notice',
+    },
     'audit.followed': {
       title: 'Somebody began to follow the audit trail live',
       target: 'audit',

@@ -120,3 +120,43 @@ export type AuditExportQuery = Static<typeof AuditExportQuery>
 
 export const AuditTailQuery = Fields(auditFilter)
 export type AuditTailQuery = Static<typeof AuditTailQuery>
+
+/** The least that each category of events is kept for, in days; what is refused, fails or is grave is `security`. */
+export const auditCategories = {
+  security: { title: 'Warnings, refusals and failures', minimumDays: 90 },
+  administration: { title: 'Settings, roles, channels, keys, and the audit trail itself', minimumDays: 180 },
+  moderation: { title: 'What is done to members and to what they wrote', minimumDays: 90 },
+  accounts: { title: 'Accounts, logins, second factors and tokens', minimumDays: 30 },
+  reads: { title: 'Who read the audit trail and the logs', minimumDays: 30 },
+  activity: { title: 'Everything else: files, conversations, calls', minimumDays: 1 },
+} as const
+export type AuditCategory = keyof typeof auditCategories
+export const auditCategoryNames = Object.keys(auditCategories) as AuditCategory[]
+
+const MAX_RETENTION_DAYS = 36_500
+const days = Nullable(
+  Type.Integer({ minimum: 1, maximum: MAX_RETENTION_DAYS, description: 'Null: kept for ever, as at first' }),
+)
+
+export const AuditRetention = Shape('AuditRetention', {
+  categories: Type.Array(
+    Fields({
+      name: Enumeration(auditCategoryNames),
+      title: Type.String(),
+      days,
+      minimumDays: Type.Integer(),
+      actions: Type.Array(Type.String(), { description: 'What belongs to it; empty for `security`, which is of all' }),
+    }),
+  ),
+})
+export type AuditRetention = Static<typeof AuditRetention>
+
+export const AuditRetentionUpdate = Shape('AuditRetentionUpdate', {
+  security: days,
+  administration: days,
+  moderation: days,
+  accounts: days,
+  reads: days,
+  activity: days,
+} satisfies Record<AuditCategory, typeof days>)
+export type AuditRetentionUpdate = Static<typeof AuditRetentionUpdate>
