@@ -62,8 +62,17 @@ export function send(base: string, method: string, template: string, ask: Ask): 
       },
       ...(body === undefined ? {} : { body: body instanceof Raw ? body.body : JSON.stringify(body) }),
     })
-    return { status: response.status, headers: response.headers, text: await response.text() }
+    return { status: response.status, headers: response.headers, text: await textOf(response) }
   })
+}
+
+/** Of what goes on without end, the beginning. */
+async function textOf(response: Response): Promise<string> {
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream') || !response.body) return response.text()
+  const reader = response.body.getReader()
+  const { value } = await reader.read()
+  await reader.cancel()
+  return new TextDecoder().decode(value)
 }
 
 const RAW_MS = 5_000

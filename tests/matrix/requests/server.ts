@@ -63,6 +63,11 @@ export const serverRequests: GoodRequests = {
     return { path: { id } }
   },
   getAuditEvent: ({ auditEvent }) => ({ path: { id: auditEvent.id } }),
+  exportAudit: () => ({ query: { format: 'ndjson', action: 'channel.*' } }),
+  queryAudit: () => ({ body: { sql: 'SELECT action, count() FROM audit_events GROUP BY action', limit: 10 } }),
+  setAuditRetention: () => ({
+    body: { security: 90, administration: null, moderation: null, accounts: 365, reads: 30, activity: null },
+  }),
 }
 
 async function newOverride(scene: Scene) {
