@@ -14,6 +14,7 @@ export type SplitOptions = EngineOptions & {
   messaging?: number
   auth?: number
   system?: number
+  realtime?: number
   /** For all of its processes, over what they have. */
   env?: Record<string, string>
 }
@@ -55,8 +56,10 @@ export async function startSplit({ env = {}, durability, ...counts }: SplitOptio
       at[service].map((url, index) => {
         const name = at[service].length > 1 ? `${service}-${index + 1}` : service
         const address = { CONNTEXT_HOST: '127.0.0.1', CONNTEXT_PORT: new URL(url).port }
+        // Where several nodes of calls are, they reach one another by this.
+        const node: Record<string, string> = service === 'realtime' ? { CONNTEXT_VOICE_NODE_URL: url } : {}
         const script = `apps/${service}/src/main.ts`
-        const made = splitProcess({ name, script, url, env: { ...settings[service], ...address } })
+        const made = splitProcess({ name, script, url, env: { ...settings[service], ...address, ...node } })
         processes.push(made)
         return made
       })
@@ -96,8 +99,9 @@ async function chooseAddresses({
   messaging = 2,
   auth = 1,
   system = 1,
+  realtime = 1,
 }: SplitOptions): Promise<Addresses> {
-  const counts = { gateway: gateways, auth, system, messaging, realtime: 1 }
+  const counts = { gateway: gateways, auth, system, messaging, realtime }
   const chosen = Object.entries(counts).map(async ([service, count]) => {
     const urls = Array.from({ length: count }, async () => `http://127.0.0.1:${await freePort()}`)
     return [service, await Promise.all(urls)] as const
