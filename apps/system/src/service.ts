@@ -82,7 +82,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
-  const analytics = createAuditAnalytics({ ...deps, recorder, nudge })
+  const analytics = createAuditAnalytics({ ...deps, keyring, recorder, nudge })
   const ingest = analytics.telling(chain.ingest)
   const relay = createRelay(deps, ingest)
   const refusals = new RefusalLog({
