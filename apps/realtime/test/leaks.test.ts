@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { eventually } from '@conntext/testing'
 import { observer } from 'mediasoup'
 import type { WebRtcServer, Worker } from 'mediasoup/types'
@@ -7,6 +7,9 @@ import { hasWorker, skipped, startNodes } from './support/stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip
 const ROUNDS = 500
+const WARM = 100
+/** A transport with its DTLS and buffers takes hundreds. */
+const KEPT_KB = { own: 40, worker: 10 }
 
 withWorker(`what is left behind${skipped}`, () => {
   test(`${ROUNDS} joins and leaves leave nothing: no object, no descriptor, on either side of the pipe`, async () => {
@@ -36,6 +39,10 @@ withWorker(`what is left behind${skipped}`, () => {
     const channel = await stack.voiceChannel()
     const [anna, bert, carla] = [await stack.person(), await stack.person(), await stack.person()]
     const descriptors = () => ({ own: fds('self'), worker: fds(String(workers[0]!.pid)) })
+    const memory = () => {
+      Bun.gc(true)
+      return { own: residentKb('self'), worker: residentKb(String(workers[0]!.pid)) }
+    }
 
     const round = async (number: number) => {
       await Promise.all([anna.join(channel.id), bert.join(channel.id)])
@@ -52,8 +59,9 @@ withWorker(`what is left behind${skipped}`, () => {
       } else await anna.leave()
       await bert.leave()
     }
-    for (let number = 0; number < 20; number += 1) await round(number)
+    for (let number = 0; number < WARM; number += 1) await round(number)
     const before = descriptors()
+    const memoryBefore = memory()
     // Half of them in calls that end each time, half in one that goes on.
     for (let number = 0; number < ROUNDS / 2; number += 1) await round(number)
     await carla.join(channel.id)
@@ -68,10 +76,23 @@ withWorker(`what is left behind${skipped}`, () => {
     expect((await workers[0]!.dump()).routerIds).toEqual([])
     expect(await servers[0]!.dump()).toMatchObject({ webRtcTransportIds: [], localIceUsernameFragments: [] })
     const after = descriptors()
+    const memoryAfter = memory()
+    const grown = {
+      own: memoryAfter.own - memoryBefore.own,
+      worker: memoryAfter.worker - memoryBefore.worker,
+    }
+    console.log(`  memory after ${ROUNDS} more: ${grown.own} kB here, ${grown.worker} kB in the worker`)
+    // What allocators keep comes and goes; what is kept of each round would be more than this.
+    expect(grown.own).toBeLessThan(ROUNDS * KEPT_KB.own)
+    expect(grown.worker).toBeLessThan(ROUNDS * KEPT_KB.worker)
     expect(after.worker - before.worker).toBeLessThanOrEqual(2)
     expect(after.own - before.own).toBeLessThanOrEqual(4)
     await eventually(async () => (await stack.port.voiceStates({})).states.length === 0)
   }, 120_000)
 })
+
+/** What of a process is in memory, in kB. */
+const residentKb = (pid: string): number =>
+  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
 
 const fds = (pid: string): number => readdirSync(`/proc/${pid}/fd`).length
