@@ -16,8 +16,9 @@ const [address = '127.0.0.1'] = Object.values(networkInterfaces()).flatMap((card
   (cards ?? []).flatMap((card) => (card.family === 'IPv4' && !card.internal ? [card.address] : [])),
 )
 
-type Way = { protocol: string; type: string; relayProtocol: string | undefined }
-type Narrowed = { connections: RTCPeerConnection[] }
+/** `prflx`: from where a connection happened to be made, as is usual over TCP. */
+type Way = { protocol: string; type: string; relayProtocol?: string }
+type Narrowed = { connections: RTCPeerConnection[]; Wide: typeof RTCPeerConnection }
 
 /** What a page's network is like: no UDP gets through, or only that relay is let through whose URL ends like this. */
 type Network = { udp?: false; relay?: string }
@@ -25,9 +26,12 @@ type Network = { udp?: false; relay?: string }
 /** Puts a page into a network; before it is in a call. */
 const put = (page: Page, network: Network): Promise<void> =>
   page.run(async ({ udp, relay }: Network) => {
+    const page = globalThis as unknown as Partial<Narrowed>
     const connections: RTCPeerConnection[] = []
+    // Of the network that it was in before nothing is left.
+    const Wide = page.Wide ?? RTCPeerConnection
     const isThere = (url: string) => relay === undefined || url.endsWith(relay)
-    class Narrow extends RTCPeerConnection {
+    class Narrow extends Wide {
       constructor({ iceServers = [], ...configuration }: RTCConfiguration = {}) {
         const there = iceServers.map((server) => ({ ...server, urls: [server.urls].flat().filter(isThere) }))
         super({ ...configuration, iceServers: there.filter(({ urls }) => urls.length > 0) })
@@ -39,7 +43,7 @@ const put = (page: Page, network: Network): Promise<void> =>
         return super.setRemoteDescription({ type, sdp: away })
       }
     }
-    Object.assign(globalThis, { RTCPeerConnection: Narrow, connections })
+    Object.assign(globalThis, { RTCPeerConnection: Narrow, connections, Wide })
   }, network)
 
 /** By which way the media of a page goes that was put into a network. */
@@ -90,7 +94,7 @@ describe.skipIf(path === undefined)('in a network that lets no UDP through', () 
   test(
     'people hear and see one another over TCP',
     async () => {
-      const by = { protocol: 'tcp', type: 'host', relayProtocol: undefined as never }
+      const by = { protocol: 'tcp', type: 'prflx' }
       await talk(stage, people, { network: { udp: false }, by })
     },
     MINUTE,

@@ -53,11 +53,8 @@ export async function startCoturn(options: CoturnOptions = {}): Promise<Coturn> 
     ...{ name: 'coturn', url: undefined, log, readyMs: 30_000, stopMs: 5_000 },
     command: [found.path, '-c', file],
     env: found.env,
-    ready: async () => {
-      const socket = await Bun.connect({ hostname: address, port, socket: { data() {} } })
-      socket.end()
-      return true
-    },
+    // It may be told to listen to UDP alone, or to TCP alone.
+    ready: async () => (await readFile(log, 'utf8')).includes('Total General servers'),
   })
   await member.start()
   return {
