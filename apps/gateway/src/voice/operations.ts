@@ -119,9 +119,12 @@ export class VoiceOperations {
       const { joined, nodeId, notice } = await port.voiceJoin({ caller, place, ...fields })
       const { participantId, channelId } = joined
       const participation = { connection, participantId, channelId, nodeId, number: notice, interrupted: false }
-      // Nobody has heard of what was begun just now; what there was before may be come back to.
-      if (!connection.open) this.#part(joined.resumed ? 'voiceDetach' : 'voiceLeave', participation)
-      return { data: joined, after: () => participations.joined(connection, participation) }
+      const after = () => {
+        participations.joined(connection, participation)
+        // Nobody has heard of what was begun just now; what there was before may be come back to.
+        if (!connection.open) this.#part(joined.resumed ? 'voiceDetach' : 'voiceLeave', participation)
+      }
+      return { data: joined, after }
     } catch (error) {
       participations.joined(connection)
       throw error

@@ -121,19 +121,19 @@ export class VoiceBoard {
     return node ? this.#settle(new Set([...node.said.values()].map(({ userId }) => userId))) : []
   }
 
-  #settle(userIds: Iterable<string>): VoiceChange[] {
-    return [...userIds].flatMap((userId) => this.#show(userId, this.#latest(userId)))
-  }
-
-  #latest(userId: string): Shown | undefined {
-    let latest: Shown | undefined
+  /** One look at all, however many are concerned. */
+  #settle(userIds: ReadonlySet<string>): VoiceChange[] {
+    const latest = new Map<string, Shown>()
     for (const [node, { said }] of this.#nodes) {
       for (const [p, state] of said) {
+        const { userId } = state
+        if (!userIds.has(userId)) continue
+        const before = latest.get(userId)
         // Ids rise with time, and settle what is of one millisecond.
-        if (state.userId === userId && (!latest || p > latest.p)) latest = { p, node, state }
+        if (!before || p > before.p) latest.set(userId, { p, node, state })
       }
     }
-    return latest
+    return [...userIds].flatMap((userId) => this.#show(userId, latest.get(userId)))
   }
 
   #show(userId: string, after: Shown | undefined): VoiceChange[] {
