@@ -33,6 +33,11 @@ test('alternatives of literals become an enum', () => {
   expect(components.schemas).toEqual({})
 })
 
+test('one of some words, or null, may be null', () => {
+  const ending = { type: ['string', 'null'], enum: ['left', 'lost'] }
+  expect(new Components().refer(ending)).toEqual({ type: ['string', 'null'], enum: ['left', 'lost', null] })
+})
+
 test('a thing that may be null in one place is not null by its name', () => {
   const components = new Components()
   const status = { title: 'Status', type: 'object', properties: {} }

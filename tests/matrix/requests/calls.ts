@@ -40,7 +40,9 @@ async function pastCall(scene: Scene): Promise<string> {
 async function participant(scene: Scene) {
   const { call, channels, member, owner, server } = scene
   const channelId = channels.voice.id
-  const opened = sockets.get(scene) ?? enter(server.url, member.token)
+  const before = await sockets.get(scene)
+  // One that said nothing for long was closed.
+  const opened = before?.open ? Promise.resolve(before) : enter(server.url, member.token)
   sockets.set(scene, opened)
   const socket = await opened
   // Calls begin once the media worker is there.

@@ -18,7 +18,7 @@ export class Components {
     if (typeof title === 'string' && isNullable(rest)) {
       return { anyOf: [this.refer({ ...rest, title, type: 'object' }), { type: 'null' }] }
     }
-    const body = this.#parts(asEnum(rest))
+    const body = withNull(this.#parts(asEnum(rest)))
     if (typeof title !== 'string' || body.enum) return body
     const known = this.schemas[title]
     if (known && JSON.stringify(known) !== JSON.stringify(body)) {
@@ -48,6 +48,13 @@ export class Components {
 /** As Elysia writes "this object or null": which of the two it is depends on the place, not on what it is called. */
 const isNullable = ({ type }: Json): boolean =>
   Array.isArray(type) && type.length === 2 && type.includes('object') && type.includes('null')
+
+/** Elysia leaves null out of the words of "one of these words or null", which would allow none. */
+function withNull(schema: Json): Json {
+  const { type, enum: words } = schema
+  if (!Array.isArray(type) || !type.includes('null') || !Array.isArray(words) || words.includes(null)) return schema
+  return { ...schema, enum: [...words, null] }
+}
 
 function asEnum(schema: Json): Json {
   const { anyOf, ...rest } = schema

@@ -610,7 +610,7 @@ export type CallParticipation = {
      * RFC 3339, in UTC
      */
     leftAt: string | null;
-    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard' | null;
     /**
      * How long, so far
      */
@@ -654,7 +654,7 @@ export type CallRecord = {
     /**
      * Why the last one was in it no more
      */
-    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard' | null;
     /**
      * How long, so far
      */
@@ -1064,7 +1064,7 @@ export type ExportedCall = {
      * RFC 3339, in UTC
      */
     leftAt: string | null;
-    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard';
+    ending: 'left' | 'elsewhere' | 'moved' | 'disconnected' | 'forbidden' | 'lost' | 'ended' | 'interrupted' | 'unheard' | null;
     /**
      * Was heard at least once
      */
