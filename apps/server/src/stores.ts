@@ -26,6 +26,7 @@ export type Stores = {
   close(): Promise<void>
 }
 
+type StoreOptions = { config: Pick<ServerConfig, 'clickhouse'>; data: Subdirectories; log: Logger }
 type Options = { config: ServerConfig; data: DataDirectory; log: Logger }
 
 /** Starts the engines under the data directory, and again should one end by itself; brings their schemas up to date, and opens them as each service. */
@@ -85,7 +86,19 @@ async function openPostgres({ data, log }: Options, closers: Closers) {
   return { auth, system, messaging }
 }
 
-async function openClickHouse({ config, data, log }: Options, closers: Closers): Promise<Audit> {
+/** The Audit database alone, for a command while no server runs. */
+export async function openAuditAlone(options: StoreOptions): Promise<Audit & AsyncDisposable> {
+  const closers: Closers = []
+  try {
+    const audit = await openClickHouse(options, closers)
+    return { ...audit, [Symbol.asyncDispose]: () => closeAll(closers) }
+  } catch (error) {
+    await closeAll(closers)
+    throw error
+  }
+}
+
+async function openClickHouse({ config, data, log }: StoreOptions, closers: Closers): Promise<Audit> {
   const connection = config.clickhouse ?? (await embeddedClickHouse(data, log, closers))
   const target = { ...connection, database: AUDIT_DATABASE, log }
   await migrateAudit(target).catch((error: unknown) => {
@@ -103,7 +116,7 @@ const unusableClickHouse = (error: unknown): ConfigError => {
   ])
 }
 
-async function embeddedClickHouse(data: DataDirectory, log: Logger, closers: Closers) {
+async function embeddedClickHouse(data: Subdirectories, log: Logger, closers: Closers) {
   const password = randomToken()
   const start = (port?: number) =>
     startClickHouse({

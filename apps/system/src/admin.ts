@@ -1,9 +1,24 @@
 import { systemActor } from '@conntext/contracts'
 import type { Executor } from '@conntext/database'
+import type { Keyring } from '@conntext/keyring'
+import { rotateAuditKey } from './audit/chain/keys.ts'
+import { lockChain } from './audit/chain/queries.ts'
+import type { Transaction } from './change.ts'
 import { recordAudit, systemAudit } from './recorder.ts'
 
+export { latestCheckpoint } from './audit/chain/checkpoints.ts'
+export { listAuditKeys } from './audit/chain/keys.ts'
+export { askVerification, carryOut, getVerification } from './audit/chain/verifications.ts'
 export { systemKeys, systemSealed } from './keys.ts'
 
+/** Has the audit log signed by a new key; answers its id. @throws StartError where there is no log yet */
+export async function rotateAuditLogKey(tx: Transaction, keyring: Keyring): Promise<string> {
+  await lockChain(tx)
+  return rotateAuditKey(tx, keyring)
+}
+
 /** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
-export const recordKeysRotated = (tx: Executor, rotated: { values: number; masterKey: boolean }): Promise<void> =>
-  recordAudit(tx, [systemAudit('keys.rotated', systemActor, null, rotated)])
+export const recordKeysRotated = (
+  tx: Executor,
+  rotated: { values: number; masterKey: boolean; auditKeyId?: string },
+): Promise<void> => recordAudit(tx, [systemAudit('keys.rotated', systemActor, null, rotated)])

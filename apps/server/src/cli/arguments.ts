@@ -3,11 +3,13 @@ import { parseArgs } from 'node:util'
 /** A command that was given wrongly: its message is all that the operator needs. */
 export class UsageError extends Error {}
 
-const FLAGS = ['master', 'signing', 'repair'] as const
+const FLAGS = ['master', 'signing', 'audit', 'repair'] as const
+const OPTIONS = ['against', 'from', 'to'] as const
 
 export type Flags = Record<(typeof FLAGS)[number], boolean>
-export type Given = { operands: string[]; flags: Flags }
-export type Usage = { operands: string[]; flags?: (keyof Flags)[] }
+export type Options = Partial<Record<(typeof OPTIONS)[number], string>>
+export type Given = { operands: string[]; flags: Flags; options: Options }
+export type Usage = { operands: string[]; flags?: (keyof Flags)[]; options?: (keyof Options)[] }
 
 /**
  * Finds the command, of one word or two, and what was given to it.
@@ -29,8 +31,12 @@ export function parse<C extends Usage>(
   }
   const flags = Object.fromEntries(FLAGS.map((flag) => [flag, values[flag] ?? false])) as Flags
   const misplaced = FLAGS.find((flag) => flags[flag] && !command.flags?.includes(flag))
-  if (misplaced) throw new UsageError(`${name} takes no --${misplaced}`)
-  return { command, given: { operands, flags } }
+  const options = Object.fromEntries(
+    OPTIONS.flatMap((option) => (values[option] === undefined ? [] : [[option, values[option]]])),
+  ) as Options
+  const unfit = misplaced ?? OPTIONS.find((option) => option in options && !command.options?.includes(option))
+  if (unfit) throw new UsageError(`${name} takes no --${unfit}`)
+  return { command, given: { operands, flags, options } }
 }
 
 function readArguments(args: string[]) {
@@ -42,7 +48,11 @@ function readArguments(args: string[]) {
         help: { type: 'boolean', short: 'h' },
         master: { type: 'boolean' },
         signing: { type: 'boolean' },
+        audit: { type: 'boolean' },
         repair: { type: 'boolean' },
+        against: { type: 'string' },
+        from: { type: 'string' },
+        to: { type: 'string' },
       },
     })
   } catch (error) {

@@ -1,6 +1,7 @@
 import { createLogger } from '@conntext/kernel'
 import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
+import { printCheckpoint, verifyAudit } from './audit.ts'
 import { examine } from './doctor/examine.ts'
 import { type Finding, render } from './doctor/finding.ts'
 import { examineVoiceOf } from './doctor/voice.ts'
@@ -24,10 +25,17 @@ export const HELP = `conntext COMMAND
   users disable-mfa USERNAME         removes the authenticator app, passkeys and recovery codes
   migrate                            makes the databases, schemas and users of a split deployment, or brings
                                      them up to date (docs/operations.md)
-  keys list                          the data keys: their age, and how many values each still opens
-  keys rotate [--signing] [--master] seals all that is sealed under new keys, while the server goes on
+  audit checkpoint                   prints what the audit log is now, signed: to be kept elsewhere
+  audit verify [--against FILE] [--from N] [--to N]
+                                     compares all that is stored of the audit log with what was signed
+      --against FILE                 and with the checkpoints in it, which were kept elsewhere
+      --from N, --to N               only these batches, by their numbers or the times at which they were made
+  keys list                          the keys: their age, and how many values each still opens
+  keys rotate [--signing] [--master] [--audit]
+                                     seals all that is sealed under new keys, while the server goes on
       --signing                      and has access tokens signed by a new key
       --master                       and wraps the keys under a new master key
+      --audit                        and has the audit log signed by a new key
   media check [--repair]             compares the database with the files that are stored
       --repair                       and brings them together
   help                               prints this
@@ -41,14 +49,14 @@ const log = createLogger({ service: 'command', level: 'error', write: (line) => 
 /** Answers the exit code. */
 type Command = Usage & { run(given: Given): Promise<number> }
 
-/** What is done to a server's data. */
+/** What is done to a server's data; it may answer an exit code. */
 const at =
-  (run: (place: Place, given: Given) => Promise<void>) =>
+  (run: (place: Place, given: Given) => Promise<unknown>) =>
   async (given: Given): Promise<number> => {
     const place = await openPlace(process.env)
     try {
-      await run(place, given)
-      return 0
+      const code = await run(place, given)
+      return typeof code === 'number' ? code : 0
     } finally {
       await place.close()
     }
@@ -113,9 +121,23 @@ export const commands: Record<string, Command> = {
     operands: [],
     run: at(async (place) => console.log((await listKeys(place)).join('\n'))),
   },
+  'audit checkpoint': {
+    operands: [],
+    run: at(async (place) => void process.stdout.write(await printCheckpoint(place))),
+  },
+  'audit verify': {
+    operands: [],
+    options: ['against', 'from', 'to'],
+    run: at(async (place, { options }) => {
+      const { intact, lines, said } = await verifyAudit(place, options, log)
+      for (const line of lines) console.log(line)
+      say(said)
+      return intact ? 0 : 3
+    }),
+  },
   'keys rotate': {
     operands: [],
-    flags: ['master', 'signing'],
+    flags: ['master', 'signing', 'audit'],
     run: at((place, { flags }) => rotateKeys(place, flags, { log, say })),
   },
   'media check': {

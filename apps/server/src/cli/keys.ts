@@ -10,11 +10,18 @@ import {
   type SealedPlaces,
   TAKEN_UP_WITHIN_MS,
 } from '@conntext/keyring'
-import { recordKeysRotated as recordOfSystem, systemKeys, systemSealed } from '@conntext/system/admin'
+import {
+  listAuditKeys,
+  recordKeysRotated as recordOfSystem,
+  rotateAuditLogKey,
+  systemKeys,
+  systemSealed,
+} from '@conntext/system/admin'
 import { type Transaction, whileNobodyRotates } from '../master-key.ts'
 import type { Place } from './place.ts'
 
 type Say = (line: string) => void
+type What = { master: boolean; signing: boolean; audit: boolean }
 type Told = { log: Logger; say: Say }
 type Rotating = { service: string; keyring: Keyring; places: SealedPlaces; keyId: string; values: number }
 
@@ -25,10 +32,11 @@ const services = [
 
 /**
  * Seals everything anew under new data keys, while the server goes on. With `signing`, the key that signs access tokens
- * is followed by a new one as well; with `master`, the data keys are wrapped under a new master key.
+ * is followed by a new one as well; with `audit`, the
+ * one that signs the audit log; with `master`, the data keys are wrapped under a new master key.
  * @throws StartError when another rotation is under way, or the master key isn't this database's
  */
-export async function rotateKeys(place: Place, what: { master: boolean; signing: boolean }, told: Told): Promise<void> {
+export async function rotateKeys(place: Place, what: What, told: Told): Promise<void> {
   const done = await whileNobodyRotates(place.db, async () => {
     const rotating = await renewAll(place, told.log)
     await sealAnew(place, rotating, told.say)
@@ -69,7 +77,7 @@ async function sealAnew({ db, running }: Place, rotating: Rotating[], say: Say):
 async function finish(
   { db, changeMasterKey }: Place,
   [auth, system]: Rotating[],
-  { master, signing }: { master: boolean; signing: boolean },
+  { master, signing, audit }: What,
   say: Say,
 ): Promise<void> {
   const now = systemClock.now()
@@ -77,7 +85,9 @@ async function finish(
     const signingKey = signing ? await rotateSigningKey(tx, auth!.keyring, now) : undefined
     const rotated = { values: auth!.values, masterKey: master, ...(signingKey && { signingKeyId: signingKey.id }) }
     await recordKeysRotated(tx, auth!.keyring, rotated)
-    await recordOfSystem(tx, { values: system!.values, masterKey: master })
+    const auditKeyId = audit ? await rotateAuditLogKey(tx, system!.keyring) : undefined
+    await recordOfSystem(tx, { values: system!.values, masterKey: master, ...(auditKeyId && { auditKeyId }) })
+    if (auditKeyId) say(`the audit log is signed by a new key: ${auditKeyId}`)
     if (signingKey) say(`a new signing key is published, and signs from ${signingKey.signsFrom.toISOString()} on`)
   }
   await pruneSigningKeys(db, now)
@@ -86,7 +96,7 @@ async function finish(
   say(`the data keys are wrapped under a new master key; ${said}`)
 }
 
-/** One line for each data key: no secrets. */
+/** One line for each data key, and for each key that signed the audit log: no secrets. */
 export async function listKeys({ db }: Place): Promise<string[]> {
   const lines = [['service', 'key', 'made', 'state', 'values']]
   for (const { keys, places } of services) {
@@ -95,6 +105,10 @@ export async function listKeys({ db }: Place): Promise<string[]> {
       const state = purpose === 'hash' ? 'hashes' : retiredAt ? `retired ${retiredAt.toISOString()}` : 'seals'
       lines.push([keys.service, id, createdAt.toISOString(), state, String(counts.get(id) ?? 0)])
     }
+  }
+  for (const { id, createdAt, retiredAt } of await listAuditKeys(db)) {
+    const state = retiredAt ? `retired ${retiredAt.toISOString()}` : 'signs'
+    lines.push(['audit', id, createdAt.toISOString(), state, ''])
   }
   return aligned(lines)
 }

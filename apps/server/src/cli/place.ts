@@ -1,3 +1,4 @@
+import type { Audit } from '@conntext/db-audit'
 import {
   COMMUNICATIONS,
   type Communications,
@@ -19,12 +20,12 @@ import {
   startPostgres,
   visitDataDirectory,
 } from '@conntext/embedded'
-import { type Environment, StartError } from '@conntext/kernel'
+import { type Environment, type Logger, StartError } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
 import type { ObjectStore } from '@conntext/object-store'
 import { loadConfig, type ServerConfig } from '../config.ts'
 import { changeMasterKey, isFirstStart, masterKeys, type Transaction } from '../master-key.ts'
-import { openObjects, postgresOf } from '../stores.ts'
+import { openAuditAlone, openObjects, postgresOf } from '../stores.ts'
 import { isSplit, openSplitPlace } from './split-place.ts'
 
 /** The server that a command is for. */
@@ -38,6 +39,8 @@ export type Place = {
   changeMasterKey(within: (tx: Transaction) => Promise<void>): Promise<string>
   /** Where the files are. */
   openObjects(): Promise<ObjectStore>
+  /** The Audit database, where no server runs that has it. */
+  openAudit(log: Logger): Promise<Audit & AsyncDisposable>
   /** The Communication database, as its superuser. */
   openCommunications(): Promise<{ db: Communications } & AsyncDisposable>
   close(): Promise<void>
@@ -78,6 +81,10 @@ export async function openDataPlace(config: ServerConfig): Promise<Place> {
         return 'older backups need the old one, which is no longer here'
       },
       openObjects: () => openObjects({ config, data }),
+      async openAudit(log) {
+        if (!lock) throw new StartError('The running server has the audit database.')
+        return openAuditAlone({ config, data, log })
+      },
       async openCommunications() {
         // A running server has brought it up to date itself.
         if (lock) await migrateCommunications(url(COMMUNICATIONS))

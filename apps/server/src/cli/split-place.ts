@@ -60,6 +60,7 @@ export async function openSplitPlace(environment: Environment): Promise<Place> {
       if (!s3) throw new StartError('This takes the object store: set CONNTEXT_S3_ENDPOINT and what belongs to it.')
       return openBucket(s3)
     },
+    openAudit: () => Promise.reject(new StartError('The running services have the audit database.')),
     async openCommunications() {
       const communications = openCommunications({ url: url(COMMUNICATIONS), poolSize: 4, applicationName })
       return { db: communications, [Symbol.asyncDispose]: () => communications.close() }

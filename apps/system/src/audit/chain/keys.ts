@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { auditKeys, auditLog, type ServerDetailsExecutor } from '@conntext/db-server-details'
-import { newId } from '@conntext/kernel'
+import { newId, StartError } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import { asc, desc, eq, isNull } from 'drizzle-orm'
 import {
@@ -77,7 +77,7 @@ export type Signers = ReturnType<typeof createSigners>
  */
 export async function rotateAuditKey(tx: ServerDetailsExecutor, keyring: Keyring): Promise<string> {
   const [log] = await tx.select({ logId: auditLog.logId }).from(auditLog)
-  if (!log) throw new Error('there is no audit log yet')
+  if (!log) throw new StartError('There is no audit log yet: start the server once first.')
   const old = (await listAuditKeys(tx)).at(-1)!
   const opened = importPrivateKey(await keyring.open(old, auditKeyContext(old.id)))
   const pair = newKeyPair()
