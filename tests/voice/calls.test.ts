@@ -140,6 +140,25 @@ describe.skipIf(path === undefined)('calls in a browser', () => {
     await hasWidth(320)
   }, 60_000)
 
+  test('a camera that nobody looks at is not sent, and again when somebody does; the others see no pause', async () => {
+    const channelId = await stage.channel('window')
+    const [ada, ben] = some(2)
+    await Promise.all([ada, ben].map((one) => one.join(channelId)))
+    await ada.showCamera()
+    await eventually(async () => (await framesOf(ben, ada)) > 5, 20_000)
+    await ben.look(false)
+    const isStill = async () => {
+      const before = await ada.sent('camera')
+      await Bun.sleep(1_000)
+      return (await ada.sent('camera')) === before
+    }
+    await eventually(isStill, 20_000)
+    expect((await ben.state()).producers).toEqual([{ userId: ada.userId, source: 'camera', paused: false }])
+    const frames = await framesOf(ben, ada)
+    await ben.look(true)
+    await eventually(async () => (await framesOf(ben, ada)) > frames + 5, 10_000)
+  }, 60_000)
+
   test('who is deaf hears nobody and is heard, and hears again afterwards', async () => {
     const channelId = await stage.channel('cellar')
     const [ada, ben] = some(2)

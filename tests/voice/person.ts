@@ -99,6 +99,22 @@ export class Person {
     this.#voice.setSelfDeafened(deafened)
   }
 
+  /** Whether to receive others' cameras. */
+  async look(looks: boolean): Promise<void> {
+    for (const { source, subscription } of this.#received.values()) {
+      if (source !== 'camera') continue
+      if (looks) subscription.resume()
+      else subscription.pause()
+    }
+  }
+
+  /** How many packets of something of one's own have left the browser. */
+  async sent(source: Named): Promise<number> {
+    const stats = await this.#voice.publications.find((one) => one.source === source)?.getStats()
+    const out = [...(stats?.values() ?? [])].filter(({ type }) => type === 'outbound-rtp')
+    return out.reduce((sum, { packetsSent = 0 }) => sum + packetsSent, 0)
+  }
+
   async prefer(spatialLayer: number): Promise<void> {
     for (const { source, subscription } of this.#received.values()) {
       if (source === 'camera') subscription.setPreferredLayers({ spatialLayer, temporalLayer: 2 })
