@@ -1,5 +1,6 @@
 // bun run bench [NAME…] [--quick]: prints JSON lines and nothing else on standard output.
 
+import { audit } from './audit.ts'
 import { auth } from './auth.ts'
 import { channels } from './channels.ts'
 import { fanout } from './fanout.ts'
@@ -24,6 +25,7 @@ const benches: Record<string, Bench> = {
   redis,
   gateway,
   auth,
+  audit,
   upload,
   voice,
   footprint,

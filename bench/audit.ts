@@ -1,0 +1,12 @@
+import { startFullTrail } from './audit/corpus.ts'
+import { measureExports } from './audit/export.ts'
+import { measureQueries } from './audit/query.ts'
+import type { Bench } from './lib/result.ts'
+
+/** The audit trail: what is asked of 50,000,000 events, and how fast it can be taken along. */
+export const audit: Bench = async ({ quick }, report) => {
+  const all = quick ? 2_000_000 : 50_000_000
+  await using trail = await startFullTrail(all)
+  await measureQueries(trail, all, report)
+  await measureExports(trail, { rows: quick ? 200_000 : 2_000_000, all }, report)
+}
