@@ -60,6 +60,10 @@ export class Caller {
     return this.member.userId
   }
 
+  get connectionId(): string {
+    return this.frames.find(({ op }) => op === 'hello').connectionId
+  }
+
   get ready(): { voiceStates: VoiceState[] } {
     return this.frames.find(({ op }) => op === 'ready')
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Bus } from '@conntext/bus'
-import { decodeNotice } from '@conntext/contracts'
+import { decodeNotice, encodeNotice, voiceFrame } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
 import { receive, send } from '@conntext/testing/media'
 import { hasWorker, severable, skipped, startCalls } from './stack.ts'
@@ -82,6 +82,41 @@ withWorker(`what is lost on the way${skipped}`, () => {
     expect(await anna.hears('voice.moved')).toEqual({ channelId: channel.id, to: other.id })
     expect(await anna.outcome({ op: 'voice.stats' })).toBe('voice.notInCall')
     await anna.join(other.id)
+  })
+
+  test('what comes twice is told once, and what comes after a node has asked one to join again is not', async () => {
+    let gatewayId = ''
+    const twice = (bus: Bus): Bus => ({
+      ...bus,
+      subscribe: (subject, listener) =>
+        bus.subscribe(subject, (payload) => {
+          listener(payload)
+          if (!subject.startsWith('voice.gateway.')) return
+          gatewayId = subject.slice('voice.gateway.'.length)
+          listener(payload)
+        }),
+    })
+    await using stack = await startCalls({ gateways: [{ bus: twice }, {}] })
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person({ gateway: 1 })]
+    const { participantId } = await anna.join(channel.id)
+    await bert.join(channel.id)
+    const producerId = await bert.produce()
+    await bert.gets({ op: 'voice.pause', producerId })
+    await anna.hears('voice.producerUpdated')
+    expect(anna.heard('voice.producerAdded')).toHaveLength(1)
+    expect(anna.heard('voice.interrupted')).toEqual([])
+    const tell = (i: number, event: 'voice.interrupted' | 'voice.producerRemoved') => {
+      const to = [{ c: anna.connectionId, p: participantId, i }]
+      const data = { channelId: channel.id, media: false, producerId, userId: bert.userId }
+      const frame = voiceFrame('user:', event, new Date().toISOString(), data)
+      return stack.bus.publish(`voice.gateway.${gatewayId}`, encodeNotice(to, frame))
+    }
+    await tell(3, 'voice.interrupted')
+    await tell(4, 'voice.producerRemoved')
+    await anna.gets({ op: 'voice.stats' })
+    expect(anna.heard('voice.interrupted')).toHaveLength(1)
+    expect(anna.heard('voice.producerRemoved')).toEqual([])
   })
 
   test('what is told while one joins comes after the reply, in its order, and what the reply knows already never', async () => {
