@@ -63,12 +63,22 @@ export const serverRequests: GoodRequests = {
     return { path: { id } }
   },
   getAuditEvent: ({ auditEvent }) => ({ path: { id: auditEvent.id } }),
+  getAuditConsistency: () => ({ query: { first: '1' } }),
+  getAuditProof: ({ auditEvent }) => ({ path: { id: auditEvent.id } }),
+  verifyAudit: () => ({ body: { fromBatch: 1, toBatch: 1 } }),
+  getAuditVerification: async ({ call, owner }) => {
+    verification ??= call('POST', '/v1/audit/verify', { token: owner.token, body: { fromBatch: 1, toBatch: 1 } })
+    return { path: { id: (await verification).id } }
+  },
   exportAudit: () => ({ query: { format: 'ndjson', action: 'channel.*' } }),
   queryAudit: () => ({ body: { sql: 'SELECT action, count() FROM audit_events GROUP BY action', limit: 10 } }),
   setAuditRetention: () => ({
     body: { security: 90, administration: null, moderation: null, accounts: 365, reads: 30, activity: null },
   }),
 }
+
+// Few may be under way at once.
+let verification: Promise<{ id: string }> | undefined
 
 async function newOverride(scene: Scene) {
   const channelId = (await newChannel(scene)).id
