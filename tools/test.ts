@@ -1,5 +1,6 @@
 // The whole test run: static checks, then the tests of every workspace against stores that are started once.
 // With arguments, only the tests of the workspaces named: bun tools/test.ts packages/kernel
+import { getChromium } from './chromium/get.ts'
 import { getDockerCompose } from './docker-compose/get.ts'
 import { PackagesUnavailable } from './lib/debian-packages.ts'
 import { killLeftovers } from './lib/leftovers.ts'
@@ -74,6 +75,17 @@ async function provideRedis(): Promise<boolean> {
     if (!(error instanceof PackagesUnavailable)) throw error
     if (!run.signal.aborted) notes.push(`tests over Redis were skipped: ${error.message}`)
     return false
+  }
+}
+
+/** Calls, passkeys and pages are tested in a browser, or, where none can be had, not at all. */
+async function provideChromium(): Promise<void> {
+  say('chromium')
+  try {
+    console.log(await getChromium((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof PackagesUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`tests in a browser were skipped: ${error.message}`)
   }
 }
 
@@ -168,12 +180,14 @@ try {
   if (names.length === 0) await checkStatically()
   const needs = (...words: string[]) =>
     names.length === 0 || names.some((name) => words.some((word) => name.includes(word)))
-  if (needs('realtime') && !run.signal.aborted) await provideWorker()
+  if (needs('realtime', 'tests') && !run.signal.aborted) await provideWorker()
   const s3 = needs('object-store', 'messaging', 'server', 'tools', 'tests')
   const hasS3 = s3 && !run.signal.aborted && (await provideRadosgw())
-  const hasRedis = needs('server', 'runtime', 'realtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
+  const hasRedis =
+    needs('server', 'runtime', 'realtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
+  if (needs('tests') && !run.signal.aborted) await provideChromium()
   const split = needs('tests') && hasS3 && hasRedis
   if (needs('tests') && !split) notes.push('the end-to-end tests were not tried with the services apart: see above')
   if (!run.signal.aborted) await testWorkspaces(names, { s3, split })

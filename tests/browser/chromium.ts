@@ -3,20 +3,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { answerWithin } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { locateChromium } from '@conntext/testing/chromium'
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 const START_MS = 30_000
 const END_MS = 10_000
 
-/** The browser on this machine, if there is one: `CONNTEXT_TEST_CHROMIUM` names another. */
-export const chromiumPath = (): string | undefined =>
-  process.env.CONNTEXT_TEST_CHROMIUM || NAMES.map((name) => Bun.which(name)).find((path) => path !== null) || undefined
+/** The browser on this machine, or the one that `npm test` has got, if there is one. */
+export const chromiumPath = (): string | undefined => locateChromium()?.path
 
 type Message = { id?: number; result?: unknown; error?: { message: string } }
 type Send = <T>(method: string, params?: object, sessionId?: string) => Promise<T>
 
 /** Starts it without a window and with a profile of its own; speaks to it by the Chrome DevTools Protocol. */
 export async function startChromium(path: string, flags: string[] = []) {
+  const { env } = locateChromium() ?? {}
   const profile = await mkdtemp(join(tmpdir(), 'conntext-chromium-'))
   const child = Bun.spawn(
     [
@@ -31,7 +31,7 @@ export async function startChromium(path: string, flags: string[] = []) {
       ...flags,
       'about:blank',
     ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+    { stdio: ['ignore', 'ignore', 'pipe'], ...(env && { env: { HOME: profile, ...env } }) },
   )
   const send = await connect(await answerWithin(START_MS, () => addressOf(child.stderr)))
   return {
