@@ -112,7 +112,8 @@ function serve(service: string, port: Handler) {
 async function watchNodes(bus: ReturnType<typeof createRedisBus>) {
   const board = new VoiceBoard()
   const gone: { id: string; at: number }[] = []
-  const ask = () => void bus.publish(voiceSubjects.ask, '{}')
+  // What can't be asked now is asked when the bus is back.
+  const ask = () => void bus.publish(voiceSubjects.ask, '{}').catch(() => {})
   bus.onGap(() => {
     board.interrupted(performance.now())
     ask()
