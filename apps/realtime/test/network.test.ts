@@ -91,6 +91,21 @@ withWorker(`TCP is open beside UDP, on the same port${skipped}`, async () => {
   expect(socket.readyState).toBe(1)
 })
 
+withWorker(`clients are told the addresses of announced names, and of each that is known${skipped}`, async () => {
+  const announced = ['home.example', 'nowhere.example', '192.0.2.9']
+  const lookup = async (name: string) => {
+    if (name !== 'home.example') throw new Error('no such name')
+    return ['192.0.2.8', '2001:db8::8']
+  }
+  await using stack = await startNodes(1, { network: { ...network, announced }, lookup })
+  const anna = await stack.person()
+  await anna.join((await stack.voiceChannel()).id)
+  const { iceCandidates } = await anna.transport('recv')
+  const udp = iceCandidates.filter(({ protocol }) => protocol === 'udp').map(({ address }) => address)
+  // What has never been found is left for them to try.
+  expect(udp).toEqual(['192.0.2.8', 'nowhere.example', '192.0.2.9'])
+})
+
 withWorker.skipIf(!hasIPv6)(`media goes over IPv6${skipped}`, async () => {
   expect(await call({ network: { ...network, listen: ['::1'] } }, { address: '::1' })).toBe('udp')
 })

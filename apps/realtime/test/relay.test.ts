@@ -5,6 +5,7 @@ import { type Coturn, type CoturnOptions, hasCoturn, startCoturn } from '@connte
 import * as media from '@conntext/testing/media'
 import { turnCredentials } from '../src/ice/servers.ts'
 import { ownAddresses } from '../src/media/addresses.ts'
+import { addressOf, encode, isSuccess, types, uint32 } from '../src/selftest/stun.ts'
 import { openRelay, TurnRefused } from '../src/selftest/turn.ts'
 import type { Way } from '../src/selftest/wire.ts'
 import { bridge, rfc4571, turn } from './support/bridges.ts'
@@ -93,6 +94,30 @@ withRelay(`through coturn and nothing else${noRelay}`, () => {
     await eventually(async () => /error 403/.test(await relay.log()))
     const { transports } = await anna.port.voiceStats({ participant: anna.participant })
     expect(transports).toMatchObject([{ iceState: 'new', dtlsState: 'new' }])
+  }, 30_000)
+
+  test('a relay that is open goes on when the credentials have ended', async () => {
+    await using relay = await coturn()
+    await using stack = await startNodes(1, { network: { ...network, listen: [address] } })
+    const [, way] = ways[0]!
+    const login = loginOf(relay, 2)
+    const open = await openRelay(at(relay), way, login, 3_000)
+    await eventually(async () => {
+      const again = await openRelay(at(relay), way, login, 3_000).catch((error: unknown) => error)
+      if (again instanceof TurnRefused) return again.code === 401
+      await (again as typeof open).close()
+      return false
+    })
+    const anna = await stack.person()
+    await anna.join((await stack.voiceChannel()).id)
+    const { iceParameters, iceCandidates } = await anna.transport('send')
+    const { usernameFragment, password: key } = iceParameters
+    const username = Buffer.from(`${usernameFragment}:x`)
+    const request = encode(types.binding, { username, priority: uint32(1), iceControlling: Buffer.alloc(8) }, { key })
+    const answer = await open.ask(iceCandidates.find(({ protocol }) => protocol === 'udp')!, request)
+    expect(isSuccess(types.binding, answer)).toBe(true)
+    expect(addressOf(answer, 'xorMappedAddress')).toEqual(open.relayed)
+    await open.close()
   }, 30_000)
 
   test.each(ways)(

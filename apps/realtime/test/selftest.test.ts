@@ -5,6 +5,7 @@ import { eventually } from '@conntext/testing'
 import { type Coturn, hasCoturn, startCoturn } from '@conntext/testing/coturn'
 import { ownAddresses } from '../src/media/addresses.ts'
 import { kindOf } from '../src/selftest/address-kind.ts'
+import { addressOf, decode, encode, types } from '../src/selftest/stun.ts'
 import type { RealtimeDeps } from '../src/service.ts'
 import { hasWorker, network, skipped, startNodes } from './support/stack.ts'
 
@@ -43,6 +44,22 @@ test('addresses are known by who can reach them', () => {
     ...{ '224.0.0.1': 'none', '93.184.216.34': 'public', '172.32.0.1': 'public', '2606:4700::1111': 'public' },
   }
   for (const [one, kind] of Object.entries(kinds)) expect([one, kindOf(one)]).toEqual([one, kind as never])
+})
+
+test('what comes back is read by its bytes: RFC 5769’s answers, and nothing of what is no message', () => {
+  const hex = (text: string) => Buffer.from(text.replaceAll(/\s/g, ''), 'hex')
+  const mapped = (rest: string) => addressOf(decode(hex(rest))!, 'xorMappedAddress')
+  const head = (length: string) => `0101 ${length} 2112a442 b7e7a701bc34d686fa87dfae`
+  expect(mapped(`${head('000c')} 0020 0008 0001a147e112a643`)).toEqual({ address: '192.0.2.1', port: 32_853 })
+  expect(mapped(`${head('0018')} 0020 0014 0002a1470113a9faa5d3f179bc25f4b5bed2b9d9`)).toEqual({
+    ...{ address: '2001:db8:1234:5678:11:2233:4455:6677', port: 32_853 },
+  })
+  const good = encode(types.binding, { username: Buffer.from('a:b') }, { key: 'secret' })
+  expect(decode(good)!.values.get('username')!.toString()).toBe('a:b')
+  for (let length = 0; length < good.length; length += 1) expect(decode(good.subarray(0, length))).toBeUndefined()
+  // An attribute that would reach beyond its message.
+  expect(decode(hex(`${head('0008')} 0020 ffff 00000000`))).toBeUndefined()
+  expect(mapped(`${head('0008')} 0020 0004 00000000`)).toBeUndefined()
 })
 
 test('it is for who may see the system', async () => {
