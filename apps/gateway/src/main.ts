@@ -11,10 +11,11 @@ const PATIENCE_MS = 15_000
 
 await runProcess({
   name: 'gateway',
+  version: manifest.version,
   settings: gatewaySettings.properties,
   neighbours: ['auth', 'system', 'messaging', 'realtime'],
   async start(process) {
-    const { settings, bus, log, ports, upstreams, closing, untilThere, say } = process
+    const { settings, bus, log, registry, ports, upstreams, closing, untilThere, say } = process
     const config = { ...toGatewayConfig(settings), lingerMs: LINGER_MS, patienceMs: PATIENCE_MS }
     const { hostname } = config
     const waiting = placeholder({ name: 'gateway', version: manifest.version, hostname, port: config.port })
@@ -32,6 +33,7 @@ await runProcess({
       openapi,
       asyncapi,
       version: manifest.version,
+      metrics: registry,
     })
     await waiting.close()
     const { port } = await gateway.start().catch((error: unknown) => {

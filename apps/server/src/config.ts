@@ -12,6 +12,7 @@ import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/
 import type { S3Options } from '@conntext/object-store'
 import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime'
 import { clickHouseSettings, toClickHouseConfig } from '@conntext/system'
+import { type TraceConfig, traceSettings } from '@conntext/telemetry'
 import { Type } from '@sinclair/typebox'
 
 /** Every setting of the all-in-one server: those of the five services, and those of the whole. */
@@ -24,6 +25,7 @@ export const Settings = Type.Object({
   CONNTEXT_DATA: Type.String({ default: './data' }),
   CONNTEXT_SETUP_CODE: Type.Optional(SetupCode),
   CONNTEXT_LOG_LEVEL: LogLevelSetting,
+  ...traceSettings,
 })
 
 export type ServerConfig = {
@@ -31,6 +33,7 @@ export type ServerConfig = {
   data: string
   setupCode: string | undefined
   logLevel: LogLevel
+  traces: TraceConfig
   /** Where people reach the server, for links in mails and logins elsewhere; without a path. */
   publicUrl: string
   /** Origins besides the server's own that results of OpenID Connect logins may go to. */
@@ -66,6 +69,7 @@ export function loadConfig(environment: Environment): ServerConfig {
     data: env.CONNTEXT_DATA,
     setupCode: env.CONNTEXT_SETUP_CODE,
     logLevel: env.CONNTEXT_LOG_LEVEL,
+    traces: env,
     ...toAuthConfig(env, { publicUrl: `http://localhost:${gateway.port}` }),
     clickhouse: toClickHouseConfig(env),
     ...toMessagingConfig(env),

@@ -1,9 +1,10 @@
 import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
-import { shipLogs } from '@conntext/http'
+import { instanceName, shipLogs } from '@conntext/http'
 import { createLogger } from '@conntext/kernel'
 import { addressFault, Lifecycle } from '@conntext/runtime'
+import { startTraces } from '@conntext/telemetry'
 import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
 import openapi from '../../../openapi/conntext.json'
 import manifest from '../package.json'
@@ -28,6 +29,8 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
   const log = createLogger({ service: 'server', level: config.logLevel, ship: logs.ship })
   const lifecycle = new Lifecycle(log, say)
   try {
+    const about = { service: 'server', version: manifest.version, instance: instanceName() }
+    await lifecycle.closing('traces', await startTraces(config.traces, about))
     const data = openDataDirectory(config.data)
     await lifecycle.closing('data directory', async () => data.close())
     const firstStart = isFirstStart(data)
@@ -40,7 +43,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await lifecycle.closing('stores', stores.close)
     await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
-    const { services, gateway, voiceStatus, voiceSelfTest, logStore } = createServices({
+    const { services, gateway, voiceStatus, voiceSelfTest, logStore, beacon } = createServices({
       logs,
       config,
       stores,
@@ -60,6 +63,8 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       await lifecycle.closing(service.name, service.stop)
     }
     await lifecycle.closing('operator door', openOperatorDoor(data, { voiceSelfTest }, log))
+    await beacon.start()
+    await lifecycle.closing('beacon', beacon.stop)
     await lifecycle.closing('gateway', gateway.stop)
     const { url } = await gateway.start().catch((error: unknown) => {
       throw addressFault(error, config.gateway) ?? error

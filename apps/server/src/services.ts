@@ -2,7 +2,7 @@ import { createAuthService } from '@conntext/auth'
 import type { Bus } from '@conntext/bus'
 import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/contracts'
 import { createGateway } from '@conntext/gateway'
-import { callPort, type LogShipping, type Service } from '@conntext/http'
+import { callPort, createBeacon, type LogShipping, type Service } from '@conntext/http'
 import { createLogger, randomToken } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
 import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
@@ -119,5 +119,6 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     voiceStatus: () => realtime.voiceStatus({}),
     voiceSelfTest: realtime.voiceSelfTest,
     logStore: systemService.logs,
+    beacon: createBeacon({ service: 'server', version, bus, registry, log: log('server') }),
   }
 }

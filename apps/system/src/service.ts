@@ -16,6 +16,7 @@ import {
   type Guard,
   idempotency,
   noteAccess,
+  Processes,
   RefusalLog,
   type Service,
   servePort,
@@ -44,6 +45,7 @@ import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { ICON_WITHDRAWAL, type IconWithdrawal, withdrawIcon } from './server/icon.ts'
 import { serverRoutes } from './server/routes.ts'
 import { setUp } from './server/service.ts'
+import { statusRoutes } from './status/routes.ts'
 import { appendForeign } from './streams/service.ts'
 
 export * from './settings.ts'
@@ -94,6 +96,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   })
   const refused = noteAccess(refusals, systemAudit)
   const logs = new LogStore(deps)
+  const processes = new Processes(deps.bus)
   const keys = inviteKeys(keyring)
   const own = createOwnHealth({ ...deps, relay })
   const { auth, messaging, realtime, clock, log } = deps
@@ -120,7 +123,8 @@ export function createSystemService(given: SystemDeps): SystemService {
       .use(analytics.routes(options))
       .use(proofRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options))
-      .use(logRoutes({ ...deps, recorder }, options)),
+      .use(logRoutes({ ...deps, recorder }, options))
+      .use(statusRoutes({ ...deps, processes }, options)),
     port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, logs, ingest, health: own }), {
       credential: deps.credential,
       log,
@@ -134,6 +138,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await analytics.start()
       await setUp(deps)
       relay.start()
+      await processes.start()
       refusals.start()
       jobs.push(
         startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log),
@@ -148,6 +153,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     async stop() {
       await analytics.stop()
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
+      await processes.stop()
       await refusals.stop()
       await relay.stop({ flush: true })
       await chain.stop()

@@ -1,5 +1,5 @@
-import type { Logger } from '@conntext/kernel'
-import { busMeters } from './meters.ts'
+import { beginSpan, type Logger, withContext } from '@conntext/kernel'
+import { busMeters, kindOf } from './meters.ts'
 
 type Listener = (payload: string) => void
 
@@ -21,13 +21,24 @@ export class Listeners {
     }
   }
 
-  /** In the order of subscription. */
-  deliver(subject: string, payload: string): void {
+  /** In the order of subscription; as a part of the trace of whoever published it, where that is known. */
+  deliver(subject: string, payload: string, parent?: string): void {
     const all = this.#of.get(subject)
-    if (all) busMeters.received(subject)
-    for (const listener of [...(all ?? [])]) {
+    if (!all) return
+    busMeters.received(subject)
+    const span = beginSpan(`bus ${kindOf(subject)}`, { kind: 'consumer', parent })
+    if (!span) {
+      this.#tell(all, subject, payload)
+      return
+    }
+    withContext({ traceparent: span.traceparent }, () => this.#tell(all, subject, payload))
+    span.end()
+  }
+
+  #tell(all: Set<Listener>, subject: string, payload: string): void {
+    for (const listener of [...all]) {
       // Somebody who was called before may have ended it.
-      if (!all?.has(listener)) continue
+      if (!all.has(listener)) continue
       try {
         listener(payload)
       } catch (error) {

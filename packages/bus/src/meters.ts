@@ -1,7 +1,7 @@
 import { counter, histogram } from '@conntext/kernel'
 
 // Subjects end in ids: what they begin with is a kind.
-const kindOf = (subject: string): string => subject.split('.', 1)[0]!.slice(0, 40)
+export const kindOf = (subject: string): string => subject.split('.', 1)[0]!.slice(0, 40)
 
 const published = counter('conntext_bus_published_total', 'Messages published, by the kind of their subject', ['kind'])
 const received = counter('conntext_bus_received_total', 'Messages received, by the kind of their subject', ['kind'])

@@ -1,4 +1,5 @@
-import type { Metric, Registry } from 'prom-client'
+import { meters } from '@conntext/kernel'
+import { type Metric, Registry } from 'prom-client'
 
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 const BOUNDS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000]
@@ -69,4 +70,23 @@ export class RequestFigures {
     })
     return { name, help, type: 'histogram', aggregator: 'sum', values }
   }
+}
+
+/** Has a registry tell what this process counts by the kernel's meters. */
+export function attachMeters(registry: Registry): Registry {
+  for (const { name, help, type, samples } of meters()) {
+    if (registry.getSingleMetric(name)) continue
+    const get = async () => ({ name, help, type, aggregator: 'sum', values: await samples() })
+    registry.registerMetric({ name, get, reset: () => {} } as unknown as Metric)
+  }
+  return registry
+}
+
+/** Metrics that were gathered, in the Prometheus text format. */
+export async function toPrometheus(metrics: { name: string }[]): Promise<{ text: string; contentType: string }> {
+  const registry = new Registry()
+  for (const metric of metrics) {
+    registry.registerMetric({ name: metric.name, get: async () => metric, reset: () => {} } as unknown as Metric)
+  }
+  return { text: await registry.metrics(), contentType: registry.contentType }
 }

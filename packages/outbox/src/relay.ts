@@ -1,7 +1,8 @@
 import { type Executor, isUnstorableText } from '@conntext/database'
-import { AppError, answerWithin, counter, gauge, type Logger } from '@conntext/kernel'
+import { AppError, answerWithin, counter, gauge, type Logger, traced, validTraceparent } from '@conntext/kernel'
 import { and, asc, eq, gt, inArray, isNull, lt, sql } from 'drizzle-orm'
 import { Alarm } from './alarm.ts'
+import { TRACE } from './enqueue.ts'
 import type { OutboxTable } from './tables.ts'
 
 /** Delivers a batch, all or nothing; resolves only when the receiver keeps it for good. Must bear repeats. */
@@ -217,7 +218,7 @@ export class OutboxRelay {
     topic: string,
     rows: { position: number; id: string; payload: unknown }[],
   ): Promise<Map<number, string>> {
-    const deliver = this.#options.topics[topic]!
+    const deliver = tracedDelivery(topic, this.#options.topics[topic]!)
     const refused = new Map<number, string>()
     try {
       await deliver(rows)
@@ -255,6 +256,21 @@ const isRefusal = (error: unknown): boolean =>
   error instanceof AppError
     ? error.status >= 400 && error.status < 500 && error.status !== 429
     : isUnstorableText(error)
+
+/** As a part of the trace that the first row comes from, where it says so; what says so is not of the payload. */
+const tracedDelivery =
+  (topic: string, deliver: Deliver): Deliver =>
+  (batch) => {
+    let parent: string | undefined
+    const clean = batch.map((row) => {
+      if (typeof row.payload !== 'object' || row.payload === null || !(TRACE in row.payload)) return row
+      const { [TRACE]: traceparent, ...payload } = row.payload as Record<string, unknown>
+      parent ??= validTraceparent(String(traceparent))
+      return { ...row, payload }
+    })
+    const options = { kind: 'producer' as const, parent, attributes: { 'messaging.batch.message_count': batch.length } }
+    return traced(`outbox ${topic}`, options, () => deliver(clean))
+  }
 
 const tableName = (table: OutboxTable): string =>
   (table as unknown as Record<symbol, string>)[Symbol.for('drizzle:Name')]!

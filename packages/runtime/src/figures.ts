@@ -1,4 +1,4 @@
-import { RequestFigures } from '@conntext/http'
+import { attachMeters, RequestFigures } from '@conntext/http'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 
 export type Figures = {
@@ -14,12 +14,11 @@ export type Figures = {
 export function createRegistry(): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  return registry
+  return attachMeters(registry)
 }
 
 /** A process's figures for Prometheus. */
-export function createFigures(): Figures {
-  const registry = createRegistry()
+export function createFigures(registry = createRegistry()): Figures {
   const requests = new RequestFigures({ prefix: 'conntext_service', label: 'kind' }, registry)
   return {
     registry,

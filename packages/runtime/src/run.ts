@@ -10,7 +10,7 @@ import {
   type SystemPort,
   systemPort,
 } from '@conntext/contracts'
-import { callPort, Guard, type LogShipping, type Service, shipLogs } from '@conntext/http'
+import { callPort, createBeacon, Guard, instanceName, type LogShipping, type Service, shipLogs } from '@conntext/http'
 import {
   type ConfigRule,
   createLogger,
@@ -20,9 +20,10 @@ import {
   readEnvironment,
   StartError,
 } from '@conntext/kernel'
+import { startTraces } from '@conntext/telemetry'
 import { type Static, type TObject, type TProperties, Type } from '@sinclair/typebox'
 import type { Registry } from 'prom-client'
-import { createFigures } from './figures.ts'
+import { createFigures, createRegistry } from './figures.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { listen } from './listen.ts'
 import { allowManyRequests } from './many-requests.ts'
@@ -50,6 +51,8 @@ export type Process<S extends TProperties, N extends Neighbour> = {
   log: Logger
   /** Where what is logged goes besides standard output; to the system service, where that is another process. */
   logs: LogShipping
+  /** Where the process's figures are. */
+  registry: Registry
   credentials: Credentials
   /** The other services' ports, over the network. */
   ports: Pick<Ports, N>
@@ -67,6 +70,7 @@ export type ProcessDefinition<S extends TProperties, N extends Neighbour> = {
   name: ServiceName
   settings: S
   rules?: ConfigRule[]
+  version: string
   /** The services that it calls. */
   neighbours: readonly N[]
   /** Resolves when it can be used. What it starts it hands to `closing`. */
@@ -106,17 +110,24 @@ export async function runProcess<S extends TProperties, N extends Neighbour>(
     if (system) logs.deliverTo((request) => system.ingestLogs(request))
     await lifecycle.closing('logs', () => logs.stop())
     const around = lifecycle
+    const traces = { service: name, version: definition.version, instance: instanceName() }
+    await lifecycle.closing('traces', await startTraces(common, traces))
+    const registry = createRegistry()
     await definition.start({
       settings,
       bus,
       log,
       logs,
+      registry,
       credentials,
       ...connected,
       closing: (what, stop) => around.closing(what, stop),
       untilThere: (what, attempt) => untilThere(what, attempt, { say, signal }),
       say,
     })
+    const beacon = createBeacon({ service: name, version: definition.version, bus, registry, log })
+    await beacon.start()
+    await lifecycle.closing('beacon', () => beacon.stop())
     say(`ready after ${((performance.now() - began) / 1000).toFixed(1)} s`)
   } catch (error) {
     if (error instanceof Stopped) return
@@ -159,7 +170,7 @@ export type ServiceDefinition<S extends TProperties, N extends Neighbour> = {
   rules?: ConfigRule[]
   neighbours: readonly N[]
   /** Opens the stores, waiting for them, and makes the service, whose own figures go to `registry`. */
-  create(process: Process<S, N> & { registry: Registry }): Promise<Service>
+  create(process: Process<S, N>): Promise<Service>
 }
 
 /** Runs a service that others reach inside only: its routes, its port, probes and figures on one address. */
@@ -174,13 +185,12 @@ export const runService = <S extends TProperties, N extends Neighbour>(
     async start(process) {
       const { credentials, log, say } = process
       const { CONNTEXT_HOST: hostname, CONNTEXT_PORT } = process.settings as unknown as ListenerSettings
-      const figures = createFigures()
+      const figures = createFigures(process.registry)
       const listener = listen({ name, version, hostname, port: CONNTEXT_PORT, credentials, figures, log })
       say(`listening on http://${hostname}:${listener.port}`)
       await process.closing('listener', () => listener.close())
       await process.untilThere('Redis', () => process.bus.check())
-      const { registry } = figures
-      const service = await definition.create({ ...(process as unknown as Process<S, N>), registry })
+      const service = await definition.create(process as unknown as Process<S, N>)
       await startWhenPossible(service, process.untilThere)
       // Requests first, then what they have left to do.
       await process.closing('service', async () => {

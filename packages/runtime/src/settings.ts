@@ -1,4 +1,5 @@
 import { type ConfigRule, LogLevelSetting } from '@conntext/kernel'
+import { traceSettings } from '@conntext/telemetry'
 import { Type } from '@sinclair/typebox'
 
 export const NEIGHBOURS = ['auth', 'system', 'messaging', 'realtime'] as const
@@ -9,6 +10,7 @@ const SEPARATOR = /[,\n]/
 /** What the process of any service is told by the environment. */
 export const processSettings = {
   CONNTEXT_LOG_LEVEL: LogLevelSetting,
+  ...traceSettings,
   CONNTEXT_REDIS_URL: Type.String({
     pattern: '^rediss?://[^\\s,/]+(/0?)?(\\s*,\\s*rediss?://[^\\s,/]+(/0?)?)*$',
     expects: 'redis://host:6379 or rediss://host:6379; several, separated by commas, are nodes of a cluster',

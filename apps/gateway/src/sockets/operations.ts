@@ -1,6 +1,6 @@
 import { type ClientFrame, closeCodes, MAX_DELIVERIES, type MessagingPort } from '@conntext/contracts'
 import { accessErrors, channelNotFound, type Guard, requestErrors } from '@conntext/http'
-import { type AppError, type Clock, type Logger, newId } from '@conntext/kernel'
+import { type AppError, beginSpan, type Clock, type Logger, newId, withContext } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
@@ -61,7 +61,21 @@ export class Operations {
     if (parsed.kind === 'malformed') connection.close(closeCodes.malformed, parsed.reason)
     else if (parsed.kind === 'invalid') {
       fail(connection, parsed.id, gatewayErrors.invalidFrame({ errors: parsed.faults }))
-    } else this.#dispatch(connection, parsed.frame, data.length)
+    } else this.#traced(connection, parsed.frame, data.length)
+  }
+
+  /** A trace may begin with a frame, and what is logged because of it has an id in common, as with a request. */
+  #traced(connection: Connection, frame: ClientFrame, length: number): void {
+    if (frame.op === 'heartbeat') {
+      this.#dispatch(connection, frame, length)
+      return
+    }
+    const attributes = { 'conntext.service': 'gateway' }
+    const span = beginSpan(`frame ${frame.op}`, { kind: 'server', root: true, attributes })
+    const context = { requestId: newId(), ...(span && { traceparent: span.traceparent }) }
+    withContext(context, () => this.#dispatch(connection, frame, length))
+    // What it leads to goes on: its parts say how long they took.
+    span?.end()
   }
 
   /** `length` is the frame's, as text. */

@@ -1,3 +1,5 @@
+import { captureContext } from '@conntext/kernel'
+
 /** What became of one member of a batch. */
 export type Outcome<O> = { value: O } | { error: unknown }
 
@@ -13,7 +15,8 @@ export type BatcherOptions<I, O> = {
   full(): Error
 }
 
-type Entry<I, O> = { item: I; key: string; done: PromiseWithResolvers<O> }
+// A batch is worked on as a part of the request of its first member.
+type Entry<I, O> = { item: I; key: string; done: PromiseWithResolvers<O>; within: ReturnType<typeof captureContext> }
 
 /**
  * Groups concurrent work. There is no timer: the first item goes at once, and what arrives for a key while a batch with
@@ -32,7 +35,7 @@ export class Batcher<I, O> {
   add(item: I): Promise<O> {
     if (this.#queue.length >= this.options.maxQueued) return Promise.reject(this.options.full())
     const done = Promise.withResolvers<O>()
-    this.#queue.push({ item, key: this.options.keyOf(item), done })
+    this.#queue.push({ item, key: this.options.keyOf(item), done, within: captureContext() })
     this.#schedule()
     return done.promise
   }
@@ -57,7 +60,7 @@ export class Batcher<I, O> {
     while (this.#inFlight < this.options.maxInFlight) {
       const entries = this.#takeNext()
       if (entries.length === 0) return
-      void this.#process(entries)
+      void entries[0]!.within(() => this.#process(entries))
     }
   }
 

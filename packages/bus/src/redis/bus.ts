@@ -1,4 +1,4 @@
-import { answerWithin, type Logger, newId } from '@conntext/kernel'
+import { answerWithin, currentContext, isTracing, type Logger, newId, validTraceparent } from '@conntext/kernel'
 import type { Bus } from '../bus.ts'
 import { Listeners } from '../listeners.ts'
 import { busMeters } from '../meters.ts'
@@ -10,6 +10,11 @@ import { Gaps } from './gaps.ts'
 import { singleRoute } from './route.ts'
 
 const CHECK_MS = 1_500
+
+const traceMark = (): string => {
+  const traceparent = isTracing() ? currentContext()?.traceparent : undefined
+  return traceparent === undefined ? '' : `;${traceparent}`
+}
 
 export type RedisBusOptions = {
   /** `redis://…` or `rediss://…`: one server, or several nodes of one cluster. */
@@ -40,14 +45,18 @@ export function createRedisBus({ urls, password, prefix = 'conntext:', log }: Re
   const checks = new Map<string, () => void>()
   let closed = false
 
-  /** A message is what was published, after a space; before that stands, of what was announced, to whom to say so. */
+  /**
+   * A message is what was published, after a space; before that stands, of what was announced, to whom to say so, and
+   * after a semicolon, of what was published as a part of a trace, of which.
+   */
   const receive = (channel: string, text: string): void => {
     if (channel === inbox) hear(text)
     else if (channel === missed) gaps.found()
     else {
       const space = text.indexOf(' ')
-      listeners.deliver(channel.slice(prefix.length), text.slice(space + 1))
-      if (space > 0) acknowledge(text.slice(0, space))
+      const [mark = '', traceparent] = space > 0 ? text.slice(0, space).split(';') : []
+      listeners.deliver(channel.slice(prefix.length), text.slice(space + 1), validTraceparent(traceparent))
+      if (mark !== '') acknowledge(mark)
     }
   }
   const hear = (text: string): void => {
@@ -79,7 +88,7 @@ export function createRedisBus({ urls, password, prefix = 'conntext:', log }: Re
 
   return {
     async publish(subject, payload) {
-      await send(subject, ` ${payload}`)
+      await send(subject, `${traceMark()} ${payload}`)
     },
 
     announce: (subject, payload) =>
@@ -87,7 +96,7 @@ export function createRedisBus({ urls, password, prefix = 'conntext:', log }: Re
         subject,
         async (id) => {
           await listening
-          return send(subject, `${own}/${id} ${payload}`)
+          return send(subject, `${own}/${id}${traceMark()} ${payload}`)
         },
         () => listeners.deliver(subject, payload),
       ),

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Enumeration, Nullable, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Nullable, Shape, Timestamp } from './common.ts'
 
 export const HealthState = Enumeration(['up', 'degraded', 'down'], { title: 'HealthState' })
 export type HealthState = Static<typeof HealthState>
@@ -31,3 +31,29 @@ export const VoiceStatus = Shape('VoiceStatus', {
   workers: Type.Integer({ minimum: 0 }),
 })
 export type VoiceStatus = Static<typeof VoiceStatus>
+
+export const SystemProcess = Shape('SystemProcess', {
+  instance: Type.String(),
+  service: Type.String({ description: 'Or `server`, where one process is all of them' }),
+  host: Type.String(),
+  pid: Type.Integer(),
+  version: Type.String(),
+  startedAt: Timestamp,
+  seenAt: Timestamp,
+  away: Type.Boolean({ description: 'Nothing has been heard of it for a while' }),
+  clockSkewMs: Type.Number({ description: 'How far its clock is ahead, as far as a message can tell' }),
+})
+
+export const SystemStatus = Shape('SystemStatus', {
+  version: Type.String(),
+  startedAt: Timestamp,
+  uptimeSeconds: Type.Integer({ minimum: 0 }),
+  processes: Type.Array(SystemProcess),
+  counts: Fields({
+    members: Type.Integer({ minimum: 0 }),
+    bots: Type.Integer({ minimum: 0 }),
+    channels: Type.Integer({ minimum: 0 }),
+    roles: Type.Integer({ minimum: 0 }),
+  }),
+})
+export type SystemStatus = Static<typeof SystemStatus>
