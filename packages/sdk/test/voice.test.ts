@@ -305,3 +305,12 @@ test('what is asked on one connection only fails with it, and at once where ther
   expect(server.ops()).toEqual(['stats'])
   gateway.close()
 })
+
+test('who makes no calls loads nothing of them', async () => {
+  const textOf = async (entry: string) => {
+    const built = await Bun.build({ entrypoints: [new URL(entry, import.meta.url).pathname], target: 'browser' })
+    return built.outputs[0]!.text()
+  }
+  expect(await textOf('../src/index.ts')).not.toContain('mediasoup')
+  expect(await textOf('../src/voice/index.ts')).toContain('mediasoup')
+})

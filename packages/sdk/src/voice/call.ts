@@ -228,10 +228,12 @@ export class Call {
 
   async #enter(): Promise<void> {
     const { device } = this.deps
-    const first = await this.#ask(device.capabilities ?? { codecs: [] })
+    const told = device.capabilities ?? { codecs: [] }
+    const first = await this.#ask(told)
     // What can be received is known only by what the server has: it is told afterwards, the first time.
-    const other = await device.load(first.rtpCapabilities as RtpCapabilities)
-    const joined = other && !this.#over ? await this.#ask(device.capabilities!) : first
+    const own = await device.load(first.rtpCapabilities as RtpCapabilities)
+    const isOther = JSON.stringify(own) !== JSON.stringify(told)
+    const joined = isOther && !this.#over ? await this.#ask(own) : first
     if (this.#over || this.#stale) return
     this.#closeUnknown(joined)
     this.#media.wake()

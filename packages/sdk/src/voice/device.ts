@@ -18,14 +18,14 @@ export class OwnDevice {
     return this.#device
   }
 
-  /** Answers whether it is another one than before. @throws UnsupportedError where there is no WebRTC */
-  async load(routerRtpCapabilities: RtpCapabilities): Promise<boolean> {
+  /** Answers what can be received of what the server has. @throws UnsupportedError where there is no WebRTC */
+  async load(routerRtpCapabilities: RtpCapabilities): Promise<RtpCapabilities> {
     const text = JSON.stringify(routerRtpCapabilities)
-    if (text === this.#loadedWith) return false
+    if (this.#device && text === this.#loadedWith) return this.#device.recvRtpCapabilities
     const device = await Device.factory(this.handlerFactory ? { handlerFactory: this.handlerFactory } : {})
     await device.load({ routerRtpCapabilities })
     this.#device = device
     this.#loadedWith = text
-    return true
+    return device.recvRtpCapabilities
   }
 }
