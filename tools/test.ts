@@ -98,6 +98,15 @@ async function provideCaddy(): Promise<void> {
   if (!found && !run.signal.aborted) notes.push(`the split deployment was tested without Caddy: ${told.join('; ')}`)
 }
 
+/** Calls go through a relay in tests, or, where none can be had, not at all. */
+async function provideCoturn(): Promise<void> {
+  say('coturn')
+  const told: string[] = []
+  const found = await getProgram('turnserver', (line) => told.push(line), run.signal)
+  for (const line of told) console.log(line)
+  if (!found && !run.signal.aborted) notes.push(`calls through a relay were not tested: ${told.join('; ')}`)
+}
+
 /** The compose files are checked by a reader that isn't ours, or, where none can be had, by ours alone. */
 async function provideDockerCompose(): Promise<void> {
   say('docker-compose')
@@ -187,6 +196,7 @@ try {
     needs('server', 'runtime', 'realtime', 'test', 'tools') && !run.signal.aborted && (await provideRedis())
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
+  if (needs('realtime', 'tests') && !run.signal.aborted) await provideCoturn()
   if (needs('tests') && !run.signal.aborted) await provideChromium()
   const split = needs('tests') && hasS3 && hasRedis
   if (needs('tests') && !split) notes.push('the end-to-end tests were not tried with the services apart: see above')
