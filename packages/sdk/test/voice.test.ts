@@ -250,6 +250,23 @@ test('joining is tried for a while when calls can’t be made, and no longer', a
   gateway.close()
 })
 
+test('a dead worker is noticed by what fails before it is told, and that comes to the same', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  const publication = await voice.publish(track(), microphone)
+  const before = publication.producerId
+  server.media.kept = { transports: [], producerIds: [], consumerIds: [] }
+  server.refusals.set('voice.produce', [{ status: 409, code: 'voice.noMedia' }])
+  server.tell('voice.producerRemoved', { producerId: before, userId: 'me' })
+  server.tell('voice.interrupted', { media: false })
+  await until(() => log.includes('recovered true') && publication.producerId !== undefined)
+  expect(publication.producerId).not.toBe(before)
+  expect(log.filter((line) => line.startsWith('interrupted'))).not.toContain('interrupted true')
+  expect(publication.ended).toBe(false)
+  gateway.close()
+})
+
 test('media that is interrupted looks for another way, until there is one', async () => {
   using server = startVoiceServer()
   const { voice, gateway, handlers } = await voiceOf(server.peer.baseUrl)

@@ -211,7 +211,8 @@ export class Call {
     else if (tooLong && fault !== 'lost') this.end('refused', asError(error))
     // With the next connection it goes on.
     else if (fault !== 'lost') {
-      if (fault === 'rejoin') this.#interrupt(true)
+      // Noticed before it was told: of what was sent and received at least a part is gone.
+      if (fault === 'rejoin') this.#interrupt(false)
       this.#later()
     }
   }
