@@ -369,6 +369,7 @@ describe('what the writer of a statement is told', () => {
     ['SELECT nothing FROM audit_events', /nothing/],
     ['SELECT lenght(action) FROM audit_events', /lenght/],
     ['SELEC 1', /Syntax error/],
+    ["SELECT '\0'", /character/],
     ['SELECT action, count() FROM audit_events', /action/],
     ["SELECT toUInt8('x')", /x/],
     ['SELECT * FROM nowhere', /nowhere/],

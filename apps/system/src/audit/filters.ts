@@ -61,7 +61,9 @@ export function windowOf(
   const now = clock.now().getTime()
   const to = asked.to === undefined ? new Date(now + CLOCK_SKEW_MS) : new Date(asked.to)
   const before = asked.to === undefined ? now : to.getTime()
-  const from = asked.from === undefined ? (start ?? new Date(before - DEFAULT_WINDOW_MS)) : new Date(asked.from)
+  // Nothing is older than the epoch, and the year before the first has no text that others read.
+  const usual = start ?? new Date(Math.max(0, before - DEFAULT_WINDOW_MS))
+  const from = asked.from === undefined ? new Date(Math.min(usual.getTime(), to.getTime())) : new Date(asked.from)
   if (!(from <= to)) {
     const message = 'must not be after `to`'
     throw auditErrors.badWindow({ errors: [{ path: '/query/from', message }] })

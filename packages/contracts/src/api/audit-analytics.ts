@@ -85,9 +85,7 @@ export const AuditSqlQuery = Shape('AuditSqlQuery', {
     maxLength: MAX_AUDIT_SQL,
     description: 'One SELECT in the dialect of ClickHouse, over the view `audit_events`',
   }),
-  limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 10_000, default: 1000, description: 'Rows at most; 1000 unless told' }),
-  ),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Rows at most; 1000 unless told' })),
 })
 export type AuditSqlQuery = Static<typeof AuditSqlQuery>
 

@@ -61,6 +61,7 @@ export type CheckedSql = Canonical & { readonly checked: true }
  * @throws SqlFailure, and the engine's own errors
  */
 export async function checkSql(audit: Audit, sql: string): Promise<CheckedSql> {
+  if (sql.includes('\0')) throw new SqlFailure('invalid', 'It has a character that no statement has.')
   const [formatted] = await audit.rows<{ text: string }>({
     sql: 'SELECT formatQuerySingleLine({sql:String}) AS text',
     params: { sql },
