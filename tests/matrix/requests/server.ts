@@ -66,10 +66,7 @@ export const serverRequests: GoodRequests = {
   getAuditConsistency: () => ({ query: { first: '1' } }),
   getAuditProof: ({ auditEvent }) => ({ path: { id: auditEvent.id } }),
   verifyAudit: () => ({ body: { fromBatch: 1, toBatch: 1 } }),
-  getAuditVerification: async ({ call, owner }) => {
-    verification ??= call('POST', '/v1/audit/verify', { token: owner.token, body: { fromBatch: 1, toBatch: 1 } })
-    return { path: { id: (await verification).id } }
-  },
+  getAuditVerification: async (scene) => ({ path: { id: (await verificationOf(scene)).id } }),
   exportAudit: () => ({ query: { format: 'ndjson', action: 'channel.*' } }),
   queryAudit: () => ({ body: { sql: 'SELECT action, count() FROM audit_events GROUP BY action', limit: 10 } }),
   setAuditRetention: () => ({
@@ -77,8 +74,16 @@ export const serverRequests: GoodRequests = {
   }),
 }
 
-// Few may be under way at once.
-let verification: Promise<{ id: string }> | undefined
+const verifications = new WeakMap<Scene, Promise<{ id: string }>>()
+
+// One for each server: few may be under way at once.
+function verificationOf(scene: Scene): Promise<{ id: string }> {
+  const { call, owner } = scene
+  const known = verifications.get(scene)
+  const asked = known ?? call('POST', '/v1/audit/verify', { token: owner.token, body: { fromBatch: 1, toBatch: 1 } })
+  verifications.set(scene, asked)
+  return asked
+}
 
 async function newOverride(scene: Scene) {
   const channelId = (await newChannel(scene)).id

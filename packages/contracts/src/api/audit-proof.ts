@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
 
 const Hash = Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$', description: 'SHA-256, base64' })
-const BatchNumber = Type.Integer({ minimum: 1 })
+const BatchNumber = Type.Integer({ minimum: 1, maximum: 999_999_999_999_999 })
 const BatchText = Type.String({ pattern: '^[1-9][0-9]{0,14}$' })
 
 export const AuditKey = Shape('AuditKey', {

@@ -10,7 +10,7 @@ import { type Progress, readNotes, type VerifyDeps, verifyLog } from './verify.t
 
 type Row = typeof auditVerifications.$inferSelect
 
-const MOST_WAITING = 5
+const MOST_WAITING = 10
 const TELL_EVERY_MS = 500
 /** Whoever carries one out and doesn't say so for so long is gone, and somebody else begins it anew. */
 const GONE = sql`interval '1 minute'`
@@ -33,8 +33,8 @@ export const toVerification = (row: Row): AuditVerification => ({
 })
 
 /**
- * Asks for a verification: it is carried out by whichever instance is free. Without a caller it was the operator, from
- * beside the server.
+ * Asks for a verification: it is carried out by whichever instance is free. One that waits is the same for all who ask
+ * for it. Without a caller it was the operator, from beside the server.
  * @throws audit.badCheckpoint (422), audit.badRange (422), audit.busy (409)
  */
 export async function askVerification(
@@ -47,18 +47,38 @@ export async function askVerification(
   const [fromBatch, toBatch] = await rangeOf(db, request)
   return db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended('audit.verifications', 0))`)
-    const waiting = await tx.$count(auditVerifications, inArray(auditVerifications.state, ['waiting', 'running']))
-    if (waiting >= MOST_WAITING) throw auditErrors.busy()
-    const [row] = await tx
-      .insert(auditVerifications)
-      .values({ id: newId(), state: 'waiting', askedBy: caller?.userId ?? null, fromBatch, toBatch, checkpoint })
-      .returning()
+    const { state, id } = auditVerifications
+    const open = await tx
+      .select()
+      .from(auditVerifications)
+      .where(inArray(state, ['waiting', 'running']))
+      .orderBy(id)
+    const asked = { fromBatch, toBatch, checkpoint: checkpoint ?? null }
+    const same = open.find((one) => one.state === 'waiting' && isSame(one, asked))
+    if (!same && open.length >= MOST_WAITING) throw auditErrors.busy()
+    const row = same ?? (await insertVerification(tx, { ...asked, askedBy: caller?.userId ?? null }))
     const data = { fromBatch, toBatch, against: checkpoint !== undefined }
     const actor = caller ? actorOf(caller) : systemActor
-    await recordAudit(tx, [systemAudit('audit.verificationAsked', actor, row!.id, data)])
-    return toVerification(row!)
+    await recordAudit(tx, [systemAudit('audit.verificationAsked', actor, row.id, data)])
+    return toVerification(row)
   })
 }
+
+type Asked = Pick<Row, 'fromBatch' | 'toBatch' | 'checkpoint'>
+
+const isSame = (one: Asked, other: Asked): boolean =>
+  one.fromBatch === other.fromBatch && one.toBatch === other.toBatch && one.checkpoint === other.checkpoint
+
+async function insertVerification(tx: ServerDetailsExecutor, asked: Asked & Pick<Row, 'askedBy'>): Promise<Row> {
+  const [row] = await tx
+    .insert(auditVerifications)
+    .values({ id: newId(), state: 'waiting', ...asked })
+    .returning()
+  return row!
+}
+
+// Nothing is older, and Postgres has no year 0.
+const momentOf = (time: string): Date => new Date(Math.max(0, Date.parse(time)))
 
 /** The batches that are meant; null for the log's beginning and end. */
 async function rangeOf(
@@ -66,7 +86,7 @@ async function rangeOf(
   { fromBatch, toBatch, from, to }: AuditVerificationRequest,
 ): Promise<[number | null, number | null]> {
   const firstSince = async (time: string) => {
-    const condition = gte(auditBatches.at, new Date(time))
+    const condition = gte(auditBatches.at, momentOf(time))
     const [row] = await db
       .select({ number: min(auditBatches.number) })
       .from(auditBatches)
@@ -74,7 +94,7 @@ async function rangeOf(
     return row?.number ?? undefined
   }
   const lastUntil = async (time: string) => {
-    const condition = lte(auditBatches.at, new Date(time))
+    const condition = lte(auditBatches.at, momentOf(time))
     const rows = db.select({ number: auditBatches.number }).from(auditBatches).where(condition)
     return (await rows.orderBy(desc(auditBatches.number)).limit(1))[0]?.number
   }
