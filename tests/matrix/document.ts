@@ -71,7 +71,7 @@ export const compile = (schema: Schema): ValidateFunction => ajv.compile(local(s
 function documented(response: Response): Documented {
   const name = response.$ref?.split('/').at(-1)
   const { content = {} } = name === undefined ? response : document.components.responses[name]!
-  const schema = Object.entries(content).find(([type]) => type.includes('json'))?.[1].schema
+  const schema = Object.entries(content).find(([type]) => /[/+]json$/.test(type))?.[1].schema
   return { types: Object.keys(content), check: schema && compile(schema) }
 }
 
