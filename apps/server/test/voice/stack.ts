@@ -53,6 +53,8 @@ export type GatewayOptions = {
 type TestNode = {
   name: string
   alive: boolean
+  /** How often it has looked whether the bus is there. */
+  readonly checks: number
   service: Service
   port: RealtimePort
   /** As if its process were gone at once. */
@@ -175,6 +177,9 @@ async function startNode({ bus, clock, guard, url, reach }: Around): Promise<Tes
   const port = callPort(realtimePort, { served: () => service.port })
   const node: TestNode = {
     ...{ name: '', alive: true, service, port },
+    get checks() {
+      return own.checks
+    },
     kill() {
       node.alive = false
       own.sever()
@@ -215,11 +220,16 @@ function movableClock() {
 export function severable(bus: Bus) {
   const state = {
     severed: false,
+    checks: 0,
     sever() {
       state.severed = true
     },
     bus: {
       ...bus,
+      async check() {
+        await bus.check()
+        state.checks += 1
+      },
       async publish(subject: string, payload: string) {
         if (!state.severed) await bus.publish(subject, payload)
       },
