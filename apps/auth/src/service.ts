@@ -133,7 +133,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const expiry = new BanExpiry({ db, clock, changes })
   const membership = createMembership({ db, clock, changes, expiry, throttle, log, system })
   const tokenHash = keyring.hasher('api-tokens')
-  const port = createAuthPort({ db, relay: changes.relay, clock, tokenHash, membership })
+  const port = createAuthPort({ db, bus, mailer: deps.mailer, relay: changes.relay, clock, tokenHash, membership })
   const guard = new Guard({ auth: port, bus, log, clock })
   const jobs: RunningJob[] = []
 

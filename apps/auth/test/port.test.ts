@@ -137,6 +137,7 @@ test('health tries the database, and says what to do when it is away', async () 
     dependencies: [
       { name: 'postgres', state: 'up' },
       { name: 'outbox', state: 'up' },
+      { name: 'bus', state: 'up' },
     ],
   })
   const { check } = auth.database.auth

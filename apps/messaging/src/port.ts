@@ -11,6 +11,7 @@ import {
 import type { Communications } from '@conntext/db-communications'
 import {
   accessErrors,
+  busProbe,
   type Caller,
   channelNotFound,
   createHealth,
@@ -172,7 +173,7 @@ async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: st
   throw accessErrors.forbidden('This needs the permission message.send.')
 }
 
-function healthOf({ db, objects, relay, pictures, clock }: PortDeps) {
+function healthOf({ db, bus, objects, relay, pictures, clock }: PortDeps) {
   const receivers = 'the system service and the object store'
   const store: Probe = {
     name: 'object store',
@@ -195,5 +196,9 @@ function healthOf({ db, objects, relay, pictures, clock }: PortDeps) {
     },
   }
   const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'messaging_outbox', receivers })
-  return createHealth('messaging', [postgresProbe(db, 'Communication'), store, thumbnails, outbox], clock)
+  return createHealth(
+    'messaging',
+    [postgresProbe(db, 'Communication'), store, thumbnails, outbox, busProbe(bus)],
+    clock,
+  )
 }

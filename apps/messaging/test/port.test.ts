@@ -134,7 +134,7 @@ describe('health', () => {
     await using stack = await startMessaging()
     const healthy = await stack.port.health({})
     expect(healthy).toMatchObject({ service: 'messaging', state: 'up' })
-    expect(healthy.dependencies.map((one) => one.name)).toEqual(['postgres', 'object store', 'thumbnails', 'outbox'])
+    expect(healthy.dependencies.map((one) => one.name)).toEqual(['postgres', 'object store', 'thumbnails', 'outbox', 'bus'])
     stack.objects.check = () => Promise.reject(new Error('read-only file system'))
     const degraded = await stack.port.health({})
     expect(degraded.state).toBe('degraded')

@@ -1,6 +1,15 @@
 import type { Bus } from '@conntext/bus'
 import { type MessagingPort, realtimePort, type SystemPort, type VoicePort } from '@conntext/contracts'
-import { baseApp, createHealth, type Guard, noteAccess, RefusalLog, type Service, servePort } from '@conntext/http'
+import {
+  baseApp,
+  busProbe,
+  createHealth,
+  type Guard,
+  noteAccess,
+  RefusalLog,
+  type Service,
+  servePort,
+} from '@conntext/http'
 import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
 import type { Registry } from 'prom-client'
 import { realtimeAudit } from './audit.ts'
@@ -95,7 +104,7 @@ export function createRealtimeService(given: RealtimeDeps): Service {
   const around = { conversations, engine, refused, record, figures, announced, examine }
   const node: ReturnType<typeof createNode> = createNode({ ...given, guard, clock }, around)
   let unobserve = () => {}
-  const health = createHealth('realtime', [workersProbe(supervisor, engine)])
+  const health = createHealth('realtime', [workersProbe(supervisor, engine), busProbe(given.bus)])
   return {
     name: 'realtime',
     app: baseApp({ service: 'realtime', log })

@@ -61,7 +61,10 @@ test('without a worker the service runs, and says why voice is off and what to d
   expect(health).toMatchObject({
     service: 'realtime',
     state: 'degraded',
-    dependencies: [{ name: 'mediasoup workers', state: 'down', detail: missing.reason, remedy: missing.remedy }],
+    dependencies: [
+      { name: 'mediasoup workers', state: 'down', detail: missing.reason, remedy: missing.remedy },
+      { name: 'bus', state: 'up' },
+    ],
   })
 })
 

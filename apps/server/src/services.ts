@@ -70,6 +70,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     realtime,
     credential,
     version,
+    dataDirectory: config.data,
   })
   services.system = systemService
   logs.deliverTo(async (request) => systemService.logs.take(request))

@@ -65,6 +65,8 @@ export type SystemDeps = {
   realtime: Pick<RealtimePort, 'health'>
   credential: string
   version: string
+  /** Where the data is, where that is this process's: its disk is watched. */
+  dataDirectory?: string
 }
 
 export type SystemService = Service & {
@@ -98,7 +100,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   const logs = new LogStore(deps)
   const processes = new Processes(deps.bus)
   const keys = inviteKeys(keyring)
-  const own = createOwnHealth({ ...deps, relay })
+  const own = createOwnHealth({ ...deps, relay, logs, processes })
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {

@@ -100,6 +100,11 @@ describe('GET /v1/system/health', () => {
       'postgres',
       'clickhouse',
       'outbox',
+      'bus',
+      'clocks',
+      'disk of ClickHouse',
+      'logs',
+      'processes',
     ])
   })
 

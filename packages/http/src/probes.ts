@@ -49,3 +49,72 @@ export const outboxProbe = ({ lag, clock, table, receivers }: OutboxProbeOptions
     }
   },
 })
+
+/** Tries whether messages go through. Without the bus events come late, and what is remembered is forgotten by its age. */
+export const busProbe = (bus: { check(): Promise<void> }): Probe => ({
+  name: 'bus',
+  critical: false,
+  remedy: 'Start Redis, or check its address and password. Until then events come seconds late.',
+  async run() {
+    await bus.check()
+    return undefined
+  },
+})
+
+/** The same probe, tried at most so often; in between its last result holds. For what costs something to try. */
+export function seldom(probe: Probe, everyMs: number): Probe {
+  let last: { at: number; found: ReturnType<Probe['run']> } | undefined
+  return {
+    ...probe,
+    run() {
+      if (!last || performance.now() - last.at > everyMs) {
+        last = { at: performance.now(), found: probe.run() }
+        // Whoever waits for it is told; nobody may be.
+        last.found.catch(() => {})
+      }
+      return last.found
+    },
+  }
+}
+
+const MOST_SKEW_MS = 2_000
+
+/**
+ * Compares clocks: sessions, codes, bans and the order of the audit go by them. `skews` are by how many ms each is ahead of
+ * this process's, by whose it is.
+ */
+export const clockProbe = (skews: () => Promise<Record<string, number>>): Probe => ({
+  name: 'clocks',
+  critical: false,
+  remedy: 'The clocks could not be compared.',
+  async run() {
+    const off = Object.entries(await skews()).filter(([, ms]) => Math.abs(ms) > MOST_SKEW_MS)
+    if (off.length === 0) return undefined
+    const told = off.map(([whose, ms]) => `${whose}: ${ms > 0 ? '+' : '−'}${(Math.abs(ms) / 1000).toFixed(1)} s`)
+    return {
+      state: 'degraded',
+      detail: `Clocks differ from the system service's: ${told.join(', ')}.`,
+      remedy: 'Have all machines keep their time by NTP (systemd-timesyncd, chrony).',
+    }
+  },
+})
+
+const LEAST_FREE = { share: 0.1, bytes: 1_073_741_824 }
+
+/** Looks whether a disk has room left. */
+export const diskProbe = (name: string, free: () => Promise<{ free: number; total: number }>): Probe => ({
+  name,
+  critical: false,
+  remedy: 'How full the disk is could not be found out.',
+  async run() {
+    const found = await free()
+    if (found.free > LEAST_FREE.bytes && found.free > LEAST_FREE.share * found.total) return undefined
+    const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
+    return {
+      state: 'degraded',
+      detail: `${gigabytes(found.free)} of ${gigabytes(found.total)} are free.`,
+      remedy:
+        'Make room, or a larger disk, before it is full: a full disk refuses every message and every audit event.',
+    }
+  },
+})

@@ -5,6 +5,8 @@ export type Mail = { id: string; to: string; subject: string; text: string }
 export type Mailer = {
   /** Resolves when somebody else answers for the mail. @throws MailRefused, MailDeferred, or anything else where no mail can be sent for the moment */
   send(mail: Mail): Promise<void>
+  /** Whether mail can be sent, without one; absent where there is nothing to try. Throws when it can't. */
+  check?(): Promise<void>
 }
 
 /** The mail cannot be delivered, and no repeat will change that. Names neither the address nor the text. */

@@ -1,8 +1,10 @@
+import type { Bus } from '@conntext/bus'
 import type { AuthPort } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { createHealth, outboxProbe, postgresProbe } from '@conntext/http'
+import { busProbe, createHealth, outboxProbe, type Probe, postgresProbe, seldom } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
+import type { Mailer } from '@conntext/mailer'
 import type { OutboxRelay } from '@conntext/outbox'
 import { jsonWebKeySet } from '../keys/access-tokens.ts'
 import type { Membership } from '../membership/service.ts'
@@ -16,6 +18,8 @@ import { readSnapshot, toGrant } from './snapshot.ts'
 
 type Dependencies = {
   db: ServerDetails
+  bus: Bus
+  mailer: Pick<Mailer, 'check'>
   relay: OutboxRelay
   clock: Clock
   tokenHash: KeyedHash
@@ -23,7 +27,7 @@ type Dependencies = {
 }
 
 /** What the other services, and this one's own guard, ask of auth. */
-export function createAuthPort({ db, relay, clock, tokenHash, membership }: Dependencies): AuthPort {
+export function createAuthPort({ db, bus, relay, clock, mailer, tokenHash, membership }: Dependencies): AuthPort {
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
   const outbox = outboxProbe({
     lag: () => relay.lag(),
@@ -31,6 +35,8 @@ export function createAuthPort({ db, relay, clock, tokenHash, membership }: Depe
     table: 'auth_outbox',
     receivers: 'the system service, the messaging service and the mail server',
   })
+
+  const mail = mailer.check ? [seldom(mailProbe(mailer.check), MAIL_EVERY_MS)] : []
 
   return {
     // In one snapshot of the database: never the roles from before a change and the overrides from after it.
@@ -51,6 +57,19 @@ export function createAuthPort({ db, relay, clock, tokenHash, membership }: Depe
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
     },
-    health: createHealth('auth', [postgresProbe(db, 'Server Details'), outbox], clock),
+    health: createHealth('auth', [postgresProbe(db, 'Server Details'), outbox, busProbe(bus), ...mail], clock),
   }
 }
+
+// A connection and a login at another's server, each time.
+const MAIL_EVERY_MS = 60_000
+
+const mailProbe = (check: () => Promise<void>): Probe => ({
+  name: 'mail',
+  critical: false,
+  remedy: 'Check CONNTEXT_SMTP_URL, and that the mail server lets this one in. Mails wait until it does.',
+  async run() {
+    await check()
+    return undefined
+  },
+})

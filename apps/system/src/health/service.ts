@@ -1,3 +1,4 @@
+import type { Bus } from '@conntext/bus'
 import type {
   AuthPort,
   HealthState,
@@ -8,17 +9,30 @@ import type {
 } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { createHealth, outboxProbe, type Probe, postgresProbe } from '@conntext/http'
+import { busProbe, createHealth, outboxProbe, type Probe, type Processes, postgresProbe } from '@conntext/http'
 import { answerWithin, type Clock } from '@conntext/kernel'
 import type { OutboxRelay } from '@conntext/outbox'
+import type { LogStore } from '../logs/store.ts'
+import { clickHouseDisk, clocks, directoryDisk, logsProbe, processesProbe } from './probes.ts'
 
 // Longer than a service gives each of its own dependencies.
 const PORT_TIMEOUT_MS = 5_000
 
-type OwnDeps = { db: ServerDetails; audit: Audit; relay: OutboxRelay; clock: Clock }
+type OwnDeps = {
+  db: ServerDetails
+  audit: Audit
+  bus: Bus
+  relay: OutboxRelay
+  clock: Clock
+  logs: LogStore
+  processes: Processes
+  /** Where the data is, where that is this process's. */
+  dataDirectory?: string | undefined
+}
 
 /** This service's own health: the audit database may be away for a while, since the outbox keeps what it is owed. */
-export function createOwnHealth({ db, audit, relay, clock }: OwnDeps): () => Promise<ServiceHealth> {
+export function createOwnHealth(deps: OwnDeps): () => Promise<ServiceHealth> {
+  const { db, audit, bus, relay, clock, logs, processes, dataDirectory } = deps
   const clickhouse: Probe = {
     name: 'clickhouse',
     critical: false,
@@ -27,7 +41,18 @@ export function createOwnHealth({ db, audit, relay, clock }: OwnDeps): () => Pro
   }
   const receivers = 'ClickHouse and the messaging service'
   const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'system_outbox', receivers })
-  return createHealth('system', [postgresProbe(db, 'Server Details'), clickhouse, outbox], clock)
+  const probes = [
+    postgresProbe(db, 'Server Details'),
+    clickhouse,
+    outbox,
+    busProbe(bus),
+    clocks(deps),
+    clickHouseDisk(audit),
+    logsProbe(logs),
+    processesProbe(processes),
+    ...(dataDirectory === undefined ? [] : [directoryDisk(dataDirectory)]),
+  ]
+  return createHealth('system', probes, clock)
 }
 
 export type HealthPorts = {
