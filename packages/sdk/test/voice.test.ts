@@ -267,6 +267,38 @@ test('a dead worker is noticed by what fails before it is told, and that comes t
   gateway.close()
 })
 
+test('what was about to be sent or received when the connection went is, on the next one', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway, log } = await voiceOf(server.peer.baseUrl, { autoSubscribe: true })
+  await voice.join('hall')
+  /** The connection goes while this is under way. */
+  const interrupt = async () => {
+    await until(() => server.last('connectTransport') !== undefined)
+    server.silent.clear()
+    server.asked.length = 0
+    server.media.kept = { transports: [], producerIds: [], consumerIds: [] }
+    server.drop()
+  }
+  server.asked.length = 0
+  server.silent.add('voice.connectTransport')
+  const published = [
+    voice.publish(track(), microphone),
+    voice.publish(track('video'), { source: 'camera' }),
+    voice.publish(track('video'), { source: 'screen' }),
+  ]
+  await interrupt()
+  const publications = await Promise.all(published)
+  expect(new Set(publications.map(({ producerId }) => producerId)).size).toBe(3)
+  server.asked.length = 0
+  server.silent.add('voice.connectTransport')
+  server.media.producers = [sound, picture]
+  for (const producer of server.media.producers) server.tell('voice.producerAdded', { producer })
+  await interrupt()
+  await until(() => voice.subscriptions.length === 2 && voice.subscriptions.every((one) => one.track))
+  expect(log.filter((line) => /Ended|Removed/.test(line))).toEqual([])
+  gateway.close()
+})
+
 test('media that is interrupted looks for another way, until there is one', async () => {
   using server = startVoiceServer()
   const { voice, gateway, handlers } = await voiceOf(server.peer.baseUrl)

@@ -1,6 +1,6 @@
 import type { ConnectionState, Transport } from 'mediasoup-client/types'
 import { backoff } from '../gateway/backoff.ts'
-import { faultOf } from './faults.ts'
+import { faultOf, TransportGone } from './faults.ts'
 import type { IceSource } from './ice.ts'
 import type { Line } from './line.ts'
 
@@ -19,6 +19,7 @@ export class Carrier {
   #timer: ReturnType<typeof setTimeout> | undefined
   #restarts = 0
   #restarting = false
+  #refusal: Error | undefined
 
   constructor(
     readonly transport: Transport,
@@ -26,6 +27,7 @@ export class Carrier {
   ) {
     transport.on('connect', ({ dtlsParameters }, done, failed) => {
       deps.line('voice.connectTransport', { transportId: transport.id, dtlsParameters }).then(done, (error: Error) => {
+        this.#refusal = error
         failed(error)
         // Half of it is done, and none of that is of use.
         transport.close()
@@ -45,6 +47,11 @@ export class Carrier {
 
   close(): void {
     this.transport.close()
+  }
+
+  /** Why something could not be done on it: what is under way when it closes is told merely that it was stopped. */
+  why(error: Error): Error {
+    return this.closed ? (this.#refusal ?? new TransportGone()) : error
   }
 
   /** There is a connection to the gateway again: what could not be asked without is asked now. */

@@ -3,7 +3,6 @@ import { type Deferred, deferred } from '../gateway/deferred.ts'
 import { ProblemError } from '../problem.ts'
 import { type PublishOptions, sendingOf } from './encodings.ts'
 import type { PublicationEnding } from './events.ts'
-import { TransportGone } from './faults.ts'
 import type { VoiceSource } from './frames.ts'
 import type { Line } from './line.ts'
 import type { Media, MediaDeps } from './media.ts'
@@ -162,9 +161,7 @@ export class OwnPublication implements Publication {
         appData: { source: this.source, paused },
       })
       .catch((error: Error) => {
-        if (carrier.closed && error.name === 'InvalidStateError' && track.readyState === 'live')
-          throw new TransportGone()
-        throw error
+        throw carrier.why(error)
       })
     this.#producer = producer
     this.#saidPaused = paused

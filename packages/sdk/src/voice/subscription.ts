@@ -1,6 +1,5 @@
 import type { Consumer, ConsumerOptions } from 'mediasoup-client/types'
 import { type Deferred, deferred } from '../gateway/deferred.ts'
-import { TransportGone } from './faults.ts'
 import type { VoiceProducer, VoiceSource } from './frames.ts'
 import type { Line } from './line.ts'
 import type { Media } from './media.ts'
@@ -155,8 +154,7 @@ export class OwnSubscription implements Subscription {
     const consumer = await carrier.transport
       .consume({ ...(answer as ConsumerOptions), streamId })
       .catch((error: Error) => {
-        if (carrier.closed && error.name === 'InvalidStateError') throw new TransportGone()
-        throw error
+        throw carrier.why(error)
       })
     if (this.#ended) return consumer.close()
     this.#consumer = consumer
