@@ -78,7 +78,11 @@ test('clients that leave in the middle leave nothing open behind', async () => {
   await Promise.all(Array.from({ length: 30 }, () => leave().catch(() => {})))
   // One look that finds nothing is the answer: in the next one the processes may be speaking with each other.
   let rest = await held()
-  for (const deadline = performance.now() + 10_000; rest.length > 0 && performance.now() < deadline; rest = await held())
+  for (
+    const deadline = performance.now() + 10_000;
+    rest.length > 0 && performance.now() < deadline;
+    rest = await held()
+  )
     await Bun.sleep(50)
   expect(rest).toEqual([])
 })
