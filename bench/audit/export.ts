@@ -1,7 +1,7 @@
 import { type Bench, rate } from '../lib/result.ts'
 import { FROM, type FullTrail, TO } from './corpus.ts'
 
-const FORMATS = { ndjson: 'JSONEachRow', csv: 'CSVWithNames', parquet: 'Parquet' } as const
+const FORMATS = { ndjson: 'JSONEachRow', csv: 'CSV', parquet: 'Parquet' } as const
 
 /** Events per second of an export through the gateway, against the engine's own of the same rows and columns. */
 export async function measureExports(
