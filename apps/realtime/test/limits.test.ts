@@ -47,6 +47,29 @@ withWorker(`what a channel lets its calls be${skipped}`, () => {
     await bert.produce('screen')
   })
 
+  test('of those who begin to show something at the same moment no more than there is room for', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.authority.channel({ type: 'voice', videoLimit: 2 })
+    const people = await Promise.all(Array.from({ length: 6 }, () => stack.person()))
+    const transports: string[] = []
+    for (const one of people) {
+      await one.join(channel.id)
+      transports.push((await one.transport('send')).id)
+    }
+    const all = await Promise.allSettled(people.map((one, index) => one.produce('camera', transports[index]!)))
+    const refused = all.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+    expect(refused).toEqual(Array(4).fill(problem('voice.videoFull')))
+    await eventually(async () => {
+      const { states } = await stack.port.voiceStates({})
+      return states.filter(({ camera }) => camera).length === 2
+    })
+    // Whoever was refused has left nothing, and may come next.
+    const shows = people[all.findIndex(({ status }) => status === 'fulfilled')]!
+    const next = all.findIndex(({ status }) => status === 'rejected')
+    await shows.leave()
+    await people[next]!.produce('camera', transports[next]!)
+  })
+
   test('no louder than it says: told to senders by the codec, as they join', async () => {
     await using stack = await startNodes(1)
     const channel = await stack.authority.channel({ type: 'voice', audioBitrate: 24_000 })

@@ -1,4 +1,10 @@
-import { MAX_CALL_PRODUCERS, type VoiceProducer, type VoiceSource, type voiceOperations } from '@conntext/contracts'
+import {
+  MAX_CALL_PRODUCERS,
+  type VoiceKind,
+  type VoiceProducer,
+  type VoiceSource,
+  type voiceOperations,
+} from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import type { Producer } from 'mediasoup/types'
@@ -64,12 +70,13 @@ export class Call {
     return this.participants.size >= Math.min(this.deps.limits.participants, userLimit ?? Number.POSITIVE_INFINITY)
   }
 
-  /** Whether somebody who shows nothing yet would be one too many. */
-  isVideoFull(userId: string, videoLimit: number | null): boolean {
-    if (videoLimit === null) return false
+  /** @throws voice.tooManyStreams (409), voice.videoFull (409) for who shows nothing yet and would be one too many */
+  assertRoomFor({ userId }: Participant, kind: VoiceKind, videoLimit: number | null): void {
+    if (this.sent.size >= MAX_CALL_PRODUCERS) throw voiceErrors.tooManyStreams()
+    if (kind === 'audio' || videoLimit === null) return
     const showing = [...this.sent.values()].filter(({ producer }) => producer.kind === 'video')
     const userIds = new Set(showing.map(({ participant }) => participant.userId))
-    return !userIds.has(userId) && userIds.size >= videoLimit
+    if (!userIds.has(userId) && userIds.size >= videoLimit) throw voiceErrors.videoFull()
   }
 
   get isEmpty(): boolean {
@@ -153,10 +160,6 @@ export class Call {
     if (source !== 'microphone') return
     // Whatever becomes of it, the stream itself is there.
     await room.listenTo(producer).catch(() => {})
-  }
-
-  get hasRoomForProducer(): boolean {
-    return this.sent.size < MAX_CALL_PRODUCERS
   }
 
   /** @throws voice.noSuchProducer (404) */

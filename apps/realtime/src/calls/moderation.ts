@@ -1,7 +1,6 @@
 import type { AuditEvent, VoicePort } from '@conntext/contracts'
 import { accessErrors, actorOf, type Caller, type Guard } from '@conntext/http'
 import { realtimeAudit } from '../audit.ts'
-import type { Call } from './call.ts'
 import { type Calls, callerOf } from './calls.ts'
 import { voiceErrors } from './errors.ts'
 import type { Notices } from './notices.ts'
@@ -76,25 +75,21 @@ const SETS: Record<string, { of: 'muted' | 'deafened'; on: boolean }> = {
 
 async function apply(deps: ModerationDeps, target: Participant, { action, userId, to }: Moderate): Promise<void> {
   const { calls, notices } = deps
-  const { call } = target
+  const { channelId } = target.call
+  // The call may be another one by now, and so may their participation.
+  const call = calls.call(channelId) ?? target.call
+  const now = calls.inCall(channelId, userId)
   const set = SETS[action]
   if (set) {
     if (set.on) call[set.of].add(userId)
     else call[set.of].delete(userId)
-    return settled(deps, call, userId)
+    if (now) await now.serial.run(() => settleAndTell(deps, now))
+    return
   }
-  // They may have come again meanwhile, as another participation.
-  const now = calls.inCall(call.channelId, userId)
   if (!now) return
   if (action === 'disconnect') calls.end(now, 'disconnected')
   else {
-    notices.tell([now], 'voice.moved', { channelId: call.channelId, to: to! })
+    notices.tell([now], 'voice.moved', { channelId, to: to! })
     calls.end(now, undefined, { rejoin: false, as: 'moved' })
   }
-}
-
-/** What holds for an account now holds for its participation, also for one that is newer. */
-async function settled(deps: ModerationDeps, call: Call, userId: string): Promise<void> {
-  const one = deps.calls.inCall(call.channelId, userId)
-  if (one) await one.serial.run(() => settleAndTell(deps, one))
 }

@@ -69,13 +69,22 @@ export class Operations {
     return this.#with(participant, async ({ media, one, call }) => {
       const { channelId } = call
       if (KIND_OF[source] !== kind) throw voiceErrors.invalidMedia(`A ${source} is ${KIND_OF[source]}.`)
-      await assertMay(this.deps, one.caller, PERMISSION_OF[source], { channelId, op: 'voice.produce' })
+      const may = () => assertMay(this.deps, one.caller, PERMISSION_OF[source], { channelId, op: 'voice.produce' })
+      await may()
       const same = [...media.outgoing.values()].filter((sent) => sent.source === source)
-      if (same.length >= MAX_PRODUCERS[source] || !call.hasRoomForProducer) throw voiceErrors.tooManyStreams()
+      if (same.length >= MAX_PRODUCERS[source]) throw voiceErrors.tooManyStreams()
       const { videoLimit } = await limitsOf(this.deps.guard, channelId)
-      if (kind === 'video' && call.isVideoFull(one.userId, videoLimit)) throw voiceErrors.videoFull()
+      call.assertRoomFor(one, kind, videoLimit)
       const held = one.holds({ source })
       const producer = await media.produce(transportId, { kind, source, rtpParameters, paused, held })
+      try {
+        // While the worker was busy the permission may have gone, and others may have come first.
+        await may()
+        call.assertRoomFor(one, kind, videoLimit)
+      } catch (error) {
+        producer.close()
+        throw error
+      }
       await call.offer(one, producer, source)
       // A moderator, or a permission that is gone, may have come in between.
       await one.settle()
