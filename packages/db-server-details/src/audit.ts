@@ -29,23 +29,30 @@ export const auditKeys = pgTable('audit_keys', {
 })
 
 /** Never changed, never deleted, numbered from 1 without gaps. */
-export const auditBatches = pgTable('audit_batches', {
-  number: bigint({ mode: 'number' }).primaryKey(),
-  kind: text({ enum: ['live', 'adopted'] }).notNull(),
-  size: integer().notNull(),
-  // How many events all batches before it hold.
-  start: bigint({ mode: 'number' }).notNull(),
-  root: bytea().notNull(),
-  previous: bytea(),
-  at: time('at').notNull(),
-  keyId: text('key_id').notNull(),
-  // The log's complete subtrees that end with this batch, from its own hash up.
-  subtrees: bytea().notNull(),
-  // Over the log's checkpoint after this batch.
-  signature: bytea().notNull(),
-  // For each event its id (16 bytes) and its leaf's hash (32): which row it was that doesn't fit the root.
-  leaves: bytea().notNull(),
-})
+export const auditBatches = pgTable(
+  'audit_batches',
+  {
+    number: bigint({ mode: 'number' }).primaryKey(),
+    kind: text({ enum: ['live', 'adopted'] }).notNull(),
+    size: integer().notNull(),
+    // How many events all batches before it hold.
+    start: bigint({ mode: 'number' }).notNull(),
+    root: bytea().notNull(),
+    previous: bytea(),
+    at: time('at').notNull(),
+    keyId: text('key_id').notNull(),
+    // The log's complete subtrees that end with this batch, from its own hash up.
+    subtrees: bytea().notNull(),
+    // Over the log's checkpoint after this batch.
+    signature: bytea().notNull(),
+    // For each event its id (16 bytes) and its leaf's hash (32): which row it was that doesn't fit the root.
+    leaves: bytea().notNull(),
+    // Between these are all ids of its events: a repeat is looked for only where it could be.
+    leastId: uuid('least_id').notNull().default('00000000-0000-0000-0000-000000000000'),
+    greatestId: uuid('greatest_id').notNull().default('ffffffff-ffff-ffff-ffff-ffffffffffff'),
+  },
+  (t) => [index('audit_batches_ids').on(t.greatestId, t.leastId)],
+)
 
 /** The rows of the latest batches, until it is certain that ClickHouse has them for good. */
 export const auditPending = pgTable('audit_pending', {
