@@ -73,4 +73,24 @@ withWorker(`what happens at the same moment${skipped}`, () => {
     await muting
     await eventually(async () => (await anna.state())?.muted)
   })
+
+  test('who asks for more than is taken is muted all the same', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const moderator = await stack.person({ permissions: ['voice.moderate'] })
+    for (const one of [anna, bert]) await one.join(channel.id)
+    const { id: transportId } = await anna.transport('send')
+    const id = await anna.produce('microphone', transportId)
+    const { participant, port } = anna
+    await whileWorkersStandStill(async () => {
+      const flood = Array.from({ length: 100 }, () => port.voiceRestartIce({ participant, transportId }))
+      const refused = (await Promise.allSettled(flood.slice(64))).map((one) => 'reason' in one && one.reason)
+      expect(refused).toEqual(Array(36).fill(problem('voice.tooMany')))
+      for (const one of flood) one.catch(() => {})
+      const muting = moderator.moderate(anna, 'mute')
+      muting.catch(() => {})
+    })
+    await bert.hears('voice.producerUpdated', ({ producer }) => producer.id === id && producer.paused)
+  })
 })

@@ -83,7 +83,7 @@ async function apply(deps: ModerationDeps, target: Participant, { action, userId
   if (set) {
     if (set.on) call[set.of].add(userId)
     else call[set.of].delete(userId)
-    if (now) await now.serial.run(() => settleAndTell(deps, now))
+    if (now) await now.serial.must(() => settleAndTell(deps, now))
     return
   }
   if (!now) return

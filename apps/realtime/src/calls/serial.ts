@@ -7,9 +7,16 @@ export class Serial {
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
-  /** @throws voice.tooMany (429) where too much waits already */
+  /**
+   * What its participant asks for.
+   * @throws voice.tooMany (429) where too much waits already
+   */
   run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#waiting >= MOST_WAITING) return Promise.reject(voiceErrors.tooMany({ retryAfter: 1 }))
+    return this.#waiting >= MOST_WAITING ? Promise.reject(voiceErrors.tooMany({ retryAfter: 1 })) : this.must(work)
+  }
+
+  /** What others decide of them: that is done however much they ask for. */
+  must<T>(work: () => Promise<T>): Promise<T> {
     this.#waiting += 1
     const done = this.#last.then(work).finally(() => {
       this.#waiting -= 1

@@ -84,7 +84,7 @@ export class Watch {
     if (one.suppressed === !may.speak && one.audioBitrate === audioBitrate) return
     one.suppressed = !may.speak
     one.audioBitrate = audioBitrate
-    await one.serial.run(() => settleAndTell(this.deps as Pick<OperationsDeps, 'calls' | 'notices'>, one))
+    await one.serial.must(() => settleAndTell(this.deps as Pick<OperationsDeps, 'calls' | 'notices'>, one))
   }
 
   /** A gateway says whom it has. What it missed, and what is over, it is told again. */
