@@ -27,9 +27,18 @@ export function isUnstorableText(error: unknown): boolean {
 /** Whether a statement took longer than it may. */
 export const isStatementTimeout = (error: unknown): boolean => postgresError(error).code === '57014'
 
-// Class 08: connection exceptions; 53: out of resources; 57P0x: shutting down; the rest are the driver's and the OS's.
-const AWAY =
-  /^(08\w{3}|53\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH))$/
+// Class 08: connection exceptions; 57P0x: shutting down; the rest are the driver's and the OS's.
+const CONNECTION_LOST =
+  /^(08\w{3}|57P0[123]|CONNECTION_\w+|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH))$/
+// Class 53: out of disk, memory or connections.
+const OUT_OF_RESOURCES = /^53\w{3}$/
 
-/** Whether the database is away, rather than the query wrong. */
-export const isDatabaseAway = (error: unknown): boolean => AWAY.test(postgresError(error).code ?? '')
+/** Whether the connection is gone with it: nothing more can be said over it, a rollback neither. */
+export const isConnectionLost = (error: unknown): boolean => CONNECTION_LOST.test(postgresError(error).code ?? '')
+
+/** Whether the database is away, or can't for the moment, rather than the query wrong. */
+export const isDatabaseAway = (error: unknown): boolean =>
+  isConnectionLost(error) || OUT_OF_RESOURCES.test(postgresError(error).code ?? '')
+
+/** Whether it was refused for want of room on the database's disk. */
+export const isDiskFull = (error: unknown): boolean => postgresError(error).code === '53100'

@@ -1,4 +1,5 @@
 import { beginSpan, counter, gauge, histogram } from '@conntext/kernel'
+import { isDiskFull } from './errors.ts'
 
 const durations = histogram('conntext_database_statement_seconds', 'Time that statements took, waiting included', [
   'pool',
@@ -27,6 +28,7 @@ export class PoolMeter {
   #statements = 0
   #open = 0
   #waiting = 0
+  #fullAt = Number.NEGATIVE_INFINITY
   readonly #ends: (() => void)[]
 
   constructor(
@@ -59,6 +61,7 @@ export class PoolMeter {
       this.#statements -= 1
       durations.observe((performance.now() - began) / 1000, this.pool)
       if (error !== undefined) failures.add(1, this.pool, classOf(error))
+      if (isDiskFull(error)) this.#fullAt = performance.now()
       span?.end(error)
     }
     answered.then(() => done(), done)
@@ -85,12 +88,18 @@ export class PoolMeter {
     }
   }
 
+  /** Whether a statement was refused within the last minute for want of room on the database's disk. */
+  wasFullLately(): boolean {
+    return performance.now() - this.#fullAt < LATELY_MS
+  }
+
   end(): void {
     for (const end of this.#ends) end()
   }
 }
 
 const MOST_TEXT = 2_000
+const LATELY_MS = 60_000
 
 /** `select`, `insert`, … */
 const nameOf = (query: string): string => /^\s*(\w+)/.exec(query)?.[1]?.toLowerCase() ?? 'statement'

@@ -1,3 +1,6 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle } from 'drizzle-orm/postgres-js'
@@ -20,6 +23,27 @@ export async function migrateDatabase(options: { url: string; folder: string }):
   } finally {
     // Ending the connection releases the lock.
     await client.end({ timeout: 5 })
+  }
+}
+
+/** The migrations that this release has, oldest first; `at` is what the database remembers them by. */
+export const knownMigrations = (folder: string): { hash: string; at: number }[] =>
+  readMigrationFiles({ migrationsFolder: folder }).map(({ hash, folderMillis }) => ({ hash, at: folderMillis }))
+
+type Journal = { entries: { when: number }[] }
+
+/** Brings a new database to the schema that it had once: no migration after `last` is applied. */
+export async function migrateDatabaseTo(options: { url: string; folder: string; last: number }): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'conntext-migrations-'))
+  try {
+    await cp(options.folder, folder, { recursive: true })
+    const path = join(folder, 'meta', '_journal.json')
+    const journal = (await Bun.file(path).json()) as Journal
+    const entries = journal.entries.filter(({ when }) => when <= options.last)
+    await Bun.write(path, JSON.stringify({ ...journal, entries }))
+    await migrateDatabase({ url: options.url, folder })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

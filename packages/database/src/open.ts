@@ -6,6 +6,8 @@ import { prepared } from './prepared.ts'
 export type Database<S extends Record<string, unknown>> = PostgresJsDatabase<S> & {
   /** A trip to the database and back that needs a working backend; throws when there is none. */
   check(): Promise<void>
+  /** Whether its disk was full within the last minute, as far as a statement here was refused for it. */
+  wasFullLately(): boolean
   close(): Promise<void>
 }
 
@@ -47,6 +49,7 @@ export function openDatabase<S extends Record<string, unknown>>(schema: S, optio
       const [row] = await client`select pg_is_in_recovery() as replica`
       if (row?.replica !== false) throw new Error('the database is a read-only replica')
     },
+    wasFullLately: () => meter.wasFullLately(),
     close() {
       meter.end()
       return client.end({ timeout: 5 })

@@ -1,6 +1,6 @@
 import { captureContext } from '@conntext/kernel'
 import type { Sql, TransactionSql } from 'postgres'
-import { isDatabaseAway } from './errors.ts'
+import { isConnectionLost } from './errors.ts'
 import type { PoolMeter } from './meters.ts'
 
 type Unsafe = (query: string, parameters?: never[], options?: object) => PromiseLike<unknown>
@@ -101,7 +101,7 @@ function guard(tx: TransactionSql, connection: TransactionConnection): Transacti
       const prepare = parameters !== undefined && parameters.length > 0
       const statement = unsafe(query, parameters, { ...options, prepare })
       connection.meter.statement(query, statement)
-      statement.then(undefined, (error) => isDatabaseAway(error) && connection.lose())
+      statement.then(undefined, (error) => isConnectionLost(error) && connection.lose())
       return statement
     },
     savepoint: (body: Body) => savepoint((inner) => connection.whileThere(body(guard(inner, connection)))),

@@ -13,14 +13,22 @@ export type OutboxProbeOptions = {
   receivers: string
 }
 
-/** Tries the service's database; `database` is its name, for a sentence. */
-export const postgresProbe = (db: { check(): Promise<void> }, database: string): Probe => ({
+/**
+ * Tries the service's database; `database` is its name, for a sentence. One whose disk is full answers whoever reads, and
+ * refuses whoever writes.
+ */
+export const postgresProbe = (db: { check(): Promise<void>; wasFullLately(): boolean }, database: string): Probe => ({
   name: 'postgres',
   critical: true,
   remedy: `Start Postgres, or check the address and the password of the ${database} database.`,
   async run() {
     await db.check()
-    return undefined
+    if (!db.wasFullLately()) return undefined
+    return {
+      state: 'degraded',
+      detail: 'Nothing can be written: its disk is full.',
+      remedy: `Make room on the disk of the ${database} database. It goes on by itself then; nothing acknowledged is lost.`,
+    }
   },
 })
 

@@ -48,8 +48,23 @@ test('without its database a service is down, and says which one it is', async (
   const check = async () => {
     throw new Error('connection refused')
   }
-  const { state, dependencies } = await createHealth('a', [postgresProbe({ check }, 'Communication')])()
+  const { state, dependencies } = await createHealth('a', [
+    postgresProbe({ check, wasFullLately: () => false }, 'Communication'),
+  ])()
   expect(state).toBe('down')
   expect(dependencies[0]).toMatchObject({ name: 'postgres', detail: 'connection refused' })
   expect(dependencies[0]!.remedy).toContain('Communication database')
+})
+
+test('with a database that answers and has no room left a service is degraded, and says where to make some', async () => {
+  let isFull = true
+  const health = createHealth('a', [
+    postgresProbe({ check: async () => {}, wasFullLately: () => isFull }, 'Communication'),
+  ])
+  const { state, dependencies } = await health()
+  expect(state).toBe('degraded')
+  expect(dependencies[0]!.detail).toContain('disk is full')
+  expect(dependencies[0]!.remedy).toContain('Communication database')
+  isFull = false
+  expect((await health()).state).toBe('up')
 })

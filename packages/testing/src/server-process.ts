@@ -27,9 +27,15 @@ export type ServerProcess = {
 
 export const SETUP_CODE = 'setup-code-of-a-test'
 
-/** Starts the whole server as a process of its own, on a free port and new data, as `npm start` does. */
-export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
-  const data = await mkdtemp(join(tmpdir(), 'conntext-server-'))
+/**
+ * Starts the whole server as a process of its own, on a free port and new data, as `npm start` does. `within`: the
+ * directory under which its data is.
+ */
+export async function startServerProcess(
+  env: Record<string, string> = {},
+  within: string = tmpdir(),
+): Promise<ServerProcess> {
+  const data = await mkdtemp(join(within, 'conntext-server-'))
   const settings: Record<string, string> = {
     CONNTEXT_PORT: '0',
     CONNTEXT_HOST: '127.0.0.1',

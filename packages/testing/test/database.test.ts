@@ -13,7 +13,7 @@ import {
 } from '@conntext/database'
 import { migrateServerDetails, users } from '@conntext/db-server-details'
 import { freePort, startPostgres } from '@conntext/embedded'
-import { newId } from '@conntext/kernel'
+import { answerWithin, newId } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
 import { jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { storeEnvironment, testServerDetails } from '../src/index.ts'
@@ -195,6 +195,22 @@ describe('a transaction', () => {
     expect(others.filter((one) => !isDatabaseAway(one))).toEqual([])
     expect(await it.names()).not.toContain('lost')
     expect(await Promise.all(Array.from({ length: 8 }, () => it.db.check()))).toHaveLength(8)
+  })
+
+  test('that a full disk refuses gives its connection back, like any other that fails', async () => {
+    await using it = await start(1)
+    const full = sql.raw("do $$ begin raise exception 'no space left' using errcode = 'disk_full'; end $$")
+    for (let i = 0; i < 3; i += 1) {
+      const refused = await failure(
+        it.db.transaction(async (tx) => {
+          await tx.insert(thing).values(made('never'))
+          await tx.execute(full)
+        }),
+      )
+      expect(isDatabaseAway(refused)).toBe(true)
+    }
+    expect(await answerWithin(2_000, () => it.names())).toEqual([])
+    expect(it.db.wasFullLately()).toBe(true)
   })
 
   test('that has ended takes no more statements', async () => {
