@@ -473,7 +473,8 @@ export function auditFor<S extends keyof Catalogue>(service: S) {
   ): AuditEvent => {
     const declaration = (auditCatalogue[service].declarations as Record<string, Declaration>)[action]!
     const { requestId, reason, ...who } = actor
-    const traceId = traceIdOf(currentContext()?.traceparent)
+    const context = currentContext()
+    const traceId = traceIdOf(context?.traceparent)
     return {
       id: newId(),
       occurredAt: new Date().toISOString(),
@@ -485,7 +486,8 @@ export function auditFor<S extends keyof Catalogue>(service: S) {
       target: { kind: declaration.target, id: targetId },
       data,
       reason,
-      requestId,
+      // What a service does by itself because of a request belongs to it as well.
+      requestId: requestId ?? context?.requestId ?? null,
       ...(traceId && { traceId }),
     }
   }
