@@ -3,7 +3,9 @@ import {
   assertMigrated,
   type Database,
   type DatabaseOptions,
+  knownMigrations,
   migrateDatabase,
+  migrateDatabaseTo,
   openDatabase,
   provisionUsers,
 } from '@conntext/database'
@@ -24,6 +26,12 @@ export const openCommunications = (options: DatabaseOptions): Communications => 
 const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url))
 
 export const migrateCommunications = (url: string): Promise<void> => migrateDatabase({ url, folder: MIGRATIONS })
+
+/** Brings a new database to an older release's schema: for what is restored into it. */
+export const migrateCommunicationsTo = (url: string, last: number): Promise<void> =>
+  migrateDatabaseTo({ url, folder: MIGRATIONS, last })
+
+export const knownCommunicationsMigrations = () => knownMigrations(MIGRATIONS)
 
 /** @throws SchemaBehind while the schema is older than this release */
 export const assertCommunicationsMigrated = (db: Communications): Promise<void> => assertMigrated(db, MIGRATIONS)

@@ -3,7 +3,9 @@ import {
   assertMigrated,
   type Database,
   type DatabaseOptions,
+  knownMigrations,
   migrateDatabase,
+  migrateDatabaseTo,
   openDatabase,
   provisionUsers,
 } from '@conntext/database'
@@ -25,6 +27,12 @@ export const openServerDetails = (options: DatabaseOptions): ServerDetails => op
 const MIGRATIONS = fileURLToPath(new URL('../migrations', import.meta.url))
 
 export const migrateServerDetails = (url: string): Promise<void> => migrateDatabase({ url, folder: MIGRATIONS })
+
+/** Brings a new database to an older release's schema: for what is restored into it. */
+export const migrateServerDetailsTo = (url: string, last: number): Promise<void> =>
+  migrateDatabaseTo({ url, folder: MIGRATIONS, last })
+
+export const knownServerDetailsMigrations = () => knownMigrations(MIGRATIONS)
 
 /** @throws SchemaBehind while the schema is older than this release */
 export const assertServerDetailsMigrated = (db: ServerDetails): Promise<void> => assertMigrated(db, MIGRATIONS)

@@ -36,3 +36,10 @@ export async function rewrapDataKeys(
   }
   return rows.length
 }
+
+/** Whether any of the master keys opens a data key that is not in a database, but in a backup of one. */
+export const unwrapsDataKey = (
+  masterKeys: Uint8Array[],
+  service: string,
+  row: { id: string; wrapped: Uint8Array },
+): boolean => unwrap(masterKeys, service, row) !== undefined

@@ -1,0 +1,8 @@
+export { type BackupOrder, type BackupSource, type Written, writeBackup } from './create.ts'
+export { newBackupIdentity, type Sealing, type Secret } from './encryption.ts'
+export { BackupError } from './errors.ts'
+export * from './format.ts'
+export { type BackupItem, readBackup } from './reading.ts'
+export { assertEmpty, assertRestorable, type KnownMigrations } from './restore/fitness.ts'
+export { type RestoreTarget, restoreBackup } from './restore/restore.ts'
+export { counted, type VerifiedBackup, verifyBackup } from './verify.ts'
