@@ -1,4 +1,5 @@
-import { createCipheriv, randomBytes, scrypt } from 'node:crypto'
+import { randomBytes, scrypt } from 'node:crypto'
+import { chacha20poly1305 } from '@noble/ciphers/chacha.js'
 import {
   Decrypter,
   Encrypter,
@@ -48,10 +49,9 @@ const passphraseRecipient = (passphrase: string): Recipient => ({
     const salt = randomBytes(16)
     const label = Buffer.from('age-encryption.org/v1/scrypt')
     const key = await derive(passphrase, Buffer.concat([label, salt]))
-    const cipher = createCipheriv('chacha20-poly1305', key, Buffer.alloc(12), { authTagLength: 16 })
-    const body = Buffer.concat([cipher.update(fileKey), cipher.final(), cipher.getAuthTag()])
+    const body = chacha20poly1305(key, new Uint8Array(12)).encrypt(fileKey)
     const written = salt.toString('base64').replace(/=+$/, '')
-    return [new Stanza(['scrypt', written, String(SCRYPT_LOG_N)], new Uint8Array(body))]
+    return [new Stanza(['scrypt', written, String(SCRYPT_LOG_N)], body)]
   },
 })
 
