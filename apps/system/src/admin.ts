@@ -8,8 +8,10 @@ import { recordAudit, systemAudit } from './recorder.ts'
 
 export { latestCheckpoint } from './audit/chain/checkpoints.ts'
 export { listAuditKeys } from './audit/chain/keys.ts'
+export { createAuditChain } from './audit/chain/service.ts'
 export { askVerification, carryOut, getVerification } from './audit/chain/verifications.ts'
-export { systemKeys, systemSealed } from './keys.ts'
+export { verifyLog } from './audit/chain/verify.ts'
+export { loadKeys, systemKeys, systemSealed } from './keys.ts'
 
 /** Has the audit log signed by a new key; answers its id. @throws StartError where there is no log yet */
 export async function rotateAuditLogKey(tx: Transaction, keyring: Keyring): Promise<string> {

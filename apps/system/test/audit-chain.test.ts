@@ -177,6 +177,31 @@ describe('exactly once, and in order, whoever dies on the way', () => {
     expect((await trail.verify()).findings).toEqual([])
   })
 
+  test('an instance that was just started knows what the log holds, whatever the ids and wherever it was', async () => {
+    await using trail = await startTrail({ batches: 1 })
+    const year = Date.UTC(2020, 0, 1)
+    const oldId = (i: number) =>
+      newId().replace(
+        /^.{13}/,
+        (year + i * DAY)
+          .toString(16)
+          .padStart(12, '0')
+          .replace(/^(.{8})/, '$1-'),
+      )
+    const events = Array.from({ length: 40 }, (_, i) => {
+      if (i % 4 === 0) return event({ id: crypto.randomUUID() })
+      return event(i % 2 === 0 ? { id: oldId(i) } : {})
+    })
+    for (let at = 0; at < 40; at += 8) await trail.port.ingestAudit({ events: events.slice(at, at + 8) })
+    const second = await trail.another()
+    const more = Array.from({ length: 3 }, () => event())
+    await second.port.ingestAudit({ events: [...events.slice(5, 30).reverse(), ...more, ...events] })
+    await second.service.stop()
+    expect((await stored(trail, ids(events))).sort()).toEqual(ids(events).sort())
+    expect(await stored(trail, ids(more))).toHaveLength(3)
+    expect((await trail.verify()).findings).toEqual([])
+  })
+
   test('killed -9 again and again, with several sources that repeat themselves', async () => {
     await using trail = await startTrail({ batches: 1 })
     const sources = Array.from({ length: 3 }, () => Array.from({ length: 400 }, () => event()))

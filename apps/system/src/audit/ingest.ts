@@ -1,15 +1,17 @@
 import type { AuditEvent } from '@conntext/contracts'
-import { type Audit, chainedIds, type EventRow } from '@conntext/db-audit'
+import type { Audit, EventRow } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
+import type { Transaction } from '../change.ts'
 import { adoptRows } from './chain/adopt.ts'
 import { appendBatch, type Batch, readTip, type Tip } from './chain/append.ts'
 import { oweErasures, withoutErased } from './chain/erasure.ts'
 import type { Signers } from './chain/keys.ts'
+import { KnownEvents } from './chain/known-events.ts'
 import { type ChainState, lockChain, readState } from './chain/queries.ts'
 import { deliver, settle } from './chain/settle.ts'
-import { auditErrors, fromAudit } from './errors.ts'
+import { auditErrors } from './errors.ts'
 import { toRow } from './rows.ts'
 
 export type ChainDeps = {
@@ -25,8 +27,11 @@ export type Ingest = (request: { events: AuditEvent[] }) => Promise<void>
 // Between these the column's type holds every millisecond.
 const EARLIEST = Date.UTC(1970, 0, 1)
 const LATEST = Date.UTC(2200, 0, 1)
-/** What waits is taken together up to so many events: larger batches are cheaper, for both databases. */
-const MOST_EVENTS = 2_000
+/**
+ * What waits is taken together up to so many events: larger batches are cheaper for both databases; but when all who wait
+ * are in one, there is no next one to be made meanwhile.
+ */
+const MOST_EVENTS = 1_000
 
 type Waiting = { events: AuditEvent[]; resolve(): void; reject(error: unknown): void }
 
@@ -86,7 +91,8 @@ class ChainEnd {
   #tip: Tip | undefined
   #isAdopted = false
   /** The batch that ClickHouse is being given, by this process. */
-  #delivering: { number: number; ids: Set<string>; done: Promise<void> } | undefined
+  #delivering: { number: number; done: Promise<void> } | undefined
+  readonly #known = new KnownEvents()
 
   constructor(private readonly deps: ChainDeps) {}
 
@@ -99,8 +105,7 @@ class ChainEnd {
       appended ? deliver(this.deps, appended.logId, appended.batch) : undefined,
     )
     if (appended) {
-      const { number, ids } = appended.batch
-      const delivering = { number, ids: new Set(ids), done }
+      const delivering = { number: appended.batch.number, done }
       this.#delivering = delivering
       done.then(
         () => this.#ended(delivering),
@@ -121,30 +126,30 @@ class ChainEnd {
     const made = await this.deps.db.transaction(async (tx) => {
       await lockChain(tx)
       const state = await readState(tx)
-      const rows = await this.#newRows(state, events)
+      const rows = await this.#newRows(tx, state, events)
       if (rows.length === 0) return undefined
       const tip = this.#tip?.number === state.head ? this.#tip : await readTip(tx)
-      await oweErasures(tx, this.deps, state, events)
-      const kept = await withoutErased(tx, rows)
+      const owed = await oweErasures(tx, this.deps, state, events)
+      const kept = owed > 0 || state.hasErasures ? await withoutErased(tx, rows) : rows
       return { logId: state.logId, ...(await appendBatch(tx, this.deps, { state, tip, kind: 'live', rows: kept })) }
     })
     if (!made) return undefined
     this.#tip = made.tip
+    this.#known.add(made.batch.number, made.batch.ids)
     return made
   }
 
   /** The events that the chain doesn't hold yet, once each, in their order. */
-  async #newRows(state: ChainState, events: AuditEvent[]): Promise<EventRow[]> {
-    const { audit, clock } = this.deps
-    const own = this.#delivering
-    const left = state.unsettled.filter((number) => number !== own?.number)
+  async #newRows(tx: Transaction, state: ChainState, events: AuditEvent[]): Promise<EventRow[]> {
+    // What others began and didn't end.
+    const left = state.unsettled.filter((number) => number !== this.#delivering?.number)
     await settle(this.deps, state.logId, left)
     const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
-    const times = distinct.map(({ occurredAt }) => Date.parse(occurredAt))
-    const window = { from: new Date(Math.min(...times)), to: new Date(Math.max(...times)) }
-    const ids = distinct.map(({ id }) => id)
-    const stored = await fromAudit(chainedIds(audit, ids, window))
-    const receivedAt = clock.now()
-    return distinct.filter(({ id }) => !stored.has(id) && !own?.ids.has(id)).map((event) => toRow(event, receivedAt))
+    const known = await this.#known.among(
+      tx,
+      distinct.map(({ id }) => id),
+    )
+    const receivedAt = this.deps.clock.now()
+    return distinct.filter(({ id }) => !known.has(id)).map((event) => toRow(event, receivedAt))
   }
 }

@@ -6,6 +6,7 @@ import { Frontier, frontierNodes, rootOf } from '@conntext/merkle'
 import type { Transaction } from '../../change.ts'
 import { base64, type Header, headerHash } from './header.ts'
 import type { Signers } from './keys.ts'
+import { rangeOf } from './known-events.ts'
 import { chain, leafHash } from './leaf.ts'
 import { checkpointText, originOf } from './note.ts'
 import { type ChainState, insertBatch, packLeaves, readHead, readNodes } from './queries.ts'
@@ -67,6 +68,7 @@ export async function appendBatch(
   await insertBatch(tx, {
     ...{ number, kind, size: rows.length, start: tip.start, root, previous: tip.previous, at, keyId: signer.id },
     ...{ subtrees, signature: signer.sign(checkpoint) },
+    ...rangeOf(rows.map(({ id }) => id)),
     leaves: packLeaves(rows.map(({ id }, i) => ({ id, hash: hashes[i]! }))),
   })
   const lines = linesOf(chained)

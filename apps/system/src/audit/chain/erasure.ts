@@ -20,13 +20,16 @@ import { erasureText } from './signing.ts'
 const DELETIONS = new Set(['user.deleted', 'bot.deleted'])
 const AT_ONCE = 100
 
-/** Owes the erasure of whoever's account was deleted, as a signed record: without one a removal counts as tampering. */
+/**
+ * Owes the erasure of whoever's account was deleted, as a signed record: without one a removal counts as tampering.
+ * Answers how many accounts that are.
+ */
 export async function oweErasures(
   tx: Transaction,
   { signers, clock }: { signers: Signers; clock: ChainDeps['clock'] },
   state: ChainState,
   events: AuditEvent[],
-): Promise<void> {
+): Promise<number> {
   const deleted = events.filter(({ service, action }) => service === 'auth' && DELETIONS.has(action))
   for (const { target } of deleted) {
     if (target.id === null) continue
@@ -38,6 +41,7 @@ export async function oweErasures(
       .values({ ...erasure, keyId: signer.id, signature })
       .onConflictDoNothing()
   }
+  return deleted.length
 }
 
 /** An anonymous actor may well have been the person that it was about: a login that failed, say. */

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { ChainedRow, EventRow } from '@conntext/db-audit'
 import { hashLeaf } from '@conntext/merkle'
 
@@ -11,22 +11,20 @@ const measured = (text: string | null): string => (text === null ? '-' : `${Buff
 
 /** What stands in the leaf for values that may have to be removed one day: without the salt nobody can guess them. */
 const commitment = (salt: string, ...values: (string | null)[]): string =>
-  createHash('sha256')
-    .update(salt + values.map(measured).join(''))
-    .digest('hex')
+  hash('sha256', salt + values.map(measured).join(''), 'hex')
 
 /** Where the actor was: gone when the actor has been erased. */
 function originOf(row: ChainedRow): string | null {
-  const { address, user_agent, origin_salt: salt, origin_hash: hash } = row
+  const { address, user_agent, origin_salt: salt, origin_hash: erased } = row
   const isEmpty = address === null && user_agent === null && salt === ''
-  return isEmpty ? hash || null : commitment(salt, address, user_agent)
+  return isEmpty ? erased || null : commitment(salt, address, user_agent)
 }
 
 /** What tells of the person whom it was done to: gone when they have been erased. */
 function personalOf(row: ChainedRow): string | null {
-  const { personal, reason, personal_salt: salt, personal_hash: hash } = row
+  const { personal, reason, personal_salt: salt, personal_hash: erased } = row
   const isEmpty = personal === '' && reason === null && salt === ''
-  return isEmpty ? hash || null : commitment(salt, personal, reason)
+  return isEmpty ? erased || null : commitment(salt, personal, reason)
 }
 
 /** The row without where the actor was, its hash in its place. */

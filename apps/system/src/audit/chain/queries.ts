@@ -26,6 +26,8 @@ export type ChainState = {
   keyId: string
   logId: string
   isAdopted: boolean
+  /** Whether anybody was ever erased. */
+  hasErasures: boolean
   /** Batches that ClickHouse hasn't acknowledged. */
   unsettled: number[]
 }
@@ -35,9 +37,11 @@ export async function readState(tx: ServerDetailsExecutor): Promise<ChainState> 
     coalesce((select max(number) from audit_batches), 0)::int8 as head,
     (select id from audit_keys where retired_at is null order by position desc limit 1) as key_id,
     log_id, adopted_at is not null as is_adopted,
+    exists (select from audit_erasures) as has_erasures,
     array(select number from audit_pending where acknowledged_at is null order by number) as unsettled
     from audit_log`)) as unknown as [
-    { head: string; key_id: string; log_id: string; is_adopted: boolean; unsettled: string[] } | undefined,
+    | { head: string; key_id: string; log_id: string; is_adopted: boolean; has_erasures: boolean; unsettled: string[] }
+    | undefined,
   ]
   if (!row) throw new Error('the audit log has not been made yet')
   return {
@@ -45,6 +49,7 @@ export async function readState(tx: ServerDetailsExecutor): Promise<ChainState> 
     keyId: row.key_id,
     logId: row.log_id,
     isAdopted: row.is_adopted,
+    hasErasures: row.has_erasures,
     unsettled: row.unsettled.map(Number),
   }
 }
@@ -86,7 +91,7 @@ const HEADER_COLUMNS = {
   subtrees: auditBatches.subtrees,
   signature: auditBatches.signature,
 }
-export type BatchHead = Omit<BatchRow, 'leaves'>
+export type BatchHead = Omit<BatchRow, 'leaves' | 'leastId' | 'greatestId'>
 
 export async function readHead(db: ServerDetailsExecutor): Promise<BatchHead | undefined> {
   const [row] = await db.select(HEADER_COLUMNS).from(auditBatches).orderBy(desc(auditBatches.number)).limit(1)
@@ -134,13 +139,19 @@ export async function erasedAmong(db: ServerDetailsExecutor, ids: string[]): Pro
   const rows = await db
     .select({ subject: auditErasures.subject })
     .from(auditErasures)
-    .where(inArray(auditErasures.subject, ids))
+    .where(sql`${auditErasures.subject} = any(string_to_array(${ids.join()}, ',')::uuid[])`)
   return new Set(rows.map(({ subject }) => subject))
 }
 
 /** For each event of a batch its id and its leaf's hash, as they are kept with it. */
-export const packLeaves = (leaves: { id: string; hash: Uint8Array }[]): Buffer =>
-  Buffer.concat(leaves.flatMap(({ id, hash }) => [Buffer.from(id.replaceAll('-', ''), 'hex'), hash]))
+export function packLeaves(leaves: { id: string; hash: Uint8Array }[]): Buffer {
+  const packed = Buffer.alloc(leaves.length * LEAF_BYTES)
+  for (const [i, { id, hash }] of leaves.entries()) {
+    packed.write(id.replaceAll('-', ''), i * LEAF_BYTES, 'hex')
+    packed.set(hash, i * LEAF_BYTES + 16)
+  }
+  return packed
+}
 
 export type Leaf = { id: string; hash: Buffer }
 
