@@ -63,6 +63,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
       'audit_keys',
       'audit_pending',
       'audit_verifications',
+      'backups',
     ],
     users: [
       {
@@ -113,6 +114,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'audit_erasures',
           'audit_retention',
           'audit_verifications',
+          'backups',
         ],
       },
     ],
