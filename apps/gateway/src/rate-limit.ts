@@ -25,9 +25,9 @@ export function takeTokens(bucket: Bucket, rate: Rate, now: number, count: numbe
   return true
 }
 
-/** In how many whole seconds there is a token again. */
-export const secondsToToken = ({ tokens }: Bucket, { perSecond }: Rate): number =>
-  Math.max(1, Math.ceil((1 - tokens) / perSecond))
+/** In how many whole seconds there is a token again, or as many as are needed. */
+export const secondsToToken = ({ tokens }: Bucket, { perSecond, burst }: Rate, count = 1): number =>
+  Math.max(1, Math.ceil((Math.min(count, burst) - tokens) / perSecond))
 
 /**
  * Token buckets by client, in memory and bounded: the client that has been quiet for longest is forgotten first, so

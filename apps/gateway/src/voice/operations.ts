@@ -2,7 +2,7 @@ import type { VoiceFrame, VoiceOp, VoicePort } from '@conntext/contracts'
 import { accessErrors, requestErrors } from '@conntext/http'
 import { type AppError, answerWithin, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
-import { RateLimiter, secondsToToken, takeToken } from '../rate-limit.ts'
+import { RateLimiter, secondsToToken, takeTokens } from '../rate-limit.ts'
 import { type Connection, callerOf } from '../sockets/connection.ts'
 import { fail, known, succeed } from '../sockets/replies.ts'
 import { voiceErrors } from './errors.ts'
@@ -35,6 +35,18 @@ const ASKED = {
   'voice.stats': 'voiceStats',
 } as const satisfies Record<Exclude<VoiceOp, 'voice.join'>, keyof VoicePort>
 
+// For how many an operation counts that is a question for each stream that one has, or is told to everybody in the call.
+const OF_ALL_STREAMS = 25
+const TOLD_TO_ALL = 10
+
+function costOf(frame: VoiceFrame): number {
+  if (frame.op === 'voice.stats') return OF_ALL_STREAMS
+  if (frame.op === 'voice.produce' || frame.op === 'voice.closeProducer') return TOLD_TO_ALL
+  if (frame.op !== 'voice.pause' && frame.op !== 'voice.resume') return 1
+  if (frame.consumerId !== undefined) return 1
+  return frame.producerId === undefined ? OF_ALL_STREAMS : TOLD_TO_ALL
+}
+
 /** What a gateway asks of the nodes. */
 export type CallsPort = Pick<VoicePort, 'voiceJoin' | 'voiceDetach' | (typeof ASKED)[keyof typeof ASKED]>
 type Ask = (request: object) => Promise<unknown>
@@ -52,8 +64,9 @@ export class VoiceOperations {
   receive(connection: Connection, frame: VoiceFrame, length: number): void {
     const { operations } = this.options.config.voice
     const { voice } = connection
-    if (!takeToken(voice.bucket, operations, performance.now())) {
-      this.#tooMany(connection, frame, secondsToToken(voice.bucket, operations))
+    const cost = costOf(frame)
+    if (!takeTokens(voice.bucket, operations, performance.now(), cost)) {
+      this.#tooMany(connection, frame, secondsToToken(voice.bucket, operations, cost))
     } else if (!voice.queue.add(frame, length, (frames) => this.#run(connection, frames))) {
       this.#tooMany(connection, frame, 1)
     }

@@ -158,13 +158,13 @@ withWorker(`what nobody should ask over the gateway${skipped}`, () => {
     await anna.join(channel.id)
     await eve.join(channel.id)
     const from = eve.frames.length
-    for (let id = 10_000; id < 11_900; id += 1) eve.send({ op: 'voice.stats', id })
+    for (let id = 10_000; id < 11_900; id += 1) eve.send({ op: 'voice.resumeConsumer', id, consumerId: nobody })
     const started = performance.now()
     expect(await anna.outcome({ op: 'voice.stats' })).toBe('ok')
     expect(performance.now() - started).toBeLessThan(2_000)
     const replies = () => eve.frames.slice(from).filter(({ op, id }) => op === 'reply' && id >= 10_000)
     await eventually(() => replies().length === 1_900, 30_000)
-    const refused = replies().filter(({ ok }) => !ok)
+    const refused = replies().filter(({ error }) => error.code === 'request.tooMany')
     expect(refused.length).toBeGreaterThan(300)
     expect(refused.length).toBeLessThanOrEqual(401)
     expect(refused[0].error).toMatchObject({ status: 429, code: 'request.tooMany', retryAfter: 1 })
@@ -178,6 +178,28 @@ withWorker(`what nobody should ask over the gateway${skipped}`, () => {
     }
     expect(codes.slice(0, 19)).toEqual(Array(19).fill('ok'))
     expect(codes.at(-1)).toBe('request.tooMany')
+  }, 60_000)
+
+  test('what takes all streams of a call, or is told to everybody, counts for more', async () => {
+    await using stack = await startCalls({ gateways: [defaults] })
+    const channel = await stack.voiceChannel()
+    const taken = async (ofProducer: (producerId: string) => object[]) => {
+      const eve = await stack.person()
+      await eve.join(channel.id)
+      const producerId = await eve.produce()
+      const frames = ofProducer(producerId)
+      for (let id = 0; id < 600; id += 1) eve.send({ ...frames[id % frames.length], id: 10_000 + id })
+      const replies = () => eve.frames.filter(({ op, id }) => op === 'reply' && id >= 10_000)
+      await eventually(() => replies().length === 600, 30_000)
+      eve.close()
+      return replies().filter(({ ok }) => ok).length
+    }
+    // A statement of all, hearing nobody and everybody in turn, being heard and not.
+    expect(await taken(() => [{ op: 'voice.stats' }])).toBeLessThan(80)
+    expect(await taken(() => [{ op: 'voice.pause' }, { op: 'voice.resume' }])).toBeLessThan(80)
+    const heardOrNot = await taken((producerId) => ['pause', 'resume'].map((op) => ({ op: `voice.${op}`, producerId })))
+    expect(heardOrNot).toBeGreaterThan(100)
+    expect(heardOrNot).toBeLessThan(200)
   }, 60_000)
 
   test('whoever joins a large call asks for all of it at once, and is not in the way of any limit', async () => {
