@@ -131,6 +131,7 @@ const server: AuthoritySnapshot['server'] = {
   messageRetentionDays: null,
   callRetentionDays: null,
   limits: { maxMessageLength: 4_000, maxFileBytes: 1_000_000, maxMediaPerMessage: 10 },
+  maintenance: null,
   createdAt: NOW,
 }
 

@@ -76,6 +76,7 @@ test('the snapshot holds what the routes and system have made', async () => {
       messageRetentionDays: null,
       callRetentionDays: null,
       limits: { maxMessageLength: 10, maxFileBytes: 20, maxMediaPerMessage: 3 },
+      maintenance: null,
       createdAt: createdAt.toISOString(),
     },
     roles: body.items as never,

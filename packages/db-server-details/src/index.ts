@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import {
   assertMigrated,
+  backupUser,
   type Database,
   type DatabaseOptions,
   knownMigrations,
@@ -38,7 +39,10 @@ export const knownServerDetailsMigrations = () => knownMigrations(MIGRATIONS)
 export const assertServerDetailsMigrated = (db: ServerDetails): Promise<void> => assertMigrated(db, MIGRATIONS)
 
 /** Each table has one writing service; the other service of this database reads what is not secret. */
-export const provisionServerDetails = (url: string, passwords: { auth: string; system: string }): Promise<void> =>
+export const provisionServerDetails = (
+  url: string,
+  passwords: { auth: string; system: string; backup?: string | undefined },
+): Promise<void> =>
   provisionUsers({
     url,
     secret: [
@@ -64,6 +68,7 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
       'audit_pending',
       'audit_verifications',
       'backups',
+      'settings_history',
     ],
     users: [
       {
@@ -115,6 +120,8 @@ export const provisionServerDetails = (url: string, passwords: { auth: string; s
           'audit_retention',
           'audit_verifications',
           'backups',
+          'settings_history',
+          'storage_samples',
         ],
       },
     ],

@@ -21,12 +21,17 @@ export const newServerSettings = {
   systemChannelId: null,
   messageRetentionDays: null,
   callRetentionDays: null,
+  maintenanceSince: null,
+  maintenanceMessage: null,
+  maintenanceUntil: null,
   maxMessageLength: 4_000,
   maxFileBytes: 524_288_000,
   maxMediaPerMessage: 10,
 } as const
 
-export const toServerInfo = (row: Omit<SettingsRow, 'id' | 'version'>): ServerInfo => ({
+type ShownSettings = Omit<SettingsRow, 'id' | 'version' | 'maintenanceBy' | 'logLevel' | 'logRetentionDays'>
+
+export const toServerInfo = (row: ShownSettings): ServerInfo => ({
   name: row.name,
   description: row.description,
   iconId: row.iconId,
@@ -40,6 +45,11 @@ export const toServerInfo = (row: Omit<SettingsRow, 'id' | 'version'>): ServerIn
     maxMessageLength: row.maxMessageLength,
     maxFileBytes: row.maxFileBytes,
     maxMediaPerMessage: row.maxMediaPerMessage,
+  },
+  maintenance: row.maintenanceSince && {
+    message: row.maintenanceMessage,
+    since: row.maintenanceSince.toISOString(),
+    until: row.maintenanceUntil?.toISOString() ?? null,
   },
   createdAt: row.createdAt.toISOString(),
 })

@@ -8,8 +8,10 @@ import {
   type AnyPgColumn,
   bigint,
   boolean,
+  date,
   index,
   integer,
+  jsonb,
   pgTable,
   primaryKey,
   text,
@@ -35,10 +37,43 @@ export const serverSettings = pgTable('server_settings', {
   messageRetentionDays: integer('message_retention_days'),
   // Null: it stays known who was in which call.
   callRetentionDays: integer('call_retention_days'),
+  // Since when the server takes no changes; null: it does.
+  maintenanceSince: time('maintenance_since'),
+  maintenanceMessage: text('maintenance_message'),
+  // When it is expected to be over.
+  maintenanceUntil: time('maintenance_until'),
+  // Null for the operator beside the server.
+  maintenanceBy: uuid('maintenance_by'),
+  // For all processes; null: for each its own.
+  logLevel: text('log_level', { enum: ['error', 'warn', 'info', 'debug'] }),
+  logRetentionDays: integer('log_retention_days').notNull().default(14),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
 })
+
+/** What the settings were before each change, and after it. Never changed; deleted when there are too many. */
+export const settingsHistory = pgTable('settings_history', {
+  id: uuid().primaryKey(),
+  changedAt: time('changed_at').notNull(),
+  // Null for the operator beside the server.
+  changedBy: uuid('changed_by'),
+  reason: text(),
+  // The change that this one took back.
+  restores: uuid(),
+  changes: jsonb().$type<Record<string, { from: unknown; to: unknown }>>().notNull(),
+})
+
+/** How much each store held, once a day. */
+export const storageSamples = pgTable(
+  'storage_samples',
+  {
+    day: date({ mode: 'string' }).notNull(),
+    store: text().notNull(),
+    bytes: bigint({ mode: 'number' }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.day, t.store] })],
+)
 
 export const channels = pgTable(
   'channels',

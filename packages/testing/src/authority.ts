@@ -49,6 +49,7 @@ export async function testAuthority(bus: Bus) {
       messageRetentionDays: null,
       callRetentionDays: null,
       limits: { maxMessageLength: 4000, maxFileBytes: 500_000_000, maxMediaPerMessage: 10 },
+      maintenance: null,
       createdAt: NOW,
     },
     roles: [{ ...everyone, isEveryone: true }],

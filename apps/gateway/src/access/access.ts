@@ -54,6 +54,7 @@ const empty = () =>
         messageRetentionDays: null,
         callRetentionDays: null,
         limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 0 },
+        maintenance: null,
         createdAt: new Date(0).toISOString(),
       },
       roles: [],

@@ -32,6 +32,39 @@ const CallRetention = Nullable(
 const Name = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 const Description = Nullable(Type.String({ maxLength: 1000 }))
 
+const MaintenanceMessage = Nullable(Type.String({ maxLength: 500, description: 'For the members' }))
+const MaintenanceUntil = Nullable(
+  Type.String({
+    format: 'date-time',
+    description: 'When it is expected to be over; it ends when somebody ends it',
+  }),
+)
+
+/** As everybody may know it. */
+export const ServerMaintenance = Shape('ServerMaintenance', {
+  message: MaintenanceMessage,
+  since: Timestamp,
+  until: MaintenanceUntil,
+})
+export type ServerMaintenance = Static<typeof ServerMaintenance>
+
+/** As administrators see it. */
+export const Maintenance = Shape('Maintenance', {
+  enabled: Type.Boolean(),
+  message: MaintenanceMessage,
+  since: Nullable(Timestamp),
+  until: MaintenanceUntil,
+  by: Nullable(Id),
+})
+export type Maintenance = Static<typeof Maintenance>
+
+export const MaintenanceUpdate = Shape('MaintenanceUpdate', {
+  enabled: Type.Boolean(),
+  message: Type.Optional(MaintenanceMessage),
+  until: Type.Optional(MaintenanceUntil),
+})
+export type MaintenanceUpdate = Static<typeof MaintenanceUpdate>
+
 export const ServerInfo = Shape('Server', {
   name: Type.String(),
   description: Nullable(Type.String()),
@@ -43,6 +76,7 @@ export const ServerInfo = Shape('Server', {
   messageRetentionDays: Retention,
   callRetentionDays: CallRetention,
   limits: ServerLimits,
+  maintenance: Nullable(ServerMaintenance),
   createdAt: Timestamp,
 })
 export type ServerInfo = Static<typeof ServerInfo>

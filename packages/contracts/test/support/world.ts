@@ -103,6 +103,7 @@ export const snapshots: fc.Arbitrary<AuthoritySnapshot> = fc
       messageRetentionDays: null,
       callRetentionDays: null,
       limits: { maxMessageLength: 1, maxFileBytes: 1, maxMediaPerMessage: 1 },
+      maintenance: null,
       createdAt: MADE,
     },
     roles: [
