@@ -31,8 +31,8 @@ const commonEdges = ['kernel', 'contracts']
 /** Single entries of an app that somebody needs besides the service itself. */
 const appEntries = new Map([
   ['tools', new Set(['@conntext/realtime/worker'])],
-  // Where the media worker is that calls are measured against.
-  ['bench', new Set(['@conntext/realtime/worker'])],
+  // Where the media worker is that calls are measured against; the audit log, which is measured by itself.
+  ['bench', new Set(['@conntext/realtime/worker', '@conntext/system/admin'])],
   // What an operator's commands do to accounts, keys and files, and where they look for the media worker.
   [
     'apps/server',
