@@ -168,6 +168,7 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
       ended: (call) => rings.ended(call),
     },
     changed: (participantId, state) => announcer.changed(participantId, state),
+    silenced: (channelId) => nodes.silenced.take(channelId, performance.now()),
   })
   const announcer = new Announcer({
     ...{ bus, log, nodeId },

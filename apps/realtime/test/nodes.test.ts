@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { VOICE_LEASE_MS, voiceSubjects } from '@conntext/contracts'
+import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { receive, send } from './support/media.ts'
 import { hasWorker, skipped, startNodes } from './support/stack.ts'
@@ -105,6 +106,91 @@ withWorker(`several nodes${skipped}`, () => {
       return
     }
     throw new Error('nobody was told')
+  })
+})
+
+withWorker(`a bus that is away${skipped}`, () => {
+  test('takes nobody for dead: calls stay where they are', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person({ node: 0 }), await stack.person({ node: 1 })]
+    const { nodeId } = await anna.join(channel.id)
+    await eventually(() => anna.state())
+    const { bus } = stack
+    const { publish, check } = bus
+    let asked = 0
+    bus.publish = async () => {}
+    bus.check = async () => {
+      asked += 1
+      throw new Error('the bus is away')
+    }
+    try {
+      // Both nodes have missed one another, and have looked whether that says anything.
+      await eventually(() => asked >= 4, 15_000)
+      expect((await bert.join(channel.id)).nodeId).toBe(nodeId)
+      expect((await anna.join(channel.id)).nodeId).toBe(nodeId)
+    } finally {
+      Object.assign(bus, { publish, check })
+    }
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 2)
+  }, 30_000)
+})
+
+withWorker(`whom moderators have silenced${skipped}`, () => {
+  test('a call that a node lets go of comes back with them as they were', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const moderator = await stack.person({ permissions: ['voice.moderate'] })
+    await anna.join(channel.id)
+    await eventually(() => anna.state())
+    await bert.join(channel.id)
+    await moderator.moderate(anna, 'mute')
+    await moderator.moderate(bert, 'deafen')
+    await eventually(async () => (await anna.state())?.muted && (await bert.state())?.deafened)
+    // Only one of them has it.
+    const [first, second] = stack.nodes
+    first!.service.drain?.()
+    if (anna.heard('voice.interrupted').length === 0) {
+      await first!.service.stop()
+      await stack.start(0)
+      second!.service.drain?.()
+    }
+    for (const one of [bert, anna]) {
+      await one.hears('voice.interrupted')
+      const { participantId } = one.joined!
+      await eventually(() => one.join(channel.id, { resume: participantId }).catch(() => undefined))
+    }
+    await eventually(async () => (await anna.state())?.muted && (await bert.state())?.deafened)
+  })
+
+  test('so does one whose node has died, but none that was over', async () => {
+    await using stack = await startNodes(1)
+    const [lost, over] = [await stack.voiceChannel(), await stack.voiceChannel()]
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const moderator = await stack.person({ permissions: ['voice.moderate'] })
+    await anna.join(lost.id)
+    await bert.join(over.id)
+    for (const one of [anna, bert]) await moderator.moderate(one, 'mute')
+    const [ofAnna, ofBert] = [(await eventually(() => anna.state()))!, (await eventually(() => bert.state()))!]
+    for (const one of [anna, bert]) await one.leave()
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 0)
+    // A node that nobody reaches.
+    const n = newId()
+    const said = [ofAnna, ofBert].map((state) => ({ p: newId(), state: { ...state, muted: true } }))
+    const say = (words: object) => stack.bus.publish(voiceSubjects.nodes, JSON.stringify({ n, ...words }))
+    await say({ i: 0, k: 'all', part: 0, parts: 1, said })
+    await say({ i: 1, k: 'changed', said: [{ p: said[1]!.p }] })
+    await say({ i: 1, k: 'gone' })
+    for (const one of [anna, bert]) expect(await one.join(one === anna ? lost.id : over.id)).toBeTruthy()
+    await eventually(async () => (await stack.port.voiceStates({})).states.length === 2)
+    expect((await anna.state())!.muted).toBe(true)
+    expect((await bert.state())!.muted).toBe(false)
+    // What is taken back stays so.
+    await moderator.moderate(anna, 'unmute')
+    await anna.leave()
+    await anna.join(lost.id)
+    await eventually(async () => (await anna.state())?.muted === false)
   })
 })
 

@@ -12,6 +12,7 @@ import { accessErrors, type Caller } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import type { Engine, Seat } from '../media/engine.ts'
+import type { SilencedUsers } from '../nodes/silenced.ts'
 import { Call, type CallLimits } from './call.ts'
 import { voiceErrors } from './errors.ts'
 import type { Notices } from './notices.ts'
@@ -27,6 +28,8 @@ export type CallsDeps = PermitDeps & {
   log: Logger
   /** The state of a participation is another one; undefined: it is over. */
   changed(participantId: string, state: VoiceState | undefined): void
+  /** Whom moderators had silenced in a channel's call when it was lost elsewhere; asked once, as it begins here. */
+  silenced(channelId: string): SilencedUsers | undefined
   observer: CallObserver
 }
 
@@ -176,6 +179,9 @@ export class Calls {
         },
       },
     })
+    const { muted = [], deafened = [] } = this.deps.silenced(channelId) ?? {}
+    for (const userId of muted) call.muted.add(userId)
+    for (const userId of deafened) call.deafened.add(userId)
     this.#calls.set(channelId, call)
     return call
   }

@@ -4,10 +4,12 @@ import {
   VoiceBoard,
   type VoiceChange,
   type VoicePort,
+  type VoiceState,
   type VoiceWords,
   voiceSubjects,
 } from '@conntext/contracts'
 import type { Logger } from '@conntext/kernel'
+import { Silenced } from './silenced.ts'
 
 export type NodesDeps = {
   bus: Bus
@@ -29,6 +31,8 @@ export class Nodes {
   readonly #unsubscribe: Unsubscribe[] = []
   /** Channels whose calls were lost with their node, and when. */
   readonly #lost = new Map<string, number>()
+  /** Whom moderators had silenced in calls that come from elsewhere. */
+  readonly silenced = new Silenced(MOVED_WITHIN_MS)
   #sweep: Timer | undefined
 
   constructor(private readonly deps: NodesDeps) {}
@@ -43,7 +47,7 @@ export class Nodes {
       await bus.subscribe(voiceSubjects.nodes, (payload) => this.#hear(JSON.parse(payload) as VoiceWords)),
     )
     this.#ask({})
-    this.#sweep = setInterval(() => this.#noteLost(this.board.sweep(performance.now()).changes), SWEEP_EVERY_MS)
+    this.#sweep = setInterval(() => void this.#forgetSilent(), SWEEP_EVERY_MS)
   }
 
   async stop(): Promise<void> {
@@ -60,6 +64,32 @@ export class Nodes {
   /** Whether a channel's call was lost with its node a moment ago. */
   wasLost(channelId: string): boolean {
     return (this.#lost.get(channelId) ?? Number.NEGATIVE_INFINITY) > performance.now() - MOVED_WITHIN_MS
+  }
+
+  /** Forgets nodes that have died; while the bus is away all are silent, and none has. */
+  async #forgetSilent(): Promise<void> {
+    this.#noteLost([])
+    if (this.board.silent(performance.now()).length === 0) return
+    try {
+      await this.deps.bus.check()
+    } catch {
+      return
+    }
+    const now = performance.now()
+    this.silenced.note(
+      this.board.silent(now).flatMap((id) => [...this.board.saidBy(id).values()]),
+      now,
+    )
+    this.#noteLost(this.board.sweep(now).changes)
+  }
+
+  /** What another node gives up by these words: it ends, or lets its calls go before. */
+  #givenUp(words: VoiceWords): VoiceState[] {
+    const said = this.board.saidBy(words.n)
+    if (words.k === 'gone') return [...said.values()]
+    const { open = true } = this.board.nodes().find(({ id }) => id === words.n)?.load ?? {}
+    if (words.k !== 'changed' || open || words.n === this.deps.nodeId) return []
+    return words.said.flatMap((one) => ('state' in one ? [] : (said.get(one.p) ?? [])))
   }
 
   #noteLost(changes: VoiceChange[]): void {
@@ -84,6 +114,7 @@ export class Nodes {
   }
 
   #hear(words: VoiceWords): void {
+    this.silenced.note(this.#givenUp(words), performance.now())
     const { ask, changes } = this.board.hear(words, performance.now())
     if (words.k === 'gone') this.#noteLost(changes)
     if (ask) this.#ask({ of: words.n })

@@ -96,6 +96,11 @@ export class VoiceBoard {
     return undefined
   }
 
+  /** What a node has said of its participations, by their ids. */
+  saidBy(nodeId: string): ReadonlyMap<string, VoiceState> {
+    return this.#nodes.get(nodeId)?.said ?? new Map()
+  }
+
   /** The nodes that have said that they live. */
   nodes(): KnownVoiceNode[] {
     return [...this.#nodes.values()].flatMap(({ known }) => known ?? [])
