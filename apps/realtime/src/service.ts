@@ -161,6 +161,8 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
       entered(participant, { begins }) {
         const { call, userId } = participant
         recorder.entered(participant)
+        // What was looked at as they joined may have changed, and of who wasn't in it yet nobody was told.
+        void watch.recheck((one) => one === participant)
         rings.settle(call.channelId, userId, 'answered')
         if (begins && !nodes.wasLost(call.channelId)) rings.begin(call, participant)
       },
@@ -186,7 +188,7 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
     heard: (other, said) => calls.heardElsewhere(other < nodeId, said),
   })
   const operations = new Operations({ guard, conversations, refused, calls, notices, figures, announced })
-  const watch = new Watch({ calls, notices, guard, conversations, bus, clock, log, nodeId })
+  const watch: Watch = new Watch({ calls, notices, guard, conversations, bus, clock, log, nodeId })
   const moderation = { guard, conversations, refused, calls, notices, record }
   /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
   const drain = () => {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
+import { Guard } from '@conntext/http'
 import { eventually } from '@conntext/testing'
 import { hasWorker, skipped, startNodes } from './support/stack.ts'
 
@@ -47,6 +48,31 @@ withWorker(`what happens at the same moment${skipped}`, () => {
     expect(await outcome).toEqual(problem('access.forbidden'))
     expect(bert.heard('voice.producerAdded')).toEqual([])
     await eventually(async () => (await anna.state())?.camera === false)
+  })
+
+  test('a permission that goes in the moment of joining ends that', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const anna = await stack.person()
+    const { authority } = Guard.prototype
+    // What the channel lets its calls be is the last that is looked at.
+    const looked = spyOn(Guard.prototype, 'authority').mockImplementation(async function (this: Guard) {
+      if (new Error().stack?.includes('limitsOf') && stack.authority.snapshot.overrides.length === 0) {
+        stack.authority.snapshot.overrides.push({
+          ...{ channelId: channel.id, targetKind: 'member', targetId: anna.userId, allow: [] },
+          deny: ['voice.connect'],
+        })
+        await stack.authority.changed()
+      }
+      return authority.call(this)
+    })
+    try {
+      await anna.join(channel.id).catch(() => {})
+      expect(stack.authority.snapshot.overrides).toHaveLength(1)
+      await eventually(async () => (await stack.port.voiceCall({ channelId: channel.id })).call === null, 5_000)
+    } finally {
+      looked.mockRestore()
+    }
   })
 
   test('a mute that is recorded when the call comes back elsewhere holds there', async () => {
