@@ -189,7 +189,8 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
   })
   const operations = new Operations({ guard, conversations, refused, calls, notices, figures, announced })
   const watch: Watch = new Watch({ calls, notices, guard, conversations, bus, clock, log, nodeId })
-  const moderation = { guard, conversations, refused, calls, notices, record }
+  const peopleIn = (channelId: string) => nodes.board.states().filter((one) => one.channelId === channelId).length
+  const moderation = { guard, conversations, refused, calls, notices, record, peopleIn, maxParticipants }
   /** Its calls go on elsewhere: nobody is sent here any more, and everybody is told to come again. */
   const drain = () => {
     draining = true

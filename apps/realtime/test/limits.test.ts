@@ -29,6 +29,26 @@ withWorker(`what a channel lets its calls be${skipped}`, () => {
     await eventually(async () => (await bert.state())?.channelId === channel.id)
   })
 
+  test('nobody is moved to where there is no place for them', async () => {
+    await using stack = await startNodes(1)
+    const [here, full] = [await stack.voiceChannel(), await stack.authority.channel({ type: 'voice', userLimit: 1 })]
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const mover = await stack.person({ permissions: ['voice.move'] })
+    await anna.join(here.id)
+    await bert.join(full.id)
+    await eventually(() => bert.state())
+    await expect(mover.moderate(anna, 'move', full.id)).rejects.toEqual(problem('voice.cannotMoveThere'))
+    expect(anna.heard('voice.moved')).toEqual([])
+    expect(stack.audited.filter(({ action }) => action === 'voice.moved')).toEqual([])
+    // Who may move people has a place everywhere.
+    await mover.join(here.id)
+    await mover.moderate(mover, 'move', full.id)
+    await mover.hears('voice.moved')
+    await change(stack, full, { userLimit: 2 })
+    await mover.moderate(anna, 'move', full.id)
+    await anna.hears('voice.moved')
+  })
+
   test('as many as it lets show something, each as much as they may', async () => {
     await using stack = await startNodes(1)
     const channel = await stack.authority.channel({ type: 'voice', videoLimit: 1 })

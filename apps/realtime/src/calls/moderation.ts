@@ -6,11 +6,15 @@ import { voiceErrors } from './errors.ts'
 import type { Notices } from './notices.ts'
 import { settleAndTell } from './operations.ts'
 import type { Participant } from './participant.ts'
-import { assertMay, assertVoiceChannel, type PermitDeps, standing } from './permits.ts'
+import { assertMay, assertVoiceChannel, limitsOf, type PermitDeps, standing } from './permits.ts'
 
 export type ModerationDeps = PermitDeps & {
   calls: Calls
   notices: Notices
+  /** How many are in a channel's call, wherever that is. */
+  peopleIn(channelId: string): number
+  /** How many may be in one call. */
+  maxParticipants: number
   /** Stores an event for good before it resolves. */
   record(event: AuditEvent): Promise<void>
 }
@@ -64,6 +68,10 @@ async function assertMovable(deps: ModerationDeps, caller: Caller, target: Parti
   await assertMay(deps, caller, 'voice.move', { channelId: to, op: 'voice.move' })
   const { connect } = await standing(deps, target.caller, to)
   if (!connect) throw voiceErrors.cannotMoveThere()
+  const { userLimit } = await limitsOf(deps.guard, to)
+  const hasRoom = deps.peopleIn(to) < Math.min(deps.maxParticipants, userLimit ?? Number.POSITIVE_INFINITY)
+  if (hasRoom || (await deps.guard.allows(target.caller, 'voice.move', to))) return
+  throw voiceErrors.cannotMoveThere('That call is full.')
 }
 
 const SETS: Record<string, { of: 'muted' | 'deafened'; on: boolean }> = {
