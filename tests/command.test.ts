@@ -123,9 +123,37 @@ describe('keys rotate, while the server runs', () => {
       expect({ code, err }).toEqual({ code: 0, err: '' })
       expect(out.match(/^(auth|system) .* seals +[1-9]/gm)).toHaveLength(2)
       expect(out.match(/^(auth|system) .* hashes +0/gm)).toHaveLength(2)
-      expect(out.match(/ retired /g)).toHaveLength(4)
+      expect(out.match(/^(auth|system) .* retired /gm)).toHaveLength(4)
       expect(out).not.toContain((await secretOf('master-key')).trim())
-      for (const word of out.split(/\s+/)) expect(word).toMatch(/^([\w-]{1,36}|\d{4}-\S+Z)$/)
+      const { keys } = (await call('GET', '/v1/audit/keys')).body as { keys: { id: string }[] }
+      expect(out).toMatch(new RegExp(`^audit +${keys.at(-1)!.id} .* signs$`, 'm'))
+      const published = new Set(keys.map(({ id }) => id))
+      const words = out.split(/\s+/).filter((word) => !published.has(word))
+      for (const word of words) expect(word).toMatch(/^([\w-]{1,36}|\d{4}-\S+Z)$/)
+    },
+    MINUTES,
+  )
+})
+
+describe('audit', () => {
+  test(
+    'verifies what a running server has, against a checkpoint and after its key was followed by another',
+    async () => {
+      const kept = join(await mkdtemp(join(tmpdir(), 'conntext-checkpoint-')), 'checkpoint')
+      const checkpoint = await conntext(server.data, 'audit', 'checkpoint')
+      expect(checkpoint).toMatchObject({ code: 0, err: '' })
+      await writeFile(kept, `${checkpoint.out}\n`)
+      expect((await conntext(server.data, 'keys', 'rotate', '--audit')).err).toContain('signed by a new key')
+      const verified = await conntext(server.data, 'audit', 'verify', '--against', kept)
+      expect(verified).toMatchObject({ code: 0, out: '' })
+      expect(verified.err).toMatch(/events in \d+ batches: all as it was written/)
+      await writeFile(kept, checkpoint.out.replace(/(?<=\n)\d+(?=\n)/, '1000'))
+      const contradicted = await conntext(server.data, 'audit', 'verify', '--against', kept)
+      expect(contradicted.code).toBe(3)
+      expect(contradicted.out).toMatch(/^checkpointContradicts +1000/)
+      for (const wrong of [['--against', '/nowhere'], ['--from', 'x'], ['--master']]) {
+        expect((await conntext(server.data, 'audit', 'verify', ...wrong)).code).toBe(2)
+      }
     },
     MINUTES,
   )
