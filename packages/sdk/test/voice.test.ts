@@ -299,6 +299,26 @@ test('what was about to be sent or received when the connection went is, on the 
   gateway.close()
 })
 
+test('who can’t make calls here is not left in one', async () => {
+  using server = startVoiceServer()
+  const handlerFactory = {
+    name: 'none',
+    factory: () => {
+      throw new Error('never')
+    },
+    getNativeRtpCapabilities: async () => {
+      throw Object.assign(new Error('there is no WebRTC'), { name: 'UnsupportedError' })
+    },
+  }
+  const { voice, gateway, log } = await voiceOf(server.peer.baseUrl, { handlerFactory })
+  await expect(voice.join('hall')).rejects.toThrow('there is no WebRTC')
+  await until(() => server.ops().at(-1) === 'leave')
+  expect(server.ops()).toEqual(['join', 'leave'])
+  expect(log).toEqual(['state joining', 'state idle', 'ended unsupported'])
+  expect(voice.state).toBe('idle')
+  gateway.close()
+})
+
 test('media that is interrupted looks for another way, until there is one', async () => {
   using server = startVoiceServer()
   const { voice, gateway, handlers } = await voiceOf(server.peer.baseUrl)

@@ -232,6 +232,8 @@ export class VoiceClient {
     const { channelId } = call
     if (this.#call === call) {
       this.#call = undefined
+      // The server may have let one in before this side gave up.
+      if (reason === 'refused' || reason === 'unsupported') void this.#line('voice.leave', {}).catch(() => {})
       for (const one of this.#publications) one.end('callEnded')
       this.#publications.clear()
       this.#emitter.emit('state', { state: 'idle', channelId: undefined })
