@@ -97,6 +97,22 @@ test('failures are forgotten an hour after the last', async () => {
   expect((await wrong()).status).toBe(429)
 })
 
+test('nobody waits for a clock that was ahead by a day and was set right', async () => {
+  const clock = testClock()
+  await using auth = await startAuth({ clock })
+  await auth.member('ann')
+  const wrong = () => auth.login('ann', 'not the password')
+  clock.advance(86_400_000)
+  for (let i = 0; i < 5; i++) await wrong()
+  expect((await auth.login('ann')).status).toBe(429)
+  clock.advance(-86_400_000)
+  expect((await wrong()).status).toBe(401)
+  expect((await auth.login('ann')).status).toBe(200)
+  // And guesses are as few as ever.
+  for (let i = 0; i < 5; i++) expect((await wrong()).status).toBe(401)
+  expect((await wrong()).status).toBe(429)
+})
+
 test('an unknown account is throttled like a known one', async () => {
   await using auth = await startAuth()
   for (let i = 0; i < 5; i++) expect((await auth.login('nobody')).status).toBe(401)

@@ -2,7 +2,7 @@ import { type AuditEvent, auditFor } from '@conntext/contracts'
 import type { Executor } from '@conntext/database'
 import { type ServerDetails, systemOutbox } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
-import type { Clock } from '@conntext/kernel'
+import { type Clock, isWithin } from '@conntext/kernel'
 import { enqueue, type OutboxEntry } from '@conntext/outbox'
 
 /** Makes this service's audit events. */
@@ -35,7 +35,7 @@ export class Recorder {
     const { db, clock, nudge } = this.deps
     const reader = `${action} ${caller.userId}`
     const now = clock.now().getTime()
-    if ((this.#lately.get(reader) ?? 0) > now) return
+    if (isWithin(COALESCE_MS, this.#lately.get(reader) ?? Number.NEGATIVE_INFINITY, now)) return
     this.#remember(reader, now)
     try {
       await recordAudit(db, [systemAudit(action, actorOf(caller), null, { filters })])
@@ -48,9 +48,9 @@ export class Recorder {
 
   #remember(reader: string, now: number): void {
     this.#lately.delete(reader)
-    this.#lately.set(reader, now + COALESCE_MS)
-    for (const [oldest, until] of this.#lately) {
-      if (until > now && this.#lately.size <= REMEMBERED) return
+    this.#lately.set(reader, now)
+    for (const [oldest, at] of this.#lately) {
+      if (isWithin(COALESCE_MS, at, now) && this.#lately.size <= REMEMBERED) return
       this.#lately.delete(oldest)
     }
   }

@@ -231,6 +231,11 @@ describe('what is recorded of the trail itself', () => {
     await read('/v1/audit/events')
     await eventually(async () => (await mine()).length > 1)
     expect(await mine()).toEqual([{ filters: [] }, { filters: ['action', 'outcome'] }])
+    // A clock that was ahead must not make a reader invisible until it has caught up.
+    system.clock.advance(-86_400_000)
+    await read('/v1/audit/events?limit=1')
+    system.clock.advance(86_400_000)
+    await eventually(async () => (await mine()).length > 2)
   })
 
   test('a refusal is, once a minute for each caller, permission and route, and at its end its repeats', async () => {

@@ -1,5 +1,5 @@
 import { type AuthPort, isWellFormedApiToken } from '@conntext/contracts'
-import { type Clock, keyedHash } from '@conntext/kernel'
+import { type Clock, isWithin, keyedHash } from '@conntext/kernel'
 
 export type KnownApiToken = NonNullable<Awaited<ReturnType<AuthPort['identifyToken']>>>
 
@@ -13,7 +13,7 @@ type Options = {
   kept?: number
 }
 
-type Kept<T> = Map<string, { value: T; until: number }>
+type Kept<T> = Map<string, { value: T; at: number }>
 
 /**
  * What API tokens stand for, remembered for a minute. What isn't written like one is refused without asking anybody.
@@ -34,7 +34,7 @@ export class ApiTokens {
     const key = keyedHash(this.#key, token).toString('base64')
     const now = this.options.clock.now().getTime()
     const known = this.#good.get(key) ?? this.#bad.get(key)
-    if (known && known.until > now) return known.value
+    if (known && isWithin(MAX_AGE_MS, known.at, now)) return known.value
     const asking = this.#asking.get(key) ?? this.#ask(key, token, now)
     return asking
   }
@@ -44,8 +44,8 @@ export class ApiTokens {
       .identifyToken({ token })
       .then((found) => {
         this.#good.delete(key)
-        if (found) this.#keep(this.#good, key, { value: found, until: now + MAX_AGE_MS })
-        else this.#keep(this.#bad, key, { value: null, until: now + MAX_AGE_MS })
+        if (found) this.#keep(this.#good, key, { value: found, at: now })
+        else this.#keep(this.#bad, key, { value: null, at: now })
         return found
       })
       .finally(() => this.#asking.delete(key))
@@ -53,7 +53,7 @@ export class ApiTokens {
     return asking
   }
 
-  #keep<T>(kept: Kept<T>, key: string, entry: { value: T; until: number }): void {
+  #keep<T>(kept: Kept<T>, key: string, entry: { value: T; at: number }): void {
     kept.delete(key)
     kept.set(key, entry)
     if (kept.size <= (this.options.kept ?? KEPT)) return

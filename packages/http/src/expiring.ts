@@ -1,6 +1,6 @@
-import type { Clock } from '@conntext/kernel'
+import { type Clock, isWithin } from '@conntext/kernel'
 
-type Entry<T> = { value: Promise<T>; until: number }
+type Entry<T> = { value: Promise<T>; at: number }
 type Limits = { maxAgeMs: number; maxEntries: number; clock: Clock }
 
 /**
@@ -18,8 +18,8 @@ export class Expiring<T> {
   get(key: string): Promise<T> {
     const found = this.#entries.get(key)
     const now = this.limits.clock.now().getTime()
-    if (found && found.until > now) return found.value
-    const entry: Entry<T> = { value: this.load(key), until: now + this.limits.maxAgeMs }
+    if (found && isWithin(this.limits.maxAgeMs, found.at, now)) return found.value
+    const entry: Entry<T> = { value: this.load(key), at: now }
     entry.value.catch(() => {
       if (this.#entries.get(key) === entry) this.#entries.delete(key)
     })

@@ -12,14 +12,14 @@ import {
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import { ApiTokens } from './api-tokens.ts'
 import { Expiring } from './expiring.ts'
-import { TokenVerifier } from './tokens.ts'
+import { LONGEST_LIFE_MS, TokenVerifier } from './tokens.ts'
 
 // The bus says at once when something changes; these bounds are for the day on which it loses a message.
 const AUTHORITY_MAX_AGE_MS = 30_000
 const GRANT_MAX_AGE_MS = 60_000
 const GRANTS_KEPT = 20_000
 // Longer than an access token lives, and than an API token is remembered: of what ended before, nothing is valid.
-const REVOCATIONS_KEPT_S = 3600
+const REVOCATIONS_KEPT_S = LONGEST_LIFE_MS / 1000
 const LEARN_AGAIN_AFTER_MS = 1_000
 
 /**

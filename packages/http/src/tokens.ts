@@ -1,5 +1,5 @@
 import { ACCESS_TOKEN_AUDIENCE, ACCESS_TOKEN_ISSUER, type AccessClaims, type JsonWebKeySet } from '@conntext/contracts'
-import type { Clock } from '@conntext/kernel'
+import { type Clock, isWithin } from '@conntext/kernel'
 import { createLocalJWKSet, errors, jwtVerify } from 'jose'
 
 const REMEMBERED = 10_000
@@ -7,6 +7,8 @@ const REMEMBERED = 10_000
 const LOOK_AGAIN_AFTER_MS = 1_000
 // Nobody tells when a key is withdrawn.
 const KEYS_MAX_AGE_MS = 5 * 60_000
+/** Nothing is good for longer: an ended session is remembered for no longer either. */
+export const LONGEST_LIFE_MS = 3_600_000
 
 type LocalKeys = ReturnType<typeof createLocalJWKSet>
 
@@ -18,8 +20,8 @@ export class TokenVerifier {
   readonly #remembered = new Map<string, AccessClaims>()
   #keys: LocalKeys | undefined
   #fetching: Promise<LocalKeys> | undefined
-  #fetchedAt = 0
-  #triedAt = 0
+  #fetchedAt = Number.NEGATIVE_INFINITY
+  #triedAt = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly fetchKeys: () => Promise<JsonWebKeySet>,
@@ -31,7 +33,7 @@ export class TokenVerifier {
   async verify(token: string): Promise<AccessClaims | undefined> {
     const known = this.#remembered.get(token)
     if (known) {
-      if (known.exp * 1000 > this.clock.now().getTime()) return known
+      if (this.#isTimely(known)) return known
       this.#remembered.delete(token)
       return undefined
     }
@@ -50,7 +52,7 @@ export class TokenVerifier {
         currentDate: this.clock.now(),
         requiredClaims: ['sub', 'sid', 'exp'],
       })
-      return payload
+      return this.#isTimely(payload) ? payload : undefined
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || again) return undefined
       if (!this.#mayLookAgain()) return undefined
@@ -59,21 +61,27 @@ export class TokenVerifier {
     }
   }
 
+  /** What was made while the clock was ahead by a day would live for that day. */
+  #isTimely({ exp }: AccessClaims): boolean {
+    const left = exp * 1000 - this.clock.now().getTime()
+    return left > 0 && left <= LONGEST_LIFE_MS
+  }
+
   /** The keys as they were a few minutes ago at most; older ones while none can be had. */
   async #current(): Promise<LocalKeys> {
     this.#keys ??= await this.#load()
-    if (this.#since(this.#fetchedAt) < KEYS_MAX_AGE_MS || !this.#mayLookAgain()) return this.#keys
+    if (this.#isWithin(KEYS_MAX_AGE_MS, this.#fetchedAt) || !this.#mayLookAgain()) return this.#keys
     const known = this.#keys
     this.#keys = await this.#load().catch(() => known)
     return this.#keys
   }
 
   #mayLookAgain(): boolean {
-    return this.#fetching !== undefined || this.#since(this.#triedAt) >= LOOK_AGAIN_AFTER_MS
+    return this.#fetching !== undefined || !this.#isWithin(LOOK_AGAIN_AFTER_MS, this.#triedAt)
   }
 
-  #since(moment: number): number {
-    return this.clock.now().getTime() - moment
+  #isWithin(ms: number, since: number): boolean {
+    return isWithin(ms, since, this.clock.now().getTime())
   }
 
   #load(): Promise<LocalKeys> {

@@ -67,6 +67,15 @@ describe('an API token', () => {
     expect(it.asked).toHaveLength(2)
   })
 
+  test('is asked about anew after the clock was set back', async () => {
+    const it = start()
+    const token = it.make()
+    await it.tokens.find(token)
+    it.known.delete(token)
+    it.clock.advance(-86_400_000)
+    expect(await it.tokens.find(token)).toBeNull()
+  })
+
   test('that is good is not forgotten for those that are made up; only so many are remembered', async () => {
     const it = start(3)
     const good = [it.make(), it.make(), it.make()]

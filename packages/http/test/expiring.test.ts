@@ -38,6 +38,17 @@ test('a value is kept for its time and not longer', async () => {
   expect(await fresh).toBe('new')
 })
 
+test('a value is not kept until a clock that was set back has caught up', async () => {
+  const { cache, clock, loads } = start()
+  cache.get('a')
+  loads[0]!.resolve('old')
+  clock.advance(-86_400_000)
+  const fresh = cache.get('a')
+  expect(loads).toHaveLength(2)
+  loads[1]!.resolve('new')
+  expect(await fresh).toBe('new')
+})
+
 test.each(['delete', 'clear'] as const)('%s while a load is under way: its answer never comes back', async (drop) => {
   const { cache, loads } = start()
   const before = cache.get('a')

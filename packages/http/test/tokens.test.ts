@@ -217,3 +217,26 @@ test('a remembered token is not verified again, and only so many are remembered'
   expect(again).toEqual(claims[0]!)
   expect(again).not.toBe(claims[0])
 })
+
+describe('after the clock was set back by a day', () => {
+  const DAY_MS = 86_400_000
+
+  test('a key that is new since then is looked for all the same', async () => {
+    const it = start()
+    expect(await it.verify(await sign(it))).toBeDefined()
+    it.clock.advance(-DAY_MS)
+    const another = await generateKeyPair('Ed25519', { extractable: true })
+    it.keys.two = another
+    expect(await it.verify(await sign(it, { pair: another, header: { kid: 'two' } }))).toBeDefined()
+  })
+
+  test('a token from before lives for no day: its session would have been forgotten to have ended', async () => {
+    const it = start()
+    const [remembered, unseen] = [await sign(it), await sign(it, { claims: { sub: 'another' } })]
+    expect(await it.verify(remembered)).toBeDefined()
+    it.clock.advance(-DAY_MS)
+    expect(await it.verify(remembered)).toBeUndefined()
+    expect(await it.verify(unseen)).toBeUndefined()
+    expect(await it.verify(await sign(it))).toBeDefined()
+  })
+})

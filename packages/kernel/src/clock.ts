@@ -2,3 +2,9 @@
 export type Clock = { now(): Date }
 
 export const systemClock: Clock = { now: () => new Date() }
+
+/**
+ * Whether `now` is within `ms` after `since`. Before it, it is not: what was noted while a clock was ahead must not count
+ * until the clock has caught up.
+ */
+export const isWithin = (ms: number, since: number, now: number): boolean => now >= since && now - since < ms

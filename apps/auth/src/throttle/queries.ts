@@ -7,11 +7,18 @@ export type Failures = { failures: number; lastFailedAt: Date }
 export const findFailures = (db: ServerDetailsExecutor, subjects: Uint8Array[]) =>
   db.select().from(loginFailures).where(inArray(loginFailures.subject, subjects))
 
-/** Counts one more failure for each subject; those whose last one is from before `forget` begin anew. */
+/** Failures outside of it are forgotten. */
+export type Memory = { since: Date; until: Date }
+
+const isForgotten = ({ since, until }: Memory) =>
+  sql`(${loginFailures.lastFailedAt} < ${since.toISOString()}::timestamptz
+    or ${loginFailures.lastFailedAt} > ${until.toISOString()}::timestamptz)`
+
+/** Counts one more failure for each subject; those whose last one is forgotten begin anew. */
 export async function countFailure(
   db: ServerDetailsExecutor,
   subjects: Uint8Array[],
-  { now, forget }: { now: Date; forget: Date },
+  { now, memory }: { now: Date; memory: Memory },
 ): Promise<void> {
   // In one order, so that two that count the same subjects can't wait for each other.
   const rows = subjects.toSorted(Buffer.compare).map((subject) => ({ subject, failures: 1, lastFailedAt: now }))
@@ -21,8 +28,7 @@ export async function countFailure(
     .onConflictDoUpdate({
       target: loginFailures.subject,
       set: {
-        failures: sql`case when ${loginFailures.lastFailedAt} < ${forget.toISOString()}::timestamptz
-          then 1 else ${loginFailures.failures} + 1 end`,
+        failures: sql`case when ${isForgotten(memory)} then 1 else ${loginFailures.failures} + 1 end`,
         lastFailedAt: now,
       },
     })
@@ -32,11 +38,11 @@ export async function countFailure(
 export async function countAttempt(
   db: ServerDetailsExecutor,
   subject: Uint8Array,
-  { now, forget, policy }: { now: Date; forget: Date; policy: Policy },
+  { now, memory, policy }: { now: Date; memory: Memory; policy: Policy },
 ): Promise<boolean> {
   const { free, firstMs, longestMs } = policy
   const { failures, lastFailedAt } = loginFailures
-  const forgotten = sql`${lastFailedAt} < ${forget.toISOString()}::timestamptz`
+  const forgotten = isForgotten(memory)
   // As `pauseAfter`.
   const pauseMs = sql`least(${longestMs}::float8, ${firstMs}::float8 * 2 ^ least(${failures} - ${free}::integer, 30))`
   const counted = await db

@@ -33,6 +33,15 @@ const policies = {
 /** How long after its last failure a subject is as if it had never failed. Longer than any pause. */
 export const FORGOTTEN_AFTER_MS = 60 * 60_000
 
+// By how much the clocks of instances may differ.
+const SKEW_MS = 60_000
+
+/** Failures from longer ago than this moment are forgotten, and those from after that one: a clock was ahead then. */
+export const memoryAt = (now: Date): { since: Date; until: Date } => ({
+  since: new Date(now.getTime() - FORGOTTEN_AFTER_MS),
+  until: new Date(now.getTime() + SKEW_MS),
+})
+
 /** The pause that so many failures bring: none for the free ones, then it doubles with each. */
 export const pauseAfter = (failures: number, policy: Policy): number =>
   failures < policy.free ? 0 : Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(failures - policy.free, 30))
@@ -56,15 +65,15 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
     const hash = hashOf(subject)
     const row = found.find((one) => Buffer.compare(one.subject, hash) === 0)
     const more = underway.get(keyOf(subject)) ?? 0
-    const last = more > 0 ? now : (row?.lastFailedAt.getTime() ?? 0)
-    return last + pauseAfter((row?.failures ?? 0) + more, policies[subject.kind]) - now
+    const kept = row && row.lastFailedAt.getTime() <= now + SKEW_MS ? row : undefined
+    const last = more > 0 ? now : (kept?.lastFailedAt.getTime() ?? 0)
+    return last + pauseAfter((kept?.failures ?? 0) + more, policies[subject.kind]) - now
   }
 
   const failed = async (subjects: Subject[]): Promise<void> => {
     if (subjects.length === 0) return
     const now = clock.now()
-    const forget = new Date(now.getTime() - FORGOTTEN_AFTER_MS)
-    await countFailure(db, subjects.map(hashOf), { now, forget })
+    await countFailure(db, subjects.map(hashOf), { now, memory: memoryAt(now) })
   }
 
   return {
@@ -95,9 +104,8 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
      */
     async attempt(subject: Subject, refuse: (details: { retryAfter: number }) => AppError): Promise<void> {
       const now = clock.now()
-      const forget = new Date(now.getTime() - FORGOTTEN_AFTER_MS)
       const policy = policies[subject.kind]
-      if (await countAttempt(db, hashOf(subject), { now, forget, policy })) return
+      if (await countAttempt(db, hashOf(subject), { now, memory: memoryAt(now), policy })) return
       await this.admit([subject], refuse)
       // The pause has ended in between.
       throw refuse({ retryAfter: 1 })
