@@ -13,6 +13,7 @@ import {
 import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
 import type { Registry } from 'prom-client'
 import { realtimeAudit } from './audit.ts'
+import type { Call } from './calls/call.ts'
 import { Calls } from './calls/calls.ts'
 import { Notices } from './calls/notices.ts'
 import { Operations } from './calls/operations.ts'
@@ -167,7 +168,10 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
         if (begins && !nodes.wasLost(call.channelId)) rings.begin(call, participant)
       },
       over: (participant, ending) => recorder.over(participant, ending),
-      ended: (call) => rings.ended(call),
+      ended(call) {
+        rings.ended(call)
+        tellQuality(log, call)
+      },
     },
     changed: (participantId, state) => announcer.changed(participantId, state),
     silenced: (channelId) => nodes.silenced.take(channelId, performance.now()),
@@ -241,4 +245,10 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
       await nodes.stop()
     },
   }
+}
+
+/** How a call's media has fared goes to the log, since figures name no calls; nothing where none was measured. */
+function tellQuality(log: Logger, { id, channelId, peak, quality }: Call): void {
+  const summary = quality.summary()
+  if (summary.length > 0) log.info({ callId: id, channelId, people: peak, quality: summary }, 'a call is over')
 }

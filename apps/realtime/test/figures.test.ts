@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { createLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { Registry } from 'prom-client'
 import { CallQuality } from '../src/figures/quality.ts'
@@ -83,10 +84,13 @@ test('however many streams there are, so many are looked at in a turn, all of th
 withWorker(`figures for Prometheus${skipped}`, () => {
   test('what a call carries is counted by source and direction, and nothing is told by call or person', async () => {
     const registry = new Registry()
-    await using stack = await startNodes(1, { registry })
+    const logged: string[] = []
+    const log = createLogger({ service: 'realtime', level: 'info', write: (line) => void logged.push(line) })
+    await using stack = await startNodes(1, { registry, log })
     const channel = await stack.voiceChannel()
     const [anna, bert] = [await stack.person(), await stack.person()]
     for (const one of [anna, bert]) await one.join(channel.id)
+    const { callId } = anna.joined!
     const sender = await send(anna)
     const receiver = await receive(bert, sender.producerIds)
     const labels = (direction: string, kind: string, source: string) =>
@@ -127,6 +131,15 @@ withWorker(`figures for Prometheus${skipped}`, () => {
     for (const one of [anna, bert]) await one.leave()
     expect(await read(registry, 'conntext_voice_calls')).toEqual(new Map([['', 0]]))
     expect(await read(registry, 'conntext_voice_producers')).toEqual(new Map())
+    // Of the call itself the log tells, once it is over.
+    const told = logged.map((line) => JSON.parse(line)).filter(({ quality }) => quality)
+    expect(told).toMatchObject([{ callId, channelId: channel.id, people: 2 }])
+    const microphone = told[0].quality.find((one: { source: string }) => one.source === 'microphone')
+    expect(microphone).toMatchObject({ direction: 'in', packets: expect.any(Number) })
+    // A call that carried nothing is nothing to tell of.
+    await anna.join(channel.id)
+    await anna.leave()
+    expect(logged.filter((line) => line.includes('"quality"'))).toHaveLength(1)
   })
 
   test('joining is counted by how it ends, workers by what they take and how often they die', async () => {

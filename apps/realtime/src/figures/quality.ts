@@ -73,7 +73,7 @@ export class CallQuality {
     kept.score.add(score)
   }
 
-  /** For the call's history, when it ends or before. */
+  /** As it is by now, or was in all when the call is over. */
   summary(): QualitySummary[] {
     return [...this.#kept.values()].map(({ jitter, roundTrip, score, ...kept }) => ({
       ...kept,
