@@ -2,8 +2,6 @@ import type { ClientFrames, Events, ReplyData } from '../gateway/frames.ts'
 
 /** What may be asked of a call. */
 export type VoiceOp = Extract<keyof ClientFrames & keyof ReplyData, `voice.${string}`>
-/** What is told of calls. */
-export type VoiceEventName = Extract<keyof Events, `voice.${string}`>
 
 export type VoiceState = Events['voice.joined']
 export type VoiceJoined = ReplyData['voice.join']
