@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { SystemHealth } from '@conntext/contracts'
-import { systemOutbox } from '@conntext/db-server-details'
+import { type SystemHealth, systemActor } from '@conntext/contracts'
+import { auditPending, systemOutbox } from '@conntext/db-server-details'
 import { eventually } from '@conntext/testing'
 import { isNull, sql } from 'drizzle-orm'
+import { recordAudit, systemAudit } from '../src/recorder.ts'
 import { startProxy } from './support/proxy.ts'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
@@ -61,6 +62,56 @@ describe('with ClickHouse away', () => {
     expect(trail.map((event) => event.data.name).sort()).toEqual([...names, 'general'].sort())
     await eventually(async () => (await health()).state === 'up')
   })
+
+  test('for an hour: what is owed waits in the outbox, and comes once each, in order, with nobody helping', async () => {
+    const HOUR_MS = 3_600_000
+    const OWN = 3_000
+    await eventually(async () => (await kept()) === 0)
+    const pendingBefore = await system.databases.system.$count(auditPending)
+    const began = system.clock.now()
+    const made = (count: number, target: string) =>
+      Array.from({ length: count }, () => systemAudit('channel.deleted', systemActor, target, { name: 'x' }))
+    const [own, others] = [made(OWN, 'own'), made(500, 'another service')]
+    proxy.away()
+    for (let at = 0; at < OWN; at += 500) {
+      await recordAudit(system.databases.system, own.slice(at, at + 500))
+      system.clock.advance(HOUR_MS / 6)
+    }
+    // Another service tries again and again meanwhile: what it repeats must not pile up here.
+    for (let i = 0; i < 20; i += 1) {
+      const refused = system.port.ingestAudit({ events: others })
+      await expect(refused).rejects.toMatchObject({ status: 503 })
+    }
+    expect((await system.databases.system.$count(auditPending)) - pendingBefore).toBeLessThanOrEqual(2)
+    expect(await kept()).toBeGreaterThanOrEqual(OWN)
+    const owed = part(await health(), 'outbox')
+    expect(owed).toMatchObject({ state: 'degraded', remedy: expect.stringContaining('ClickHouse') })
+    expect(Number(/waiting for (\d+) s/.exec(owed.detail!)?.[1])).toBeGreaterThanOrEqual(3_500)
+    const clickhouse = part(await health(), 'clickhouse')
+    expect(clickhouse).toMatchObject({ state: 'down', remedy: expect.stringContaining('ClickHouse') })
+    expect(Date.parse(clickhouse.since)).toBeGreaterThanOrEqual(began.getTime())
+    expect((await system.call('POST', '/v1/channels', admin, { name: 'meanwhile', type: 'text' })).status).toBe(201)
+
+    proxy.back()
+    await eventually(
+      () =>
+        system.port.ingestAudit({ events: others }).then(
+          () => true,
+          () => false,
+        ),
+      60_000,
+    )
+    await eventually(async () => (await kept()) === 0, 60_000)
+    const stored = await system.audit.rows<{ id: string; target_id: string }>({
+      sql: `SELECT id, target_id FROM events WHERE target_id IN ('own', 'another service')
+        ORDER BY batch, batch_index`,
+      params: {},
+    })
+    const of = (target: string) => stored.filter((row) => row.target_id === target).map(({ id }) => id)
+    expect(of('own')).toEqual(own.map(({ id }) => id))
+    expect(of('another service')).toEqual(others.map(({ id }) => id))
+    await eventually(async () => (await health()).state === 'up', 30_000)
+  }, 120_000)
 
   test('a row that a receiver refuses is told of by health', async () => {
     await system.databases.system.insert(systemOutbox).values({
