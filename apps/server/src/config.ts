@@ -11,7 +11,14 @@ import {
 import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging'
 import type { S3Options } from '@conntext/object-store'
 import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime'
-import { clickHouseSettings, toClickHouseConfig } from '@conntext/system'
+import {
+  type BackupConfig,
+  backupRules,
+  backupSettings,
+  clickHouseSettings,
+  toBackupConfig,
+  toClickHouseConfig,
+} from '@conntext/system'
 import { type TraceConfig, traceSettings } from '@conntext/telemetry'
 import { Type } from '@sinclair/typebox'
 
@@ -20,6 +27,7 @@ export const Settings = Type.Object({
   ...gatewaySettings.properties,
   ...authSettings,
   ...clickHouseSettings,
+  ...backupSettings,
   ...messagingSettings,
   ...realtimeSettings,
   CONNTEXT_DATA: Type.String({ default: './data' }),
@@ -51,6 +59,7 @@ export type ServerConfig = {
   /** How often each webhook may write. */
   webhookRate: { perSecond: number; burst: number }
   realtime: RealtimeConfig
+  backups: BackupConfig
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
 }
@@ -62,7 +71,7 @@ export type ServerConfig = {
  */
 export function loadConfig(environment: Environment): ServerConfig {
   const all = readEnvironment(environment)
-  const env = parseConfig(Settings, all, [...authRules, ...messagingRules, ...realtimeRules])
+  const env = parseConfig(Settings, all, [...authRules, ...messagingRules, ...realtimeRules, ...backupRules])
   const gateway = toGatewayConfig(env)
   return {
     gateway,
@@ -74,6 +83,7 @@ export function loadConfig(environment: Environment): ServerConfig {
     clickhouse: toClickHouseConfig(env),
     ...toMessagingConfig(env),
     realtime: toRealtimeConfig(env),
+    backups: toBackupConfig(env),
     unknown: unknownSettings(Settings.properties, all),
   }
 }

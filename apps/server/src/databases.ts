@@ -3,7 +3,10 @@ import { COMMUNICATIONS, migrateCommunications, provisionCommunications } from '
 import { migrateServerDetails, provisionServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
 
 /** Each service's own, of its user in Postgres. */
-export type DatabasePasswords = Record<'auth' | 'system' | 'messaging' | 'realtime', string>
+export type DatabasePasswords = Record<'auth' | 'system' | 'messaging' | 'realtime', string> & {
+  /** Without one there is nobody who may read everything. */
+  backup: string | undefined
+}
 
 /** Makes the same user's URLs of other databases out of one. */
 export const urlBeside =

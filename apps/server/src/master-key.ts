@@ -23,6 +23,11 @@ const bytesOf = (secret: string) => Buffer.from(secret, 'base64url')
  * @throws StartError where there is data, and no master key any more: a new one would open none of it
  */
 export function isFirstStart(data: Subdirectories): boolean {
+  if (existsSync(restoringMark(data))) {
+    throw new StartError(
+      `A restore into ${data.path} has not been finished: repeat it (conntext backup restore), or remove the directory.`,
+    )
+  }
   if (masterKeys(data).length > 0) return false
   if (!existsSync(join(data.path, 'postgres'))) return true
   throw new StartError(
@@ -30,6 +35,9 @@ export function isFirstStart(data: Subdirectories): boolean {
       'the database. Put it back from your backup.',
   )
 }
+
+/** There while a backup is being restored: what lies beside it is not whole. */
+export const restoringMark = (data: Subdirectories): string => join(data.path, 'restoring')
 
 /** Made at the first start. */
 export function makeMasterKey(data: Subdirectories): void {

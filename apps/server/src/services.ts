@@ -71,6 +71,7 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     credential,
     version,
     dataDirectory: config.data,
+    backups: stores.backups,
   })
   services.system = systemService
   logs.deliverTo(async (request) => systemService.logs.take(request))

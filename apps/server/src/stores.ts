@@ -12,6 +12,7 @@ import {
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
 import { openBucket as openBucketOnce } from '@conntext/messaging'
 import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, type S3Options } from '@conntext/object-store'
+import { type BackupPlace, openBackupTarget } from '@conntext/system'
 import type { ServerConfig } from './config.ts'
 import { makeDatabases, prepareDatabases } from './databases.ts'
 
@@ -23,6 +24,8 @@ export type Stores = {
   messaging: ReturnType<typeof openCommunications>
   audit: Audit
   objects: ObjectStore
+  /** Where backups are made from and to. */
+  backups: BackupPlace | undefined
   close(): Promise<void>
 }
 
@@ -37,9 +40,13 @@ export async function openStores(options: Options): Promise<Stores> {
   try {
     // First, since it takes no engine to tell that it can't be used.
     const objects = await openObjects(options)
+    const target = await openBackups(options)
     const opening = [openPostgres(options, forPostgres), openClickHouse(options, forClickHouse)] as const
     const [databases, audit] = await Promise.all(opening)
-    return { ...databases, audit, objects, close }
+    const { backupUrls, ...opened } = databases
+    const { sealing, everyHours, keep } = options.config.backups
+    const backups = { ...backupUrls, objects, target, sealing, everyHours, keep }
+    return { ...opened, audit, objects, backups, close }
   } catch (error) {
     await close()
     throw error
@@ -70,7 +77,13 @@ async function openPostgres({ data, log }: Options, closers: Closers) {
   closers.push(() => engine.stop())
   const postgres = engine.current()
   // The services' users get new passwords at each start, so nothing has to remember them.
-  const passwords = { auth: randomToken(), system: randomToken(), messaging: randomToken(), realtime: randomToken() }
+  const passwords = {
+    auth: randomToken(),
+    system: randomToken(),
+    messaging: randomToken(),
+    realtime: randomToken(),
+    backup: randomToken(),
+  }
   await makeDatabases(postgres.url('postgres'))
   await prepareDatabases((database) => postgres.url(database), passwords)
   const url = (database: string, service: keyof typeof passwords) =>
@@ -83,7 +96,11 @@ async function openPostgres({ data, log }: Options, closers: Closers) {
     poolSize: 16,
   })
   closers.push(async () => void (await Promise.all([auth.close(), system.close(), messaging.close()])))
-  return { auth, system, messaging }
+  const backupUrls = {
+    serverDetailsUrl: url(SERVER_DETAILS, 'backup'),
+    communicationsUrl: url(COMMUNICATIONS, 'backup'),
+  }
+  return { auth, system, messaging, backupUrls }
 }
 
 /** The Audit database alone, for a command while no server runs. */
@@ -139,6 +156,19 @@ export const openObjects = ({
   config: Pick<ServerConfig, 's3'>
   data: Subdirectories
 }): Promise<ObjectStore> => (config.s3 ? openBucket(config.s3) : openFilesystemStore(data.subdirectory('media')))
+
+/** Where backups go: the bucket that is set, or a directory, which is in the data directory unless it is set. */
+export async function openBackups({
+  config,
+  data,
+}: {
+  config: Pick<ServerConfig, 'backups'>
+  data: Subdirectories
+}): Promise<ObjectStore> {
+  const { s3, directory } = config.backups
+  const target = await openBackupTarget({ s3, directory: directory ?? data.subdirectory('backups') })
+  return target!
+}
 
 /** @throws ConfigError where it can't be used, be it that it is away */
 export const openBucket = (s3: S3Options): Promise<ObjectStore> =>

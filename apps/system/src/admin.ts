@@ -11,6 +11,9 @@ export { listAuditKeys } from './audit/chain/keys.ts'
 export { createAuditChain } from './audit/chain/service.ts'
 export { askVerification, carryOut, getVerification } from './audit/chain/verifications.ts'
 export { verifyLog } from './audit/chain/verify.ts'
+export { makeWaiting } from './backups/making.ts'
+export { findBackup, listBackupRows, removeBackup, toBackup } from './backups/queries.ts'
+export { requestBackup } from './backups/service.ts'
 export { loadKeys, systemKeys, systemSealed } from './keys.ts'
 
 /** Has the audit log signed by a new key; answers its id. @throws StartError where there is no log yet */
@@ -20,6 +23,13 @@ export async function rotateAuditLogKey(tx: Transaction, keyring: Keyring): Prom
 }
 
 /** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
+/** Records, in the restored server, that it was. */
+export const recordRestored = (
+  tx: Executor,
+  id: string,
+  restored: { madeAt: string; release: string; missingObjects: number },
+): Promise<void> => recordAudit(tx, [systemAudit('backup.restored', systemActor, id, restored)])
+
 export const recordKeysRotated = (
   tx: Executor,
   rotated: { values: number; masterKey: boolean; auditKeyId?: string },

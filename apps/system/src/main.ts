@@ -10,7 +10,15 @@ import {
 } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
 import manifest from '../package.json'
-import { clickHouseSettings, createSystemService } from './service.ts'
+import {
+  backupRules,
+  backupSettings,
+  backupSourceRules,
+  backupSourceSettings,
+  clickHouseSettings,
+  createSystemService,
+  openBackupPlace,
+} from './service.ts'
 
 await runService({
   name: 'system',
@@ -19,10 +27,13 @@ await runService({
   neighbours: ['auth', 'messaging', 'realtime'],
   settings: {
     ...clickHouseSettings,
+    ...backupSettings,
+    ...backupSourceSettings,
     ...databaseSettings('CONNTEXT_SERVER_DETAILS_URL', 'conntext_system'),
     CONNTEXT_CLICKHOUSE_URL: Type.Optional(clickHouseSettings.CONNTEXT_CLICKHOUSE_URL, false),
     CONNTEXT_MASTER_KEY: MasterKeySetting,
   },
+  rules: [...backupRules, ...backupSourceRules],
   async create(process) {
     const { settings, bus, log, logs, credentials, ports, closing, untilThere } = process
     const url = withPassword(settings.CONNTEXT_SERVER_DETAILS_URL, settings.CONNTEXT_DATABASE_PASSWORD)
@@ -40,6 +51,7 @@ await runService({
     await untilThere('the schema', () => assertServerDetailsMigrated(db))
     await untilThere('ClickHouse', () => audit.check())
     const service = createSystemService({
+      backups: await openBackupPlace(settings, withPassword),
       db,
       audit,
       bus,

@@ -30,6 +30,10 @@ import { proofRoutes } from './audit/chain/routes.ts'
 import { createAuditChain } from './audit/chain/service.ts'
 import type { Ingest } from './audit/ingest.ts'
 import { auditRoutes } from './audit/routes.ts'
+import { makeWaiting, schedule } from './backups/making.ts'
+import { backupRoutes } from './backups/routes.ts'
+import type { BackupPlace } from './backups/service.ts'
+import { backupProbe, watchBackups } from './backups/watch.ts'
 import { removeLeftOverrides } from './channels/overrides.ts'
 import { channelRoutes } from './channels/routes.ts'
 import { healthRoutes } from './health/routes.ts'
@@ -55,6 +59,7 @@ export type SystemDeps = {
   db: ServerDetails
   audit: Audit
   bus: Bus
+export type { BackupPlace } from './backups/service.ts'
   log: Logger
   clock?: Clock
   guard: Guard
@@ -74,6 +79,8 @@ export type SystemService = Service & {
   logs: LogStore
   /** The health of all services and of what they need: ready unless `down`. */
   readiness(): Promise<SystemHealth>
+  /** Undefined where this service makes no backups. */
+  backups?: BackupPlace | undefined
 }
 
 const GIVE_BACK_EVERY_MS = 60_000
@@ -85,6 +92,8 @@ export function createSystemService(given: SystemDeps): SystemService {
   const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
   const nudge = () => relay.nudge()
+const BACKUPS_EVERY_MS = 1_000
+const SCHEDULE_EVERY_MS = 60_000
   const recorder = new Recorder({ ...deps, nudge })
   const analytics = createAuditAnalytics({ ...deps, keyring, recorder, nudge })
   const ingest = analytics.telling(chain.ingest)
@@ -100,7 +109,8 @@ export function createSystemService(given: SystemDeps): SystemService {
   const logs = new LogStore(deps)
   const processes = new Processes(deps.bus)
   const keys = inviteKeys(keyring)
-  const own = createOwnHealth({ ...deps, relay, logs, processes })
+  const backing = { ...deps, backups: given.backups, nudge }
+  const own = createOwnHealth({ ...deps, relay, logs, processes, backups: backupProbe(backing) })
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {
@@ -121,6 +131,8 @@ export function createSystemService(given: SystemDeps): SystemService {
       .use(serverRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
+  const backupJobs: RunningJob[] = []
+  const ends: (() => void)[] = []
       .use(auditRoutes({ ...deps, recorder }, options))
       .use(analytics.routes(options))
       .use(proofRoutes({ ...deps, recorder }, options))
@@ -132,6 +144,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       log,
     }),
     readiness,
+      .use(backupRoutes(backing, options))
     logs,
     async start() {
       await loadKeys(deps.db, keyring)
@@ -157,10 +170,24 @@ export function createSystemService(given: SystemDeps): SystemService {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await processes.stop()
       await refusals.stop()
+      ends.push(watchBackups(backing))
+      backupJobs.push(
+        startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
+        startJob(
+          {
+            name: 'backups',
+            everyMs: BACKUPS_EVERY_MS,
+            run: async (stopping) => void (await makeWaiting(backing, stopping)),
+          },
+          log,
+        ),
+      )
       await relay.stop({ flush: true })
       await chain.stop()
       await keyring.stop()
     },
+      for (const end of ends.splice(0)) end()
+      await Promise.all(backupJobs.splice(0).map((job) => job.stop()))
   }
 }
 

@@ -1,5 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 
+export * from './backups/settings.ts'
+
 /** How the system service reaches ClickHouse: alone, or with the others in one process. */
 export const clickHouseSettings = {
   CONNTEXT_CLICKHOUSE_URL: Type.Optional(Type.String({ pattern: '^https?://', expects: 'an http:// or https:// URL' })),

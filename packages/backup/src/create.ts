@@ -52,7 +52,7 @@ export type BackupOrder = {
 
 export type Written = { stored: StoredObject; manifest: BackupManifest }
 
-// While it is held, messaging deletes no object, and the audit log no row: see `whileNoBackup` in @conntext/database.
+// While they are held, messaging deletes no object (media/topics.ts), and nothing is removed from the audit log.
 const OBJECTS_LOCK = 'backup.objects'
 const AUDIT_LOCKS = ['audit.retention', 'audit.erasure']
 

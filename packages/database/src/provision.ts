@@ -1,7 +1,21 @@
 import postgres, { type Sql, type TransactionSql } from 'postgres'
 
 /** A service's user: it writes its own tables alone and reads what the others let be read. */
-export type ServiceUser = { name: string; password: string; owns: string[] }
+export type ServiceUser = {
+  name: string
+  password: string
+  owns: string[]
+  /** Reads all that there is, and writes nothing: for backups. */
+  readsAll?: boolean
+}
+
+/** Who makes backups, of each database the same. */
+export const backupUser = (password: string): ServiceUser => ({
+  name: 'conntext_backup',
+  password,
+  owns: [],
+  readsAll: true,
+})
 
 export type Provisioning = {
   /** A superuser's or owner's URL of the database. */
@@ -54,6 +68,7 @@ async function provisionOnce({ url, users, secret }: Provisioning): Promise<void
       await tx`revoke all on database ${tx(here!.name)} from public`
       for (const user of users) {
         await ensureUser(tx, user)
+        if (user.readsAll) await tx`grant pg_read_all_data to ${tx(user.name)}`
         await grantLeast(tx, user, secret, here!.name)
       }
     }),

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import {
   assertMigrated,
+  backupUser,
   type Database,
   type DatabaseOptions,
   knownMigrations,
@@ -38,7 +39,7 @@ export const assertCommunicationsMigrated = (db: Communications): Promise<void> 
 
 export const provisionCommunications = (
   url: string,
-  passwords: { messaging: string; realtime: string },
+  passwords: { messaging: string; realtime: string; backup?: string | undefined },
 ): Promise<void> =>
   provisionUsers({
     url,
@@ -80,5 +81,6 @@ export const provisionCommunications = (
         ],
       },
       { name: 'conntext_realtime', password: passwords.realtime, owns: [] },
+      ...(passwords.backup === undefined ? [] : [backupUser(passwords.backup)]),
     ],
   })

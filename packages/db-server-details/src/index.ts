@@ -124,5 +124,6 @@ export const provisionServerDetails = (
           'storage_samples',
         ],
       },
+      ...(passwords.backup === undefined ? [] : [backupUser(passwords.backup)]),
     ],
   })

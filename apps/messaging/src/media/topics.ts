@@ -1,6 +1,7 @@
 import type { Communications } from '@conntext/db-communications'
 import type { ObjectStore } from '@conntext/object-store'
 import type { Deliver } from '@conntext/outbox'
+import { sql } from 'drizzle-orm'
 import { UPLOAD_ABORT, type UploadAbort } from '../uploads/queries.ts'
 import { collectObjects, OBJECT_DELETION, OBJECT_RELEASE, type ObjectDeletion, type ObjectRelease } from './removal.ts'
 
@@ -16,7 +17,11 @@ export const mediaTopics = ({ db, objects, nudge }: Dependencies): Record<string
     nudge()
   },
   async [OBJECT_DELETION](batch) {
-    for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
+    await db.transaction(async (tx) => {
+      // A backup that is about to copy what its rows name asks for them to stay, for some seconds.
+      await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended('backup.objects', 0))`)
+      for (const { payload } of batch) await objects.delete((payload as ObjectDeletion).key)
+    })
   },
   async [UPLOAD_ABORT](batch) {
     for (const { payload } of batch) {

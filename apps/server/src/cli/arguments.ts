@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util'
 /** A command that was given wrongly: its message is all that the operator needs. */
 export class UsageError extends Error {}
 
-const FLAGS = ['master', 'signing', 'audit', 'repair'] as const
-const OPTIONS = ['against', 'from', 'to'] as const
+const FLAGS = ['master', 'signing', 'audit', 'repair', 'logs', 'deep'] as const
+const OPTIONS = ['against', 'from', 'to', 'identity', 'master-key', 'message', 'until'] as const
 
 export type Flags = Record<(typeof FLAGS)[number], boolean>
 export type Options = Partial<Record<(typeof OPTIONS)[number], string>>
@@ -50,9 +50,15 @@ function readArguments(args: string[]) {
         signing: { type: 'boolean' },
         audit: { type: 'boolean' },
         repair: { type: 'boolean' },
+        logs: { type: 'boolean' },
+        deep: { type: 'boolean' },
         against: { type: 'string' },
         from: { type: 'string' },
         to: { type: 'string' },
+        identity: { type: 'string' },
+        'master-key': { type: 'string' },
+        message: { type: 'string' },
+        until: { type: 'string' },
       },
     })
   } catch (error) {

@@ -1,7 +1,11 @@
+import { newBackupIdentity } from '@conntext/backup'
 import { createLogger } from '@conntext/kernel'
 import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
 import { printCheckpoint, verifyAudit } from './audit.ts'
+import { createBackup, listBackups } from './backup/create.ts'
+import { restore } from './backup/restore.ts'
+import { verify } from './backup/verify.ts'
 import { examine } from './doctor/examine.ts'
 import { type Finding, render } from './doctor/finding.ts'
 import { examineVoiceOf } from './doctor/voice.ts'
@@ -30,6 +34,18 @@ export const HELP = `conntext COMMAND
                                      compares all that is stored of the audit log with what was signed
       --against FILE                 and with the checkpoints in it, which were kept elsewhere
       --from N, --to N               only these batches, by their numbers or the times at which they were made
+  backup create [--to FILE] [--logs] has a backup made, by the running server or, where none runs, by this command
+      --to FILE                      and copies it there
+      --logs                         with what the services have logged
+  backup list                        the backups: when they were made, and what they hold
+  backup verify BACKUP [--identity FILE] [--deep] [--master-key FILE]
+                                     reads all of a backup, a file or one of the list, and compares it with its hashes
+      --identity FILE                what opens it, where it is not CONNTEXT_BACKUP_PASSPHRASE
+      --deep                         restores it for the trial, and verifies the audit log in it
+  backup restore BACKUP [--identity FILE] [--master-key FILE]
+                                     fills an empty server with what is in a backup
+      --master-key FILE              the master key that was in force, where it is not in its place yet
+  backup key                         makes a key pair: backups for its recipient are opened by its identity
   keys list                          the keys: their age, and how many values each still opens
   keys rotate [--signing] [--master] [--audit]
                                      seals all that is sealed under new keys, while the server goes on
@@ -146,3 +162,46 @@ export const commands: Record<string, Command> = {
     run: at(async (place, { flags }) => console.log((await checkFiles(place, flags)).join('\n'))),
   },
 }
+  'backup create': {
+    operands: [],
+    flags: ['logs'],
+    options: ['to'],
+    run: at(async (place, { flags, options }) => {
+      const { name, said } = await createBackup(place, { logs: flags.logs, to: options.to }, log)
+      say(said)
+      console.log(name)
+    }),
+  },
+  'backup list': {
+    operands: [],
+    run: at(async (place) => {
+      for await (const line of listBackups(place)) console.log(line)
+    }),
+  },
+  'backup verify': {
+    operands: ['BACKUP'],
+    flags: ['deep'],
+    options: ['identity', 'master-key'],
+    async run({ operands, flags, options }) {
+      const lines = await verify(operands[0]!, { ...options, deep: flags.deep }, { log, say })
+      console.log(lines.join('\n'))
+      return 0
+    },
+  },
+  'backup restore': {
+    operands: ['BACKUP'],
+    options: ['identity', 'master-key'],
+    async run({ operands, options }) {
+      say(await restore(operands[0]!, options, { log, say }))
+      return 0
+    },
+  },
+  'backup key': {
+    operands: [],
+    async run() {
+      const { identity, recipient } = await newBackupIdentity()
+      say('keep the identity apart from the server, and set CONNTEXT_BACKUP_RECIPIENTS to the recipient')
+      console.log(`# recipient: ${recipient}\n${identity}`)
+      return 0
+    },
+  },

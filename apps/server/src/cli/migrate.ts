@@ -19,6 +19,7 @@ export const migrateSettings = Type.Object({
   CONNTEXT_SYSTEM_DATABASE_PASSWORD: Password,
   CONNTEXT_MESSAGING_DATABASE_PASSWORD: Password,
   CONNTEXT_REALTIME_DATABASE_PASSWORD: Password,
+  CONNTEXT_BACKUP_DATABASE_PASSWORD: Type.Optional(Password),
 })
 
 const WITHIN_MS = 60_000
@@ -45,6 +46,7 @@ export async function migrate(environment: Environment, { say, log }: Told): Pro
     system: env.CONNTEXT_SYSTEM_DATABASE_PASSWORD,
     messaging: env.CONNTEXT_MESSAGING_DATABASE_PASSWORD,
     realtime: env.CONNTEXT_REALTIME_DATABASE_PASSWORD,
+    backup: env.CONNTEXT_BACKUP_DATABASE_PASSWORD,
   })
   say('the schemas in Postgres are up to date')
   say("the services' users have their passwords and rights")

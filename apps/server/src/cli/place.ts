@@ -37,6 +37,8 @@ export type Place = {
   masterKey: MasterKey
   /** Wraps all data keys under a new master key, in one transaction with what `within` writes; answers what to say of it. */
   changeMasterKey(within: (tx: Transaction) => Promise<void>): Promise<string>
+  /** URLs of both databases, as the superuser. */
+  urls: { serverDetailsUrl: string; communicationsUrl: string }
   /** Where the files are. */
   openObjects(): Promise<ObjectStore>
   /** The Audit database, where no server runs that has it. */
@@ -75,6 +77,7 @@ export async function openDataPlace(config: ServerConfig): Promise<Place> {
     return {
       running: lock === undefined,
       db,
+      urls: { serverDetailsUrl: url(SERVER_DETAILS), communicationsUrl: url(COMMUNICATIONS) },
       masterKey: () => masterKeys(data),
       async changeMasterKey(within) {
         await changeMasterKey(data, db, within)

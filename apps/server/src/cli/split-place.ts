@@ -43,6 +43,7 @@ export async function openSplitPlace(environment: Environment): Promise<Place> {
   return {
     running: true,
     db,
+    urls: { serverDetailsUrl: url(SERVER_DETAILS), communicationsUrl: url(COMMUNICATIONS) },
     masterKey: masterKeys,
     async changeMasterKey(within) {
       const keys = masterKeys()

@@ -22,6 +22,7 @@ export async function describeServer(scratch: string) {
     messaging: openCommunications(NOWHERE),
     audit: openAudit({ url: 'http://localhost:1', username: '', password: '', database: 'nowhere', log: silentLogger }),
     objects: await openFilesystemStore(scratch),
+    backups: undefined,
     close: async () => {},
   }
   const { services, gateway } = createServices({

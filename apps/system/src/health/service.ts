@@ -28,6 +28,7 @@ type OwnDeps = {
   processes: Processes
   /** Where the data is, where that is this process's. */
   dataDirectory?: string | undefined
+  backups: Probe
 }
 
 /** This service's own health: the audit database may be away for a while, since the outbox keeps what it is owed. */
@@ -50,6 +51,7 @@ export function createOwnHealth(deps: OwnDeps): () => Promise<ServiceHealth> {
     clickHouseDisk(audit),
     logsProbe(logs),
     processesProbe(processes),
+    deps.backups,
     ...(dataDirectory === undefined ? [] : [directoryDisk(dataDirectory)]),
   ]
   return createHealth('system', probes, clock)

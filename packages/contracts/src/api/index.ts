@@ -1,6 +1,7 @@
 export * from './audit.ts'
 export * from './audit-analytics.ts'
 export * from './audit-proof.ts'
+export * from './backups.ts'
 export * from './common.ts'
 export * from './contacts.ts'
 export * from './conversations.ts'

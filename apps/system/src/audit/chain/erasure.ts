@@ -1,7 +1,7 @@
 import { type AuditEvent, systemActor } from '@conntext/contracts'
 import type { Audit, ChainedRow, EventRow } from '@conntext/db-audit'
 import { auditErasures, auditPending, type ServerDetailsExecutor } from '@conntext/db-server-details'
-import { asc, eq, inArray, isNull } from 'drizzle-orm'
+import { asc, eq, inArray, isNull, sql } from 'drizzle-orm'
 import type { Transaction } from '../../change.ts'
 import { recordAudit, systemAudit } from '../../recorder.ts'
 import { fromAudit } from '../errors.ts'
@@ -83,7 +83,15 @@ const commitment = (salt: string, ...columns: string[]) =>
  * anything. It may be interrupted anywhere. Answers how many people were erased.
  * @throws dependency.away (503)
  */
-export async function eraseDue(deps: ChainDeps, logId: string): Promise<number> {
+export const eraseDue = (deps: ChainDeps, logId: string): Promise<number> =>
+  deps.db.transaction(async (tx) => {
+    // Not while a backup reads the rows: what it knows of erasures is of the moment at which it began.
+    const lock = sql`select pg_try_advisory_xact_lock(hashtextextended('audit.erasure', 0)) as mine`
+    const [{ mine }] = (await tx.execute(lock)) as unknown as [{ mine: boolean }]
+    return mine ? carryOutErasures(deps, logId) : 0
+  })
+
+async function carryOutErasures(deps: ChainDeps, logId: string): Promise<number> {
   const due = await deps.db
     .select({ subject: auditErasures.subject })
     .from(auditErasures)
