@@ -1,7 +1,16 @@
 import type { Bus } from '@conntext/bus'
 import { authPort, type MessagingPort, type SystemPort } from '@conntext/contracts'
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
-import { type AccessOptions, baseApp, Guard, idempotency, RefusalLog, type Service, servePort } from '@conntext/http'
+import {
+  type AccessOptions,
+  baseApp,
+  Guard,
+  idempotency,
+  MaintenanceGate,
+  RefusalLog,
+  type Service,
+  servePort,
+} from '@conntext/http'
 import { idempotencyStore } from '@conntext/idempotency'
 import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import { Keyring, type MasterKey } from '@conntext/keyring'
@@ -210,6 +219,7 @@ function createApp(deps: AuthServiceDependencies, parts: Parts) {
     completion,
     confirmation,
     registration,
+    maintenance: new MaintenanceGate({ guard: parts.guard, clock: shared.clock }),
     publicUrl: deps.publicUrl,
     oidc: deps.oidc,
   })

@@ -1,5 +1,13 @@
 import { expect, test } from 'bun:test'
-import { identities, sessions, users } from '@conntext/db-server-details'
+import { subjects } from '@conntext/contracts'
+import {
+  identities,
+  newServerSettings,
+  SETTINGS_ID,
+  serverSettings,
+  sessions,
+  users,
+} from '@conntext/db-server-details'
 import { eq } from 'drizzle-orm'
 import { usernamesFor } from '../src/oidc/usernames.ts'
 import { withTotp } from './second-factors.ts'
@@ -276,4 +284,27 @@ test('a start without a provider is a 404, a disabled one is the same, and nonse
   }
   expect(await start('UPPER')).toMatchObject({ status: 422 })
   expect(startUrl('false')).toEndWith('/false/start')
+})
+
+test('under maintenance whoever is known comes in, and nobody becomes a member', async () => {
+  await using auth = await startOidc()
+  const peer = await auth.peer()
+  peer.people.set('old', { preferred_username: 'ann' })
+  peer.people.set('new', { preferred_username: 'bob' })
+  expect(await auth.logIn('old')).toMatchObject({ status: 200 })
+  const before = await auth.database.auth.$count(users)
+  const maintain = async (since: Date | null) => {
+    const maintenance = { maintenanceSince: since }
+    await auth.database.system
+      .insert(serverSettings)
+      .values({ id: SETTINGS_ID, ...newServerSettings, ...maintenance })
+      .onConflictDoUpdate({ target: serverSettings.id, set: maintenance })
+    await auth.bus.announce(subjects.authority, '{}')
+  }
+  await maintain(new Date())
+  expect(await auth.logIn('old')).toMatchObject({ status: 200 })
+  await auth.logIn('new').catch(() => {})
+  expect(await auth.database.auth.$count(users)).toBe(before)
+  await maintain(null)
+  expect(await auth.logIn('new')).toMatchObject({ status: 200 })
 })

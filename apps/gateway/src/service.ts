@@ -8,7 +8,7 @@ import {
   type SystemPort,
   streamChannel,
 } from '@conntext/contracts'
-import { type Guard, internalError, problemResponse, requestId } from '@conntext/http'
+import { type Guard, internalError, MaintenanceGate, problemResponse, requestId } from '@conntext/http'
 import { type Clock, type Logger, systemClock } from '@conntext/kernel'
 import type { Server } from 'bun'
 import type { Registry } from 'prom-client'
@@ -94,7 +94,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const metrics = createMetrics(deps.metrics)
   let server: Server<SocketData> | undefined
   let draining = false
-  const sockets = createSockets(deps, metrics, () => server)
+  const maintenance = new MaintenanceGate({ guard, clock: deps.clock ?? systemClock })
+  const sockets = createSockets(deps, { metrics, maintenance }, () => server)
   const cors = createCors(config.corsOrigins)
   const admission = createAdmission(config, guard)
   const own = gatewayRoutes({
@@ -114,6 +115,8 @@ export function createGateway(deps: GatewayDeps): Gateway {
     log,
     metrics,
     admission,
+    maintenance,
+    identify: (token) => guard.identify(token),
     cors,
     operationsOf: compileOperations(deps.openapi),
     upstreams: { ...deps.upstreams, gateway: own.handle },
@@ -184,7 +187,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 /** Everything behind the WebSocket: who is connected, what they see, and the streams they follow. */
 function createSockets(
   deps: GatewayDeps,
-  metrics: ReturnType<typeof createMetrics>,
+  { metrics, maintenance }: { metrics: ReturnType<typeof createMetrics>; maintenance: MaintenanceGate },
   server: () => Server<SocketData> | undefined,
 ) {
   const { config, log, bus, guard, ports, clock = systemClock } = deps
@@ -244,7 +247,7 @@ function createSockets(
   const typing = new Typing({ config, bus, guard, messaging, access, presences, clock, log, metrics })
 
   const voice: Voice = new Voice({
-    ...{ config, bus, clock, log, publish },
+    ...{ config, bus, clock, log, publish, maintenance },
     port: ports.realtime,
     held: () => access.gate.closed,
     catchingUp: () => connections.catchingUp,
@@ -288,6 +291,7 @@ function createSockets(
     voice: voice.operations,
     voiceStates: voice.states,
     replay,
+    maintenance,
     metrics,
     clock,
     log,

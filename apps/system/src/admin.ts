@@ -15,6 +15,7 @@ export { makeWaiting } from './backups/making.ts'
 export { findBackup, listBackupRows, removeBackup, toBackup } from './backups/queries.ts'
 export { requestBackup } from './backups/service.ts'
 export { loadKeys, systemKeys, systemSealed } from './keys.ts'
+export { operateMaintenance } from './maintenance/service.ts'
 
 /** Has the audit log signed by a new key; answers its id. @throws StartError where there is no log yet */
 export async function rotateAuditLogKey(tx: Transaction, keyring: Keyring): Promise<string> {

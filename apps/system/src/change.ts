@@ -42,7 +42,7 @@ export async function change<T>(
   const { result, appended } = await deps.db.transaction(async (tx) => {
     const result = await body(tx, effects, await lockSettings(tx))
     if (effects.audit.length === 0) return { result, appended: [] }
-    await tx.update(serverSettings).set({ version: sql`${serverSettings.version} + 1` })
+    await raiseVersion(tx)
     await enqueue(tx, systemOutbox, [...auditEntries(effects.audit), ...effects.owed])
     return { result, appended: await appendEvents(tx, serverStreams, effects.events) }
   })
@@ -54,10 +54,15 @@ export async function change<T>(
 }
 
 // The lock on the one row is what puts changes in a row.
-async function lockSettings(tx: Transaction): Promise<SettingsRow> {
+export async function lockSettings(tx: Transaction): Promise<SettingsRow> {
   const [settings] = await tx.select().from(serverSettings).where(eq(serverSettings.id, SETTINGS_ID)).for('update')
   if (!settings) throw new Error('the server settings have not been made yet')
   return settings
+}
+
+/** Whoever has an older snapshot of the permissions knows by it that there is another one. */
+export async function raiseVersion(tx: Transaction): Promise<void> {
+  await tx.update(serverSettings).set({ version: sql`${serverSettings.version} + 1` })
 }
 
 /** Says that what people may do has changed. A bus that is away fails nobody: caches are short-lived. */

@@ -34,6 +34,7 @@ import { makeWaiting, schedule } from './backups/making.ts'
 import { backupRoutes } from './backups/routes.ts'
 import type { BackupPlace } from './backups/service.ts'
 import { backupProbe, watchBackups } from './backups/watch.ts'
+import { announce } from './change.ts'
 import { removeLeftOverrides } from './channels/overrides.ts'
 import { channelRoutes } from './channels/routes.ts'
 import { healthRoutes } from './health/routes.ts'
@@ -44,6 +45,8 @@ import { inviteKeys } from './invites/service.ts'
 import { loadKeys, systemKeys } from './keys.ts'
 import { logRoutes } from './logs/routes.ts'
 import { LogStore } from './logs/store.ts'
+import { maintenanceRoutes } from './maintenance/routes.ts'
+import { ANNOUNCEMENT } from './maintenance/service.ts'
 import { implementPort } from './port.ts'
 import { Recorder, recordAudit, systemAudit } from './recorder.ts'
 import { ICON_WITHDRAWAL, type IconWithdrawal, withdrawIcon } from './server/icon.ts'
@@ -131,6 +134,7 @@ const SCHEDULE_EVERY_MS = 60_000
       .use(serverRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
+      .use(maintenanceRoutes({ ...deps, nudge }, options))
   const backupJobs: RunningJob[] = []
   const ends: (() => void)[] = []
       .use(auditRoutes({ ...deps, recorder }, options))
@@ -203,6 +207,7 @@ function createRelay({ db, bus, log, messaging }: SystemDeps, ingest: Ingest): O
       audit: (batch) => ingest({ events: payloads<AuditEvent>(batch) }),
       stream: (batch) => appendForeign({ db, bus, log }, payloads<StreamAppend>(batch)),
       channelStream: async (batch) => void (await messaging.appendEvents({ events: payloads<StreamAppend>(batch) })),
+      [ANNOUNCEMENT]: () => announce({ bus, log }),
       async channelDeleted(batch) {
         for (const deleted of payloads<{ channelId: string }>(batch)) await messaging.channelDeleted(deleted)
       },

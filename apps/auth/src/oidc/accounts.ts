@@ -1,7 +1,7 @@
 import { type AuditActor, auditFor, Email } from '@conntext/contracts'
 import { isForeignKeyViolation, isUniqueViolation } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
-import type { Visitor } from '@conntext/http'
+import type { MaintenanceGate, Visitor } from '@conntext/http'
 import { actorOf } from '@conntext/http'
 import { type Clock, newId } from '@conntext/kernel'
 import { Value } from '@sinclair/typebox/value'
@@ -30,12 +30,18 @@ export type Subject = { provider: string; issuer: string; subject: string }
 /** An identity and whose it is. */
 export type Linked = { id: string; userId: string }
 
-type Dependencies = { db: ServerDetails; clock: Clock; changes: Changes; registration: RegistrationService }
+type Dependencies = {
+  db: ServerDetails
+  clock: Clock
+  changes: Changes
+  registration: RegistrationService
+  maintenance: MaintenanceGate
+}
 
 export type Accounts = ReturnType<typeof createAccounts>
 
 /** Whose account it is that somebody at a provider comes into. */
-export function createAccounts({ db, clock, changes, registration }: Dependencies) {
+export function createAccounts({ db, clock, changes, registration, maintenance }: Dependencies) {
   /** @throws oidc.providerNotFound (404) when the provider is not what it was */
   const insert = async (tx: Transaction, who: Subject, userId: string, actor: AuditActor): Promise<Linked> => {
     const provider = await holdEnabledProvider(tx, who.provider)
@@ -99,6 +105,8 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
   const resolve = async (who: Subject, vouched: Vouched, how: Arrival): Promise<Linked> => {
     const known = await findIdentity(db, who.provider, who.subject)
     if (known) return known
+    // To come in changes nothing; to come in for the first time does, and is a plain link as far as gateways know.
+    await maintenance.assertOpen(async () => undefined)
     const profile = usable(await vouched.profile())
     const linked = await linkByEmail(who, profile, how.visitor)
     if (linked) return linked
@@ -117,7 +125,7 @@ export function createAccounts({ db, clock, changes, registration }: Dependencie
      * The account of whom a provider vouches for: the one that is linked; else the one with the same address, which both
      * sides have seen proved; else a new one, where the server takes new members.
      * @throws oidc.providerNotFound (404), .linkNeedsLogin, .alreadyLinked (409), what
-     * registration's `admit` throws, oidc.providerAway (503)
+     * registration's `admit` throws, oidc.providerAway, server.maintenance (503)
      */
     async resolve(who: Subject, vouched: Vouched, how: Arrival): Promise<Linked> {
       const linked = await resolve(who, vouched, how).catch(async (error: unknown) => {

@@ -1,4 +1,5 @@
 import type { ServerDetails } from '@conntext/db-server-details'
+import type { MaintenanceGate } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import type { Changes } from '../changes.ts'
@@ -34,6 +35,7 @@ type Dependencies = {
   completion: LoginCompletion
   confirmation: Confirmation
   registration: RegistrationService
+  maintenance: MaintenanceGate
   publicUrl: string
   oidc: OidcOptions | undefined
 }

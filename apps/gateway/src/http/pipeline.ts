@@ -1,4 +1,13 @@
-import { dependencyErrors, loggedPath, problemResponse, requestErrors, requestId, toAppError } from '@conntext/http'
+import {
+  dependencyErrors,
+  type Guard,
+  loggedPath,
+  type MaintenanceGate,
+  problemResponse,
+  requestErrors,
+  requestId,
+  toAppError,
+} from '@conntext/http'
 import {
   AppError,
   answerWithin,
@@ -16,6 +25,7 @@ import { type Admission, bearerOf } from './admission.ts'
 import { boundBody, isStreamed } from './body.ts'
 import type { Cors } from './cors.ts'
 import { cleanHeaders, finishHeaders } from './headers.ts'
+import { waitsForMaintenance } from './maintenance.ts'
 import type { Operation, PathOperations } from './operations.ts'
 import { type Destination, destinationOf } from './routing.ts'
 import { readTarget, type Target } from './target.ts'
@@ -27,6 +37,9 @@ export type PipelineDeps = {
   log: Logger
   metrics: Metrics
   admission: Admission
+  maintenance: MaintenanceGate
+  /** Who a bearer token is for. */
+  identify: Guard['identify']
   cors: Cors
   operationsOf(path: string): PathOperations
   upstreams: Record<Destination, Upstream>
@@ -154,6 +167,10 @@ async function answer(deps: PipelineDeps, request: Request, exchange: Exchange):
     })
   }
   if (request.method === 'OPTIONS' && !operation) return optionsOf(operations)
+  if (waitsForMaintenance(request.method, exchange.operation)) {
+    const { token } = applicant
+    await deps.maintenance.assertOpen(async () => (token === undefined ? undefined : deps.identify(token)))
+  }
   const response = await forward(deps, request, exchange, operations)
   return response.status === 404 && !operation && operations.size > 0 ? wrongMethod(operations, exchange) : response
 }

@@ -1,5 +1,5 @@
 import { type ClientFrame, closeCodes, MAX_DELIVERIES, type MessagingPort } from '@conntext/contracts'
-import { accessErrors, channelNotFound, type Guard, requestErrors } from '@conntext/http'
+import { accessErrors, channelNotFound, type Guard, type MaintenanceGate, requestErrors } from '@conntext/http'
 import { type AppError, beginSpan, type Clock, type Logger, newId, withContext } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { gatewayErrors } from '../errors.ts'
@@ -30,6 +30,7 @@ export type OperationsDeps = IdentifyDeps & {
   messaging: Pick<MessagingPort, 'sendMessages' | 'acknowledgeDeliveries' | 'markRead'>
   typing: Typing
   voice: VoiceOperations
+  maintenance: MaintenanceGate
   metrics: Metrics
   clock: Clock
   log: Logger
@@ -86,7 +87,7 @@ export class Operations {
     } else if (frame.op === 'identify') void this.#identify(connection, frame)
     else if (!this.#mayAct(connection, frame.id)) return
     else if (frame.op === 'refresh') void this.#refresh(connection, frame)
-    else if (frame.op === 'delivered') this.#deliver(connection, frame)
+    else if (frame.op === 'delivered') void this.#deliver(connection, frame)
     else if (frame.op === 'read') this.#read(connection, frame)
     else if (frame.op === 'typing') void this.#type(connection, frame)
     else if (frame.op === 'presence') this.#present(connection, frame)
@@ -172,6 +173,7 @@ export class Operations {
     const caller = callerOf(connection, requestId)
     if (!caller) return
     try {
+      await this.deps.maintenance.assertOpen(async () => caller)
       const outcomes = await this.deps.messaging.sendMessages({
         caller,
         sends: frames.map(({ op: _, id: __, channelId, ...message }) => ({ channelId, message })),
@@ -190,7 +192,13 @@ export class Operations {
   }
 
   /** Replied when it is heard: what gets lost on its way is told by what comes after it. */
-  #deliver(connection: Connection, { id, channelId, seq }: DeliveredFrame): void {
+  async #deliver(connection: Connection, { id, channelId, seq }: DeliveredFrame): Promise<void> {
+    try {
+      await this.deps.maintenance.assertOpen(async () => connection.identity)
+    } catch (error) {
+      if (id !== undefined) fail(connection, id, this.#known(error))
+      return
+    }
     if (!connection.conversations.has(channelId)) {
       if (id !== undefined) fail(connection, id, channelNotFound())
       return
@@ -238,6 +246,7 @@ export class Operations {
     const caller = callerOf(connection, requestId)
     if (!caller) return
     try {
+      await this.deps.maintenance.assertOpen(async () => caller)
       const seq = Math.max(...frames.map((frame) => frame.seq))
       const state = await this.deps.messaging.markRead({ caller, channelId, seq })
       for (const { id } of frames) succeed(connection, id, JSON.stringify(state))

@@ -1,5 +1,5 @@
 import type { VoiceFrame, VoiceOp, VoicePort } from '@conntext/contracts'
-import { accessErrors, requestErrors } from '@conntext/http'
+import { accessErrors, type MaintenanceGate, requestErrors } from '@conntext/http'
 import { type AppError, answerWithin, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import { RateLimiter, secondsToToken, takeTokens } from '../rate-limit.ts'
@@ -13,6 +13,7 @@ export type VoiceOperationsOptions = {
   gatewayId: string
   port: CallsPort
   participations: Participations
+  maintenance: MaintenanceGate
   log: Logger
 }
 
@@ -118,7 +119,7 @@ export class VoiceOperations {
   }
 
   async #join(connection: Connection, { op: _, id: __, ...fields }: JoinFrame, requestId: string): Promise<Outcome> {
-    const { participations, port, gatewayId } = this.options
+    const { participations, port, gatewayId, maintenance } = this.options
     const caller = callerOf(connection, requestId)
     if (!caller) throw accessErrors.unauthenticated()
     const allowance = this.#joins.take(caller.userId)
@@ -126,6 +127,8 @@ export class VoiceOperations {
       const { retryAfter } = allowance
       throw requestErrors.tooMany({ detail: `Too many joins: again in ${retryAfter} s.`, retryAfter })
     }
+    // Those who are in a call stay in it.
+    await maintenance.assertOpen(async () => caller)
     participations.join(connection)
     try {
       const place = { gatewayId, connectionId: connection.id }

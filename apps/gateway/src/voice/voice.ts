@@ -1,5 +1,6 @@
 import type { Bus, Unsubscribe } from '@conntext/bus'
 import { decodeNotice, type VoiceAsk, VoiceBoard, type VoiceWords, voiceSubjects } from '@conntext/contracts'
+import type { MaintenanceGate } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import type { GatewayConfig } from '../config.ts'
 import type { Connection } from '../sockets/connection.ts'
@@ -11,6 +12,7 @@ export type VoiceOptions = {
   config: Pick<GatewayConfig, 'voice' | 'maxBuckets'>
   bus: Bus
   port: CallsPort
+  maintenance: MaintenanceGate
   clock: Clock
   log: Logger
   /** While true nobody is told who is in calls: it is being found out who sees what. */
@@ -45,11 +47,11 @@ export class Voice {
   #sweptAt = performance.now()
 
   constructor(private readonly options: VoiceOptions) {
-    const { config, port, clock, log, held, publish, catchingUp, counted } = options
+    const { config, port, maintenance, clock, log, held, publish, catchingUp, counted } = options
     this.#participations = new Participations({ clock, counted })
     this.states = new VoiceStates({ board: this.#board, clock, held, publish, catchingUp })
     const common = { gatewayId: this.#gatewayId, participations: this.#participations }
-    this.operations = new VoiceOperations({ config, port, log, ...common })
+    this.operations = new VoiceOperations({ config, port, maintenance, log, ...common })
   }
 
   async start(): Promise<void> {

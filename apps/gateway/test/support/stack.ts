@@ -164,7 +164,8 @@ const testDocument = {
   paths: {
     '/v1/users/@me': { get: secured },
     '/v1/users/{id}': { get: secured, patch: secured },
-    '/v1/auth/login': { post: open },
+    '/v1/auth/login': { post: { ...open, operationId: 'login' } },
+    '/v1/webhooks/{webhookId}/{secret}': { post: open },
     '/v1/server': { get: secured, patch: secured },
     '/livez': { get: open },
     '/v1/search': { get: secured },
@@ -192,6 +193,7 @@ function testServices(guard: Guard): GatewayDeps['upstreams'] {
       .get('/v1/server', echo, { can: 'member' })
       .patch('/v1/server', ({ body }) => ({ got: JSON.stringify(body).length }), { can: 'member', parse: 'json' })
       .get('/v1/search', echo, { can: 'member', query: Type.Object({ q: Type.String() }) })
+      .post('/v1/webhooks/:id/:secret', echo, { public: true, parse: 'json' })
       .post('/v1/channels/:id/messages', echo, { can: 'member', parse: 'json' })
       .get('/v1/voice/ice-servers', echo, { can: 'member' })
       .post(

@@ -10,6 +10,7 @@ import { examine } from './doctor/examine.ts'
 import { type Finding, render } from './doctor/finding.ts'
 import { examineVoiceOf } from './doctor/voice.ts'
 import { listKeys, rotateKeys } from './keys.ts'
+import { beginMaintenance, endMaintenance } from './maintenance.ts'
 import { checkFiles } from './media.ts'
 import { migrate } from './migrate.ts'
 import { openPlace, type Place } from './place.ts'
@@ -34,6 +35,11 @@ export const HELP = `conntext COMMAND
                                      compares all that is stored of the audit log with what was signed
       --against FILE                 and with the checkpoints in it, which were kept elsewhere
       --from N, --to N               only these batches, by their numbers or the times at which they were made
+  maintenance on [--message TEXT] [--until TIME]
+                                     nobody but administrators changes anything from now on; all can be read
+      --message TEXT                 what members are told
+      --until TIME                   when it is expected to be over
+  maintenance off                    ends it
   backup create [--to FILE] [--logs] has a backup made, by the running server or, where none runs, by this command
       --to FILE                      and copies it there
       --logs                         with what the services have logged
@@ -132,6 +138,15 @@ export const commands: Record<string, Command> = {
   'users disable-mfa': {
     operands: ['USERNAME'],
     run: at(async (place, { operands }) => say(await disableMfa(place, operands[0]!, log))),
+  },
+  'maintenance on': {
+    operands: [],
+    options: ['message', 'until'],
+    run: at(async (place, { options }) => say(await beginMaintenance(place, options))),
+  },
+  'maintenance off': {
+    operands: [],
+    run: at(async (place) => say(await endMaintenance(place))),
   },
   'keys list': {
     operands: [],
