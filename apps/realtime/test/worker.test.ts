@@ -186,6 +186,16 @@ describe('supervising workers', () => {
     await supervisor.start()
     expect(supervisor.status()).toMatchObject({ state: 'off', reason: expect.stringContaining('does not run') })
   })
+
+  needsWorker(`one that hangs is ended and replaced, and one that answers is not${suffix}`, async () => {
+    const supervisor = supervise({ count: 2, firstBackoffMs: 1, pulseMs: 200 })
+    await supervisor.start()
+    const [hangs, answers] = supervisor.workers().map(({ pid }) => pid)
+    process.kill(hangs!, 'SIGSTOP')
+    await until(() => !isAlive(hangs!), 10_000)
+    await until(() => supervisor.workers().length === 2, 10_000)
+    expect(supervisor.workers().map(({ pid }) => pid)).toContain(answers!)
+  })
 })
 
 function childrenNamed(name: string): string[] {

@@ -5,6 +5,7 @@ import type { Worker, WorkerSettings } from 'mediasoup/types'
 import type { WorkerGetter } from './getter.ts'
 import { locateWorker, remedy, type WorkerLocation } from './locate.ts'
 import { isRunnableWorker } from './probe.ts'
+import { keepPulse } from './pulse.ts'
 
 export interface SupervisorOptions {
   /** How many workers; by default one a core. */
@@ -18,6 +19,8 @@ export interface SupervisorOptions {
   /** The wait before the first restart; it doubles up to the longest with each death that follows soon. */
   firstBackoffMs?: number
   longestBackoffMs?: number
+  /** How often workers are asked whether they still answer; 5,000. */
+  pulseMs?: number
   logger?: Logger
 }
 
@@ -114,6 +117,7 @@ export function createWorkerSupervisor(options: SupervisorOptions = {}): WorkerS
     slot.startedAt = Date.now()
     delete slot.fault
     worker.once('died', (error) => bury(slot, worker, error))
+    keepPulse(worker, logger, options.pulseMs)
     logger.info({ pid: worker.pid, restarts: slot.restarts }, 'a mediasoup worker is up')
     tell({ kind: 'up', worker })
   }
