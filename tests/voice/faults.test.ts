@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
-import { canSplit, type Split, startSplit } from '@conntext/testing/split'
+import { canSplit, type Split, type SplitProcess, startSplit } from '@conntext/testing/split'
 import { chromiumPath } from '../browser/chromium.ts'
-import { framesOf, happened, hears, leaveAll, seesMore } from './looks.ts'
+import { beginCall, framesOf, happened, hears, leaveAll, meet, seesMore } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 
 const path = chromiumPath()
@@ -32,15 +32,7 @@ describe.skipIf(!possible)('a call', () => {
     await split?.[Symbol.asyncDispose]()
   }, 60_000)
 
-  async function call(name: string): Promise<string> {
-    const channelId = await stage.channel(name)
-    await Promise.all([ada, ben].map((one) => one.join(channelId)))
-    await Promise.all([ada.speak(400), ben.speak(700), ada.showCamera({ width: 160, height: 120 })])
-    await hears(ben, { [ada.userId]: 400 })
-    await hears(ada, { [ben.userId]: 700 })
-    await seesMore(ben, ada)
-    return channelId
-  }
+  const call = (name: string) => beginCall(stage, [ada, ben], name)
 
   test('goes on while a gateway is killed, and its people come back by another one unnoticed', async () => {
     await call('hall')
@@ -106,4 +98,69 @@ describe.skipIf(!possible)('a call', () => {
     await hears(ada, { [ben.userId]: 700 })
     await seesMore(ben, ada, 1)
   }, 90_000)
+})
+
+/** A machine that others use as well has its share of this. */
+const SECONDS = 10
+
+/** What becomes of a call when the node that has it goes, and there is another one. */
+describe.skipIf(!possible)('a call that two nodes could have', () => {
+  let split: Split
+  let stage: Stage
+  let people: [Player, Player]
+
+  beforeAll(async () => {
+    split = await startSplit({ env: VOICE_SETTINGS, messaging: 1, gateways: 1, realtime: 2 })
+    stage = await setStage(split.urls[0]!, path!)
+    people = [await stage.enter('ada'), await stage.enter('ben')]
+  }, 180_000)
+
+  afterEach(() => leaveAll(people))
+
+  afterAll(async () => {
+    await stage?.[Symbol.asyncDispose]()
+    await split?.[Symbol.asyncDispose]()
+  }, 60_000)
+
+  /** The node that has the one call that there is. */
+  const homeOfCall = (): Promise<SplitProcess> =>
+    eventually(async () => {
+      const nodes = split.processes.filter(({ name }) => name.startsWith('realtime'))
+      const authorization = `Bearer ${split.operatorEnv.CONNTEXT_SERVICE_CREDENTIAL}`
+      for (const node of nodes) {
+        const figures = await fetch(`${node.url}/metrics`, { headers: { authorization } }).catch(() => undefined)
+        if ((await figures?.text())?.includes('conntext_voice_calls 1\n')) return node
+      }
+      return undefined
+    })
+
+  const recoveries = () => Promise.all(people.map((one) => happened(one, 'recovered')))
+
+  test.each([
+    ['is told to end', 'SIGTERM', 0],
+    ['is killed', 'SIGKILL', null],
+  ] as const)(
+    'goes on at the other one within seconds when the one that has it %s',
+    async (_, signal, code) => {
+      await beginCall(stage, people, signal.toLowerCase())
+      const before = await recoveries()
+      const home = await homeOfCall()
+      const began = performance.now()
+      const ended = home.kill(signal)
+      // Nobody is let in anew before what they had of the one before is gone.
+      await eventually(
+        async () => (await recoveries()).every((each, index) => each.length > before[index]!.length),
+        20_000,
+      )
+      await meet(people)
+      const seconds = (performance.now() - began) / 1_000
+      console.log(`  heard and seen again ${seconds.toFixed(1)} s after ${signal}`)
+      expect(seconds).toBeLessThan(SECONDS)
+      expect((await recoveries()).map((each) => each.at(-1))).toEqual(['false', 'false'])
+      expect((await homeOfCall()).name).not.toBe(home.name)
+      expect(await ended).toBe(code)
+      await home.start()
+    },
+    90_000,
+  )
 })

@@ -1,7 +1,22 @@
 import { eventually } from '@conntext/testing'
-import type { Player } from './stage.ts'
+import type { Player, Stage } from './stage.ts'
 
 const WITHIN_MS = 20_000
+
+/** Two people come into a new channel's call, and hear one another; the second sees the first. */
+export async function beginCall(stage: Stage, [ada, ben]: readonly [Player, Player], name: string): Promise<void> {
+  const channelId = await stage.channel(name)
+  await Promise.all([ada, ben].map((one) => one.join(channelId)))
+  await Promise.all([ada.speak(400), ben.speak(700), ada.showCamera({ width: 160, height: 120 })])
+  await meet([ada, ben])
+}
+
+/** Waits until two people who are in a call as it was begun have all that they send one another. */
+export async function meet([ada, ben]: readonly [Player, Player]): Promise<void> {
+  await hears(ben, { [ada.userId]: 400 })
+  await hears(ada, { [ben.userId]: 700 })
+  await seesMore(ben, ada)
+}
 
 /** Waits until somebody hears exactly that: of whom which tone; 0 for silence. */
 export async function hears(one: Player, tones: Record<string, number>): Promise<void> {
