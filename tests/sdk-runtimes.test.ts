@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Api, createChannel, register, sendMessage, unwrap } from '@conntext/sdk'
 import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
-import { chromiumPath, startChromium } from './browser/chromium.ts'
+import { chromiumPath, startChromium } from '@conntext/testing/browser'
 import type { Session, startSession } from './runtimes/session.ts'
 
 const chromium = chromiumPath()

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { eventually, SETUP_CODE } from '@conntext/testing'
-import { chromiumPath, type Page, startChromium } from './chromium.ts'
+import { chromiumPath, type Page, startChromium } from '@conntext/testing/browser'
 import { followHash, mailPage, refuseCalls } from './page.ts'
 import { type PublicServer, startPublicServer } from './server.ts'
 

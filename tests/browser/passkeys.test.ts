@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SETUP_CODE } from '@conntext/testing'
-import { chromiumPath, startChromium } from './chromium.ts'
+import { chromiumPath, startChromium } from '@conntext/testing/browser'
 import { addPasskey, login, withPasskey } from './page.ts'
 import { type PublicServer, startPublicServer } from './server.ts'
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { type Deployment, eventually, startDeployment } from '@conntext/testing'
-import { chromiumPath } from '../browser/chromium.ts'
+import { chromiumPath } from '@conntext/testing/browser'
 import { framesOf, hears, leaveAll } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 

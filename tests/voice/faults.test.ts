@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
+import { chromiumPath } from '@conntext/testing/browser'
 import { canSplit, type Split, type SplitProcess, startSplit } from '@conntext/testing/split'
-import { chromiumPath } from '../browser/chromium.ts'
 import { beginCall, framesOf, happened, hears, leaveAll, meet, seesMore } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 
@@ -101,7 +101,7 @@ describe.skipIf(!possible)('a call', () => {
 })
 
 /** A machine that others use as well has its share of this. */
-const SECONDS = 10
+const SECONDS = 15
 
 /** What becomes of a call when the node that has it goes, and there is another one. */
 describe.skipIf(!possible)('a call that two nodes could have', () => {

@@ -10,7 +10,7 @@ import {
   unwrap,
 } from '@conntext/sdk'
 import { type Deployment, eventually, startDeployment } from '@conntext/testing'
-import { chromiumPath } from '../browser/chromium.ts'
+import { chromiumPath } from '@conntext/testing/browser'
 import { happened, hears, leaveAll, seesMore } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 import { workersOf } from './workers.ts'

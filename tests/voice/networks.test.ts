@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
 import { type Deployment, startDeployment } from '@conntext/testing'
+import { chromiumPath, type Page } from '@conntext/testing/browser'
 import { type Coturn, hasCoturn, startCoturn } from '@conntext/testing/coturn'
-import { chromiumPath, type Page } from '../browser/chromium.ts'
 import { hears, leaveAll, seesMore } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 

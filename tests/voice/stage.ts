@@ -2,22 +2,9 @@ import { fileURLToPath } from 'node:url'
 import { answerWithin } from '@conntext/kernel'
 import { Api, createChannel, listRoles, register, type Tokens, unwrap, updateServer } from '@conntext/sdk'
 import { eventually, SETUP_CODE } from '@conntext/testing'
-import { type Page, startChromium } from '../browser/chromium.ts'
+import { CALL_FLAGS, type Page, servePage, startChromium } from '@conntext/testing/browser'
 import type { Given, Person } from './person.ts'
 
-const FLAGS = [
-  // A camera and a microphone that need no hardware, nobody to ask, and a screen without one.
-  '--use-fake-device-for-media-stream',
-  '--use-fake-ui-for-media-stream',
-  '--auto-accept-this-tab-capture',
-  '--autoplay-policy=no-user-gesture-required',
-  // All pages but one are behind others.
-  '--disable-renderer-backgrounding',
-  '--disable-background-timer-throttling',
-  '--disable-backgrounding-occluded-windows',
-  // Everything is on this machine.
-  '--allow-loopback-in-peer-connection',
-]
 /** For a page that does what it is asked to, or says that it can't. */
 const ANSWER_MS = 20_000
 const PASSWORD = 'a long enough password'
@@ -42,18 +29,8 @@ export type Stage = {
 
 /** A server's people in the pages of one browser. */
 export async function setStage(baseUrl: string, chromiumPath: string, flags: string[] = []): Promise<Stage> {
-  const script = await bundle()
-  const pages = Bun.serve({
-    port: 0,
-    hostname: '127.0.0.1',
-    routes: {
-      '/': new Response('<!doctype html><title>call</title><script type="module" src="/person.js"></script>', {
-        headers: { 'content-type': 'text/html' },
-      }),
-      '/person.js': new Response(script, { headers: { 'content-type': 'text/javascript' } }),
-    },
-  })
-  const chromium = await startChromium(chromiumPath, [...FLAGS, ...flags])
+  const pages = await servePage(fileURLToPath(new URL('person.ts', import.meta.url)))
+  const chromium = await startChromium(chromiumPath, [...CALL_FLAGS, ...flags])
   const owner = await account(baseUrl, 'olga', { setupCode: SETUP_CODE })
   const as = { client: owner.client, headers: { 'X-Audit-Reason': 'a test' } }
   await unwrap(updateServer({ ...as, body: { registrationMode: 'open' } }))
@@ -64,20 +41,14 @@ export async function setStage(baseUrl: string, chromiumPath: string, flags: str
     channel: async (name) => (await unwrap(createChannel({ client: owner.client, body: { name, type: 'voice' } }))).id,
     async enter(name, options) {
       const api = await account(baseUrl, name, {})
-      const page = await chromium.open(`http://127.0.0.1:${pages.port}/`)
+      const page = await chromium.open(pages.url)
       return player({ name, api, page, given: { baseUrl, tokens: api.tokens!, ...options } })
     },
     async [Symbol.asyncDispose]() {
       await chromium[Symbol.asyncDispose]()
-      await pages.stop(true)
+      await pages[Symbol.asyncDispose]()
     },
   }
-}
-
-async function bundle(): Promise<string> {
-  const entry = fileURLToPath(new URL('person.ts', import.meta.url))
-  const built = await Bun.build({ entrypoints: [entry], target: 'browser', format: 'esm' })
-  return built.outputs[0]!.text()
 }
 
 async function account(baseUrl: string, username: string, extra: object): Promise<Api> {

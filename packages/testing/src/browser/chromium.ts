@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { answerWithin } from '@conntext/kernel'
-import { eventually } from '@conntext/testing'
-import { locateChromium } from '@conntext/testing/chromium'
+import { locateChromium } from '../chromium.ts'
+import { eventually } from '../poll.ts'
 
 const START_MS = 30_000
 const END_MS = 10_000
@@ -12,6 +12,8 @@ const END_MS = 10_000
 export const chromiumPath = (): string | undefined => locateChromium()?.path
 
 type Message = { id?: number; result?: unknown; error?: { message: string } }
+/** What of a page is looked at from here. */
+type Shown = { document: { readyState: string }; location: { origin: string; pathname: string } }
 type Send = <T>(method: string, params?: object, sessionId?: string) => Promise<T>
 
 /** Starts it without a window and with a profile of its own; speaks to it by the Chrome DevTools Protocol. */
@@ -45,8 +47,10 @@ export async function startChromium(path: string, flags: string[] = []) {
       await inPage('Emulation.setFocusEmulationEnabled', { enabled: true })
       const page = pageOf(inPage)
       // Pages may take away what stands after the `#`.
-      const there = async (wanted: string) =>
-        document.readyState === 'complete' && location.origin + location.pathname === wanted
+      const there = async (wanted: string) => {
+        const { document, location } = globalThis as unknown as Shown
+        return document.readyState === 'complete' && location.origin + location.pathname === wanted
+      }
       const { origin, pathname } = new URL(url)
       const isThere = () => page.run(there, origin + pathname).catch(untilThereIsAPage)
       await eventually(isThere, START_MS)
