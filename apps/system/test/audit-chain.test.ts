@@ -5,7 +5,7 @@ import { auditBatches, auditErasures, auditPending, auditVerifications } from '@
 import { newId, silentLogger } from '@conntext/kernel'
 import { hashLeaf, verifyConsistency, verifyInclusion } from '@conntext/merkle'
 import { eventually } from '@conntext/testing'
-import { asc, inArray, isNull } from 'drizzle-orm'
+import { asc, gte, inArray, isNull } from 'drizzle-orm'
 import { openLines } from '../src/audit/chain/append.ts'
 import { createSigners, rotateAuditKey } from '../src/audit/chain/keys.ts'
 import { parseNotes } from '../src/audit/chain/note.ts'
@@ -249,7 +249,9 @@ describe('exactly once, and in order, whoever dies on the way', () => {
         query.sql.includes('uptime()') ? ([{ seconds }] as T[]) : trail.audit.rows<T>(query),
     })
     trail.clock.advance(30_000)
-    await keepWatch(await chainDeps(trail, uptime(5)))
+    // Every instance looks.
+    const lookers = await Promise.all(Array.from({ length: 4 }, () => chainDeps(trail, uptime(5))))
+    await Promise.all(lookers.map(keepWatch))
     expect(await stored(trail, ids(lost))).toEqual(ids(lost))
     expect((await trail.verify()).findings).toEqual([])
     // Only once it has been up for long enough are they let go.
@@ -262,6 +264,29 @@ describe('exactly once, and in order, whoever dies on the way', () => {
     expect(await db.$count(auditPending)).toBe(0)
     expect((await trail.verify()).findings).toEqual([])
   })
+})
+
+test('over a Postgres as it was a while ago, new events are stored all the same, and tell what was lost', async () => {
+  await using trail = await startTrail()
+  const other = await trail.another()
+  const { system: db } = trail.databases
+  const [gone, then, later] = [event(), event(), event()]
+  await trail.port.ingestAudit({ events: [gone] })
+  await db.transaction(async (tx) => {
+    await lockChain(tx)
+    const { batch } = await trail.placeOf(gone.id)
+    await tx.delete(auditPending).where(gte(auditPending.number, batch))
+    await tx.delete(auditBatches).where(gte(auditBatches.number, batch))
+  })
+  // By an instance that knows of no end, then by one that knows an end of the same number.
+  await other.port.ingestAudit({ events: [then] })
+  await trail.port.ingestAudit({ events: [later] })
+  await other.service.stop()
+  expect(await stored(trail, ids([then, later]))).toEqual(ids([then, later]))
+  const { findings } = await trail.verify()
+  // What the service itself recorded meanwhile may be gone as well.
+  expect([...new Set(findings.map(({ kind }) => kind))]).toEqual(['added'])
+  expect(findings.map(({ eventId }) => eventId)).toContain(gone.id)
 })
 
 describe('events from before the chain', () => {

@@ -16,7 +16,13 @@ type Deps = { keyring: Keyring; signers: Signers; clock: Clock }
 /** Where the log ends: what the next batch begins with. */
 export type Tip = { number: number; start: number; previous: Buffer | null; frontier: Frontier }
 
-export type Batch = { number: number; ids: string[] /** One JSON object a line. */; lines: string }
+export type Batch = {
+  number: number
+  root: Uint8Array
+  ids: string[]
+  /** One JSON object a line. */
+  lines: string
+}
 
 /** What the rows of a batch are sealed for while they wait. */
 export const pendingContext = (number: number): string => `audit-pending:${number}`
@@ -73,7 +79,7 @@ export async function appendBatch(
   })
   const lines = linesOf(chained)
   await tx.insert(auditPending).values({ number, ...sealLines(keyring, number, lines) })
-  const batch = { number, ids: rows.map(({ id }) => id), lines }
+  const batch = { number, root, ids: rows.map(({ id }) => id), lines }
   return { batch, tip: { number, start: tip.start + rows.length, previous: own, frontier } }
 }
 

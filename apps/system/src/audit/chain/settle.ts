@@ -1,11 +1,11 @@
 import { type Audit, type ChainedRow, engineUptime, storedIndices } from '@conntext/db-audit'
-import { auditPending, type ServerDetails } from '@conntext/db-server-details'
+import { auditBatches, auditPending, type ServerDetails, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
-import { and, asc, eq, isNotNull, isNull, lt } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, isNotNull, isNull, lt } from 'drizzle-orm'
+import type { Transaction } from '../../change.ts'
 import { auditErrors, fromAudit } from '../errors.ts'
 import { type Batch, linesOf, openLines } from './append.ts'
-import { readPending } from './queries.ts'
 
 type Deps = { db: ServerDetails; audit: Audit; keyring: Keyring; clock: Clock; log: Logger }
 
@@ -15,26 +15,45 @@ type Deps = { db: ServerDetails; audit: Audit; keyring: Keyring; clock: Clock; l
  */
 const KEEP_MS = 10 * 60_000
 
-const tokenOf = (logId: string, number: number): string => `audit-batch:${logId}:${number}`
+/**
+ * By what it holds, not by its number alone: a Postgres that is put back to an earlier moment gives numbers out again, and
+ * to the engine another batch under a token that it knows would be a repetition.
+ */
+const tokenOf = (logId: string, { number, root }: Pick<Batch, 'number' | 'root'>): string =>
+  `audit-batch:${logId}:${number}:${Buffer.from(root).toString('hex')}`
 
 /** Gives ClickHouse a batch that was just made. @throws dependency.away (503) */
-export async function deliver(deps: Deps, logId: string, { number, lines }: Batch): Promise<void> {
-  await fromAudit(deps.audit.insertText('events', lines, tokenOf(logId, number)))
-  await acknowledge(deps, number)
+export async function deliver(deps: Deps, logId: string, batch: Batch): Promise<void> {
+  await fromAudit(deps.audit.insertText('events', batch.lines, tokenOf(logId, batch)))
+  await acknowledge(deps.db, deps.clock, batch.number)
 }
 
 /**
- * Gives ClickHouse what it may not have of these batches: whoever made them died in between, or it was away. That
- * somebody else does the same at the same moment does no harm: an insert that is repeated stores nothing.
+ * Gives ClickHouse what it may not have of these batches: whoever made them died in between, or it was away. One at a
+ * time for each batch: what two find missing at the same moment would be stored twice.
  * @throws dependency.away (503)
  */
 export async function settle(deps: Deps, logId: string, numbers: number[]): Promise<void> {
+  const { db, clock, keyring } = deps
   for (const number of numbers) {
-    const [pending] = await readPending(deps.db, [number])
-    if (!pending) continue
-    await complete(deps, await openLines(deps.keyring, pending), number, tokenOf(logId, number))
-    await acknowledge(deps, number)
+    await db.transaction(async (tx) => {
+      const pending = await lockPending(tx, number)
+      if (!pending || pending.acknowledgedAt) return
+      await complete(deps, await openLines(keyring, pending), number, tokenOf(logId, pending))
+      await acknowledge(tx, clock, number)
+    })
   }
+}
+
+/** Rows that wait are looked after, or changed, by one alone. */
+async function lockPending(tx: Transaction, number: number) {
+  const [row] = await tx
+    .select({ ...getTableColumns(auditPending), root: auditBatches.root })
+    .from(auditPending)
+    .innerJoin(auditBatches, eq(auditBatches.number, auditPending.number))
+    .where(eq(auditPending.number, number))
+    .for('update', { of: auditPending })
+  return row
 }
 
 async function complete(deps: Deps, rows: ChainedRow[], number: number, token: string): Promise<void> {
@@ -54,7 +73,7 @@ async function missingOf(audit: Audit, rows: ChainedRow[], number: number): Prom
   return rows.filter((row) => !stored.has(row.batch_index))
 }
 
-const acknowledge = async ({ db, clock }: Deps, number: number): Promise<void> =>
+const acknowledge = async (db: ServerDetailsExecutor, clock: Clock, number: number): Promise<void> =>
   void (await db.update(auditPending).set({ acknowledgedAt: clock.now() }).where(eq(auditPending.number, number)))
 
 /** Batches that nobody has seen through to their end: they are given to ClickHouse. */
@@ -85,15 +104,18 @@ export async function keepWatch(deps: Deps): Promise<void> {
     .where(and(isNotNull(auditPending.acknowledgedAt), lt(auditPending.acknowledgedAt, startedAt)))
     .orderBy(asc(auditPending.number))
   for (const { number } of suspect) {
-    const [pending] = await readPending(db, [number])
-    if (!pending) continue
-    const rows = await openLines(keyring, pending)
-    const missing = (await missingOf(audit, rows, number)).length
-    if (missing > 0) {
-      log.warn({ batch: number, rows: missing }, 'ClickHouse had lost audit events that it had acknowledged')
-      await complete(deps, rows, number, `audit-again:${newId()}`)
-    }
-    await acknowledge(deps, number)
+    await db.transaction(async (tx) => {
+      const pending = await lockPending(tx, number)
+      // Another instance has looked meanwhile.
+      if (!pending?.acknowledgedAt || pending.acknowledgedAt >= startedAt) return
+      const rows = await openLines(keyring, pending)
+      const missing = (await missingOf(audit, rows, number)).length
+      if (missing > 0) {
+        log.warn({ batch: number, rows: missing }, 'ClickHouse had lost audit events that it had acknowledged')
+        await complete(deps, rows, number, `audit-again:${newId()}`)
+      }
+      await acknowledge(tx, clock, number)
+    })
   }
   const safe = new Date(now - KEEP_MS)
   await db.delete(auditPending).where(lt(auditPending.acknowledgedAt, safe))
