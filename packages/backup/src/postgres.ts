@@ -26,7 +26,11 @@ export async function openReader(url: string, locks: string[]): Promise<Reader> 
     for (const lock of locks) {
       await connection`select pg_advisory_lock_shared(hashtextextended(${lock}, 0))`
     }
-    return { connection, end: () => client.end({ timeout: 5 }) }
+    return {
+      connection,
+      // What it holds ends with it; to wait for a reserved connection would be to wait for the time to run out.
+      end: () => client.end({ timeout: 0 }),
+    }
   } catch (error) {
     await client.end({ timeout: 1 })
     throw error

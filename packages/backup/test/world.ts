@@ -163,6 +163,6 @@ export async function sumsOf(url: string, snapshot?: string): Promise<Record<str
     }
     return sums
   } finally {
-    await client.end({ timeout: 1 })
+    await client.end({ timeout: 0 })
   }
 }

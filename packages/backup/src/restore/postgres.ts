@@ -63,10 +63,10 @@ export class Filling {
 
   async commit(): Promise<void> {
     await this.connection.unsafe('commit')
-    await this.client.end({ timeout: 5 })
+    await this.client.end({ timeout: 0 })
   }
 
   async giveUp(): Promise<void> {
-    await this.client.end({ timeout: 1 })
+    await this.client.end({ timeout: 0 })
   }
 }
