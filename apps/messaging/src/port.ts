@@ -46,6 +46,7 @@ import { purgeChannel } from './messages/purge.ts'
 import type { Sender } from './messages/send.ts'
 import { findMarks } from './reads/queries.ts'
 import { markRead } from './reads/service.ts'
+import { readStorage } from './storage/storage.ts'
 import { tables, type WriteStreams } from './streams/writer.ts'
 
 export type PortDeps = ConversationDeps & {
@@ -137,6 +138,7 @@ export function createPort(deps: PortDeps, credential: string) {
       await acknowledgeDeliveries(deps, userId, deliveries)
       return {}
     },
+    storage: () => readStorage(db, deps.log),
     health: healthOf(deps),
   }
   return servePort(messagingPort, implementation, { credential, log: deps.log })

@@ -134,11 +134,42 @@ describe('health', () => {
     await using stack = await startMessaging()
     const healthy = await stack.port.health({})
     expect(healthy).toMatchObject({ service: 'messaging', state: 'up' })
-    expect(healthy.dependencies.map((one) => one.name)).toEqual(['postgres', 'object store', 'thumbnails', 'outbox', 'bus'])
+    expect(healthy.dependencies.map((one) => one.name)).toEqual([
+      'postgres',
+      'object store',
+      'thumbnails',
+      'outbox',
+      'bus',
+    ])
     stack.objects.check = () => Promise.reject(new Error('read-only file system'))
     const degraded = await stack.port.health({})
     expect(degraded.state).toBe('degraded')
     expect(degraded.dependencies[1]).toMatchObject({ state: 'down', detail: 'read-only file system' })
     expect(degraded.dependencies[1]!.remedy).toBeTruthy()
+  })
+})
+
+test('what is stored is told by its tables, its channels, and what lies there unused', async () => {
+  await using stack = await startMessaging()
+  const alice = await stack.authority.member()
+  const [one, other] = [await stack.authority.channel(), await stack.authority.channel()]
+  const upload = async (text: string) => (await stack.upload(alice, text)).body
+  const [small, large] = [await upload('small'), await upload('x'.repeat(1_000))]
+  await upload('never sent')
+  await stack.send(one.id, alice, { content: 'a', mediaIds: [small.id] })
+  await stack.send(other.id, alice, { content: 'b', mediaIds: [large.id] })
+  const { bytes, tables, media } = await stack.port.storage({})
+  const messages = tables.find(({ name }) => name === 'messages')!
+  expect(messages.bytes).toBeGreaterThan(0)
+  expect(bytes).toBeGreaterThan(tables.reduce((sum, table) => sum + table.bytes, 0))
+  expect(media).toEqual({
+    objects: 3,
+    bytes: 1_015,
+    channels: [
+      { channelId: other.id, files: 1, bytes: 1_000 },
+      { channelId: one.id, files: 1, bytes: 5 },
+    ],
+    conversations: { files: 0, bytes: 0 },
+    unused: { files: 1, bytes: 10 },
   })
 })

@@ -53,6 +53,8 @@ import { ICON_WITHDRAWAL, type IconWithdrawal, withdrawIcon } from './server/ico
 import { serverRoutes } from './server/routes.ts'
 import { setUp } from './server/service.ts'
 import { statusRoutes } from './status/routes.ts'
+import { storageRoutes } from './storage/routes.ts'
+import { createStorage } from './storage/service.ts'
 import { appendForeign } from './streams/service.ts'
 
 export * from './settings.ts'
@@ -69,7 +71,10 @@ export type { BackupPlace } from './backups/service.ts'
   /** All that is sealed or hashed here depends on it. */
   masterKey: MasterKey
   auth: Pick<AuthPort, 'health' | 'join'>
-  messaging: Pick<MessagingPort, 'appendEvents' | 'channelDeleted' | 'publishImage' | 'withdrawImage' | 'health'>
+  messaging: Pick<
+    MessagingPort,
+    'appendEvents' | 'channelDeleted' | 'publishImage' | 'withdrawImage' | 'storage' | 'health'
+  >
   realtime: Pick<RealtimePort, 'health'>
   credential: string
   version: string
@@ -88,6 +93,10 @@ export type SystemService = Service & {
 
 const GIVE_BACK_EVERY_MS = 60_000
 const SWEEP_OVERRIDES_EVERY_MS = 600_000
+const SAMPLE_EVERY_MS = 3_600_000
+const FIRST_SAMPLE_AFTER_MS = 60_000
+const BACKUPS_EVERY_MS = 1_000
+const SCHEDULE_EVERY_MS = 60_000
 
 /** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
 export function createSystemService(given: SystemDeps): SystemService {
@@ -123,8 +132,12 @@ const SCHEDULE_EVERY_MS = 60_000
       store: idempotencyStore({ db: deps.db, table: systemIdempotencyKeys, log }),
       key: () => keyring.deriveKey('idempotency'),
       log,
+  const storage = createStorage(deps)
     }),
   }
+  const sampling: RunningJob[] = []
+  const backupJobs: RunningJob[] = []
+  const ends: (() => void)[] = []
   const redeem: RedeemDeps = { ...deps, keys, nudge }
   const jobs: RunningJob[] = []
 
@@ -139,6 +152,7 @@ const SCHEDULE_EVERY_MS = 60_000
   const ends: (() => void)[] = []
       .use(auditRoutes({ ...deps, recorder }, options))
       .use(analytics.routes(options))
+      .use(storageRoutes(storage, options))
       .use(proofRoutes({ ...deps, recorder }, options))
       .use(healthRoutes(readiness, options))
       .use(logRoutes({ ...deps, recorder }, options))
@@ -171,6 +185,21 @@ const SCHEDULE_EVERY_MS = 60_000
     },
     async stop() {
       await analytics.stop()
+      await Promise.all(jobs.splice(0).map((job) => job.stop()))
+      await processes.stop()
+      await refusals.stop()
+      // Not yet: the others may be starting as well.
+      const firstAfterMs = FIRST_SAMPLE_AFTER_MS
+      const sample = { name: 'storage', everyMs: SAMPLE_EVERY_MS, firstAfterMs, run: () => storage.sample() }
+      sampling.push(startJob(sample, log))
+      // What was there before is looked at before anybody changes anything.
+      await Promise.all(jobs.map((job) => job.first))
+    },
+    async stop() {
+      for (const end of ends.splice(0)) end()
+      await Promise.all(backupJobs.splice(0).map((job) => job.stop()))
+      await analytics.stop()
+      await Promise.all(sampling.splice(0).map((job) => job.stop()))
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await processes.stop()
       await refusals.stop()

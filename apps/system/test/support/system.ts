@@ -60,6 +60,11 @@ function testMessaging() {
       published.delete(`${holder} ${mediaId}`)
       return {}
     },
+    async storage() {
+      const some = { files: 1, bytes: 100 }
+      const media = { objects: 3, bytes: 300, channels: [], conversations: some, unused: some }
+      return { bytes: 2_000, tables: [{ name: 'messages', bytes: 1_000, rows: 5 }], media }
+    },
     health: () => healthy('messaging'),
   }
   return { port, appended, deleted, pictures, published, faults }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Enumeration, Fields, Nullable, Shape, Timestamp } from './common.ts'
+import { Enumeration, Fields, Id, Nullable, Shape, Timestamp } from './common.ts'
 
 export const HealthState = Enumeration(['up', 'degraded', 'down'], { title: 'HealthState' })
 export type HealthState = Static<typeof HealthState>
@@ -57,3 +57,47 @@ export const SystemStatus = Shape('SystemStatus', {
   }),
 })
 export type SystemStatus = Static<typeof SystemStatus>
+
+const Bytes = Type.Integer({ minimum: 0 })
+const Count = Type.Integer({ minimum: 0 })
+
+export const StoredTable = Shape('StoredTable', {
+  name: Type.String(),
+  bytes: Bytes,
+  rows: Type.Integer({ minimum: 0, description: 'As the engine estimates them' }),
+})
+
+export const StoredFiles = Shape('StoredFiles', { files: Count, bytes: Bytes })
+
+/** What the Communication database and the object store hold, as messaging knows it. */
+export const MediaStorage = Shape('MediaStorage', {
+  objects: Count,
+  bytes: Type.Integer({ minimum: 0, description: 'In the object store; what several files share is there once' }),
+  channels: Type.Array(Fields({ channelId: Id, files: Count, bytes: Bytes }), {
+    description: 'Those whose messages carry the most, the first twenty',
+  }),
+  conversations: StoredFiles,
+  // In no message, and shown nowhere.
+  unused: StoredFiles,
+})
+export type MediaStorage = Static<typeof MediaStorage>
+
+const StoredDatabase = Fields({
+  name: Enumeration(['server_details', 'communications', 'audit']),
+  bytes: Nullable(Type.Integer({ minimum: 0, description: 'Null where it can not be asked now' })),
+  tables: Type.Array(StoredTable),
+})
+
+export const SystemStorage = Shape('SystemStorage', {
+  takenAt: Timestamp,
+  databases: Type.Array(StoredDatabase),
+  media: Nullable(MediaStorage),
+  disks: Type.Array(Fields({ name: Enumeration(['data', 'audit']), free: Bytes, total: Bytes })),
+  growth: Type.Array(
+    Fields({ day: Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\d$' }), stores: Type.Record(Type.String(), Bytes) }),
+    {
+      description: 'What each store held, a day, of the last 90 days',
+    },
+  ),
+})
+export type SystemStorage = Static<typeof SystemStorage>

@@ -7,7 +7,7 @@ import { PermissionName } from '../api/identity.ts'
 import { Media } from '../api/media.ts'
 import { Message, NewMessage } from '../api/messaging.ts'
 import { ReadMark, ReadState } from '../api/reads.ts'
-import { ServiceHealth } from '../api/system.ts'
+import { MediaStorage, ServiceHealth, StoredTable } from '../api/system.ts'
 import { ExportedMessage } from '../api/users.ts'
 import { CallReport, ExportedCall, MAX_CALL_REPORTS } from '../call-history.ts'
 import { definePort, type PortOf } from './port.ts'
@@ -180,6 +180,16 @@ export const messagingPort = definePort({
         }),
       }),
       response: Fields({}),
+    },
+    /** How much the Communication database and the files take up; `media` is null where counting takes too long. */
+    storage: {
+      repeatable: true,
+      request: Fields({}),
+      response: Fields({
+        bytes: Type.Integer({ minimum: 0 }),
+        tables: Type.Array(StoredTable),
+        media: Nullable(MediaStorage),
+      }),
     },
     health: { repeatable: true, request: Fields({}), response: ServiceHealth },
   },
