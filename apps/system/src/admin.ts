@@ -23,7 +23,6 @@ export async function rotateAuditLogKey(tx: Transaction, keyring: Keyring): Prom
   return rotateAuditKey(tx, keyring)
 }
 
-/** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
 /** Records, in the restored server, that it was. */
 export const recordRestored = (
   tx: Executor,
@@ -31,6 +30,7 @@ export const recordRestored = (
   restored: { madeAt: string; release: string; missingObjects: number },
 ): Promise<void> => recordAudit(tx, [systemAudit('backup.restored', systemActor, id, restored)])
 
+/** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
 export const recordKeysRotated = (
   tx: Executor,
   rotated: { values: number; masterKey: boolean; auditKeyId?: string },

@@ -57,6 +57,7 @@ import { storageRoutes } from './storage/routes.ts'
 import { createStorage } from './storage/service.ts'
 import { appendForeign } from './streams/service.ts'
 
+export type { BackupPlace } from './backups/service.ts'
 export * from './settings.ts'
 
 export type SystemDeps = {
@@ -64,7 +65,6 @@ export type SystemDeps = {
   db: ServerDetails
   audit: Audit
   bus: Bus
-export type { BackupPlace } from './backups/service.ts'
   log: Logger
   clock?: Clock
   guard: Guard
@@ -80,6 +80,8 @@ export type { BackupPlace } from './backups/service.ts'
   version: string
   /** Where the data is, where that is this process's: its disk is watched. */
   dataDirectory?: string
+  /** Undefined where this service makes no backups. */
+  backups?: BackupPlace | undefined
 }
 
 export type SystemService = Service & {
@@ -87,8 +89,6 @@ export type SystemService = Service & {
   logs: LogStore
   /** The health of all services and of what they need: ready unless `down`. */
   readiness(): Promise<SystemHealth>
-  /** Undefined where this service makes no backups. */
-  backups?: BackupPlace | undefined
 }
 
 const GIVE_BACK_EVERY_MS = 60_000
@@ -104,8 +104,6 @@ export function createSystemService(given: SystemDeps): SystemService {
   const keyring = new Keyring({ ...systemKeys, db: deps.db, masterKey: deps.masterKey, log: deps.log })
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
   const nudge = () => relay.nudge()
-const BACKUPS_EVERY_MS = 1_000
-const SCHEDULE_EVERY_MS = 60_000
   const recorder = new Recorder({ ...deps, nudge })
   const analytics = createAuditAnalytics({ ...deps, keyring, recorder, nudge })
   const ingest = analytics.telling(chain.ingest)
@@ -132,37 +130,35 @@ const SCHEDULE_EVERY_MS = 60_000
       store: idempotencyStore({ db: deps.db, table: systemIdempotencyKeys, log }),
       key: () => keyring.deriveKey('idempotency'),
       log,
-  const storage = createStorage(deps)
     }),
   }
+  const storage = createStorage(deps)
+  const redeem: RedeemDeps = { ...deps, keys, nudge }
+  const jobs: RunningJob[] = []
   const sampling: RunningJob[] = []
   const backupJobs: RunningJob[] = []
   const ends: (() => void)[] = []
-  const redeem: RedeemDeps = { ...deps, keys, nudge }
-  const jobs: RunningJob[] = []
 
   return {
     name: 'system',
     app: baseApp({ service: 'system', log })
       .use(serverRoutes({ ...deps, nudge }, options))
+      .use(maintenanceRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
-      .use(maintenanceRoutes({ ...deps, nudge }, options))
-  const backupJobs: RunningJob[] = []
-  const ends: (() => void)[] = []
       .use(auditRoutes({ ...deps, recorder }, options))
       .use(analytics.routes(options))
-      .use(storageRoutes(storage, options))
       .use(proofRoutes({ ...deps, recorder }, options))
+      .use(backupRoutes(backing, options))
       .use(healthRoutes(readiness, options))
       .use(logRoutes({ ...deps, recorder }, options))
+      .use(storageRoutes(storage, options))
       .use(statusRoutes({ ...deps, processes }, options)),
     port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, logs, ingest, health: own }), {
       credential: deps.credential,
       log,
     }),
     readiness,
-      .use(backupRoutes(backing, options))
     logs,
     async start() {
       await loadKeys(deps.db, keyring)
@@ -180,14 +176,18 @@ const SCHEDULE_EVERY_MS = 60_000
           log,
         ),
       )
-      // What was there before is looked at before anybody changes anything.
-      await Promise.all(jobs.map((job) => job.first))
-    },
-    async stop() {
-      await analytics.stop()
-      await Promise.all(jobs.splice(0).map((job) => job.stop()))
-      await processes.stop()
-      await refusals.stop()
+      ends.push(watchBackups(backing))
+      backupJobs.push(
+        startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
+        startJob(
+          {
+            name: 'backups',
+            everyMs: BACKUPS_EVERY_MS,
+            run: async (stopping) => void (await makeWaiting(backing, stopping)),
+          },
+          log,
+        ),
+      )
       // Not yet: the others may be starting as well.
       const firstAfterMs = FIRST_SAMPLE_AFTER_MS
       const sample = { name: 'storage', everyMs: SAMPLE_EVERY_MS, firstAfterMs, run: () => storage.sample() }
@@ -203,24 +203,10 @@ const SCHEDULE_EVERY_MS = 60_000
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await processes.stop()
       await refusals.stop()
-      ends.push(watchBackups(backing))
-      backupJobs.push(
-        startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
-        startJob(
-          {
-            name: 'backups',
-            everyMs: BACKUPS_EVERY_MS,
-            run: async (stopping) => void (await makeWaiting(backing, stopping)),
-          },
-          log,
-        ),
-      )
       await relay.stop({ flush: true })
       await chain.stop()
       await keyring.stop()
     },
-      for (const end of ends.splice(0)) end()
-      await Promise.all(backupJobs.splice(0).map((job) => job.stop()))
   }
 }
 

@@ -166,17 +166,6 @@ export const commands: Record<string, Command> = {
       return intact ? 0 : 3
     }),
   },
-  'keys rotate': {
-    operands: [],
-    flags: ['master', 'signing', 'audit'],
-    run: at((place, { flags }) => rotateKeys(place, flags, { log, say })),
-  },
-  'media check': {
-    operands: [],
-    flags: ['repair'],
-    run: at(async (place, { flags }) => console.log((await checkFiles(place, flags)).join('\n'))),
-  },
-}
   'backup create': {
     operands: [],
     flags: ['logs'],
@@ -220,3 +209,14 @@ export const commands: Record<string, Command> = {
       return 0
     },
   },
+  'keys rotate': {
+    operands: [],
+    flags: ['master', 'signing', 'audit'],
+    run: at((place, { flags }) => rotateKeys(place, flags, { log, say })),
+  },
+  'media check': {
+    operands: [],
+    flags: ['repair'],
+    run: at(async (place, { flags }) => console.log((await checkFiles(place, flags)).join('\n'))),
+  },
+}
