@@ -63,6 +63,8 @@ describe('what administrators ask', () => {
     'SELECT * FROM (SELECT action FROM audit_events) AS e JOIN (SELECT DISTINCT action FROM audit_events) AS f USING (action) LIMIT 3',
     'SELECT action, row_number() OVER (PARTITION BY action ORDER BY occurred_at) AS n FROM audit_events QUALIFY n = 1',
     "SELECT JSONExtractInt(data, 'n') AS n, cast(n AS Nullable(Int32)), n::String FROM audit_events LIMIT 1",
+    // Names that an object of JavaScript has by itself.
+    'SELECT toString(count()) AS constructor, 1 AS valueOf FROM audit_events',
     'SELECT arrayMap(x -> x * 2, groupArray(toUInt32(1))) FROM audit_events',
     "SELECT * EXCEPT (data) FROM audit_events WHERE target_id IN (SELECT target_id FROM audit_events WHERE address LIKE '192.%') LIMIT 1",
     "FROM audit_events SELECT if(severity = 'info', 1, 2) AS s, (s, 'a'), [1, 2][1], CASE WHEN s = 1 THEN 'x' ELSE 'y' END LIMIT 1",
@@ -204,6 +206,7 @@ describe('what nothing but the audit views gives', () => {
       "SELECT CAST('x', concat('Aggregate', 'Function(count)'))",
       'SELECT @@version',
       'SELECT {x:String}',
+      'SELECT * FROM {x:Identifier}',
       'SELECT sumMerge(x) FROM (SELECT sumState(1) AS x)',
     ]) {
       const { kind, message } = await failing(sql)
@@ -246,6 +249,26 @@ describe('what nothing but the audit views gives', () => {
     'ALTER TABLE events DELETE WHERE 1',
     'DELETE FROM events WHERE 1',
     'TRUNCATE TABLE events',
+    'TABLE events',
+    'CREATE TEMPORARY TABLE x (a Int8)',
+    'SELECT * FROM (EXPLAIN SELECT 1)',
+    'SELECT * FROM (DESCRIBE TABLE events)',
+    'SELECT * FROM (SHOW TABLES)',
+    "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT 1))",
+    "SELECT * FROM VALUES('x UInt8', 1)",
+    'SELECT * FROM audit_events(x = 1)',
+    'SELECT 1 IN TABLE events',
+    'SELECT 1 IN events FROM audit_events AS events',
+    'SELECT * FROM audit_events AS e, e',
+    'SELECT * FROM audit_events AS events, events',
+    'SELECT * FROM audit_events FINAL',
+    'SELECT 1 FROM audit_events LIMIT 1 OFFSET (SELECT count() FROM events)',
+    'WITH (SELECT 1 FROM events) AS x SELECT x',
+    'WITH audit_events AS (SELECT 1) SELECT * FROM audit_events',
+    "SELECT COLUMNS('.*') FROM audit_events",
+    'SELECT 1\u2028, hostName()',
+    '\ufeffSELECT hostName()',
+    'SELECT $tag$ x $tag$, hostName()',
     'OPTIMIZE TABLE events',
     'SYSTEM SHUTDOWN',
     'KILL QUERY WHERE 1',
@@ -314,6 +337,7 @@ describe('what costs too much', () => {
   test.each([
     ['time', `SELECT count() ${heavy} WHERE cityHash64(a.id, b.id, c.id, d.id) = 1`],
     ['memory', `SELECT length(groupArray(concat(a.data, b.data, c.data))) ${heavy}`],
+    ['text that grows tenfold', `SELECT length(x) FROM (${tenfold(8)})`],
     ['text that doubles', `WITH ${doubling((x) => `concat(${x}, ${x})`, "'aaaaaaaaaaaaaaaa'", 40)} SELECT length(x40)`],
     ['names that double', `WITH ${doubling((x) => `${x} + ${x}`, 'toUInt64(1)', 60)} SELECT x60`],
     ['nesting', `SELECT ${'('.repeat(500)}1${')'.repeat(500)}`],
@@ -358,6 +382,11 @@ describe('what costs too much', () => {
   }, 9_000)
 })
 
+function tenfold(times: number): string {
+  const inner = times === 0 ? undefined : tenfold(times - 1)
+  return inner ? `SELECT concat(${Array(10).fill('x')}) AS x FROM (${inner})` : `SELECT '${'a'.repeat(100)}' AS x`
+}
+
 function doubling(make: (name: string) => string, first: string, times: number): string {
   const lines = [`${first} AS x0`]
   for (let i = 1; i <= times; i += 1) lines.push(`${make(`x${i - 1}`)} AS x${i}`)
@@ -373,6 +402,7 @@ describe('what the writer of a statement is told', () => {
     ['SELECT action, count() FROM audit_events', /action/],
     ["SELECT toUInt8('x')", /x/],
     ['SELECT * FROM nowhere', /nowhere/],
+    ['SELECT * FROM {x:Identifier}', /not set/],
   ])('%s', async (sql, said) => {
     const { message } = await failing(sql)
     expect(message).toMatch(said)

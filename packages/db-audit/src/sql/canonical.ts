@@ -13,14 +13,16 @@ const PLAIN_NAME = /^[\p{L}\p{N}_ .-]{1,100}$/u
 const CTE_NAME = /^[\p{L}_][\p{L}\p{N}_]{0,99}$/u
 
 // In a statement of the engine's writing these are never names: it puts those into backticks where it has to.
-const FORBIDDEN: Record<string, string> = {
-  RECURSIVE: 'WITH RECURSIVE is not allowed.',
-  SETTINGS: 'SETTINGS is not allowed.',
-  FORMAT: 'FORMAT is not allowed: the answer is JSON.',
-  OUTFILE: 'INTO OUTFILE is not allowed.',
-  INTERPOLATE: 'INTERPOLATE is not allowed.',
-  PARALLEL: 'One statement at a time.',
-}
+const FORBIDDEN = new Map(
+  Object.entries({
+    RECURSIVE: 'WITH RECURSIVE is not allowed.',
+    SETTINGS: 'SETTINGS is not allowed.',
+    FORMAT: 'FORMAT is not allowed: the answer is JSON.',
+    OUTFILE: 'INTO OUTFILE is not allowed.',
+    INTERPOLATE: 'INTERPOLATE is not allowed.',
+    PARALLEL: 'One statement at a time.',
+  }),
+)
 
 /** @throws SqlFailure for what no honest statement has: odd names, other statements than SELECT. */
 export function readCanonical(text: string): Canonical {
@@ -29,7 +31,7 @@ export function readCanonical(text: string): Canonical {
   if (first !== 'SELECT' && first !== 'WITH') refuse('Only SELECT is allowed.')
   const declared = new Set<string>()
   tokens.forEach((token, i) => {
-    const forbidden = FORBIDDEN[token]
+    const forbidden = FORBIDDEN.get(token)
     if (forbidden !== undefined) refuse(forbidden)
     if (token[0] === '`' && !PLAIN_NAME.test(token.slice(1, -1))) refuse('A name has characters that are not allowed.')
     if (declares(tokens, i)) declared.add(nameOf(token))

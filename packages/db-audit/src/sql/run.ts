@@ -1,3 +1,4 @@
+import { newId } from '@conntext/kernel'
 import type { Audit } from '../client.ts'
 import { type Canonical, readCanonical } from './canonical.ts'
 import { refuse, SqlFailure } from './failure.ts'
@@ -10,7 +11,8 @@ const MEBIBYTE = 2 ** 20
 const MAX_ANSWER_BYTES = 16 * MEBIBYTE
 
 /** How long a statement may run, without what it takes to look at it. */
-export const SQL_SECONDS = 10
+const SQL_SECONDS = 10
+const GRACE_SECONDS = 2
 
 const LIMITS = {
   readonly: '1',
@@ -52,12 +54,12 @@ export type SqlAnswer = {
   statistics: { elapsedMs: number; rowsRead: number; bytesRead: number }
 }
 
-/** A statement that has passed every check. */
-export type CheckedSql = Canonical & { readonly checked: true }
+/** A statement that may be run, and a mark by which the engine's processes tell of it. */
+export type CheckedSql = Canonical & { readonly mark: string }
 
 /**
- * Looks at a statement with the engine's own parser: it is written anew, its tree is held against what is allowed, and
- * what it reads, once names are resolved, as well. Only what the engine wrote is run.
+ * Looks at a statement with the engine's own parser: it is written anew, and its tree is held against what is allowed.
+ * Only what the engine wrote is run. Nothing of the trail is read.
  * @throws SqlFailure, and the engine's own errors
  */
 export async function checkSql(audit: Audit, sql: string): Promise<CheckedSql> {
@@ -68,15 +70,7 @@ export async function checkSql(audit: Audit, sql: string): Promise<CheckedSql> {
   })
   const canonical = readCanonical(formatted!.text)
   checkTree(parseTree(await explain(audit, `AST ${canonical.text}`)), await readable(audit, canonical))
-  const [{ database }] = (await audit.rows<{ database: string }>({
-    sql: 'SELECT currentDatabase() AS database',
-    params: {},
-  })) as [{ database: string }]
-  // Where nothing is read the engine reads its table of one row.
-  const known = new Set(['system.one', ...SQL_VIEWS.map((view) => `${database}.${view}`)])
-  const other = resolvedTables(await explain(audit, `QUERY TREE ${canonical.text}`)).find((name) => !known.has(name))
-  if (other !== undefined) refuse('It reads more than the audit trail.')
-  return { ...canonical, checked: true }
+  return { ...canonical, mark: `audit-sql-${newId()}` }
 }
 
 /** Views, and what the statement itself declares; that must not have the name of anything that there is. */
@@ -90,16 +84,20 @@ async function readable(audit: Audit, { declared }: Canonical): Promise<Set<stri
   return new Set([...SQL_VIEWS, ...declared])
 }
 
-async function explain(audit: Audit, what: string): Promise<string[]> {
-  const body = await audit.stream({ sql: `EXPLAIN ${what}`, params: {} }, { settings: LIMITS, format: 'JSONEachRow' })
-  const text = await collect(body, MAX_ANSWER_BYTES)
+async function explain(audit: Audit, what: string, signal?: AbortSignal): Promise<string[]> {
+  const options = { settings: LIMITS, format: 'JSONEachRow', ...(signal && { signal }) }
+  const text = await collect(await audit.stream({ sql: `EXPLAIN ${what}`, params: {} }, options), MAX_ANSWER_BYTES)
   return text.split('\n').flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { explain: string }).explain]))
 }
 
-/** Runs a statement; `limit` rows at most. @throws SqlFailure, and the engine's own errors */
+/**
+ * Runs a statement; `limit` rows at most. What it reads, once names are resolved, is looked at before. Whoever is told
+ * that it failed may ask `isSqlRunning` whether the engine knows already.
+ * @throws SqlFailure, and the engine's own errors
+ */
 export async function runSql(
   audit: Audit,
-  { text }: CheckedSql,
+  checked: CheckedSql,
   { limit, signal }: { limit: number; signal: AbortSignal },
 ): Promise<SqlAnswer> {
   const settings = {
@@ -113,8 +111,47 @@ export async function runSql(
     output_format_json_quote_denormals: 1,
     date_time_output_format: 'iso',
   }
-  const body = await audit.stream({ sql: text, params: {} }, { settings, format: 'JSONCompact', signal })
-  return readAnswer(await collect(body, MAX_ANSWER_BYTES), limit)
+  await inTime(signal, (ending) => assertResolved(audit, checked, ending))
+  const sql = `/* ${checked.mark} */ ${checked.text}`
+  const text = await inTime(signal, async (ending) =>
+    collect(
+      await audit.stream({ sql, params: {} }, { settings, format: 'JSONCompact', signal: ending }),
+      MAX_ANSWER_BYTES,
+    ),
+  )
+  return readAnswer(text, limit)
+}
+
+/** Names are resolved by running what stands in place of a value: this reads of the trail, within all bounds. */
+async function assertResolved(audit: Audit, { text, mark }: CheckedSql, signal: AbortSignal): Promise<void> {
+  const [{ database }] = (await audit.rows<{ database: string }>({
+    sql: 'SELECT currentDatabase() AS database',
+    params: {},
+  })) as [{ database: string }]
+  // Where nothing is read the engine reads its table of one row.
+  const known = new Set(['system.one', ...SQL_VIEWS.map((view) => `${database}.${view}`)])
+  const tables = resolvedTables(await explain(audit, `/* ${mark} */ QUERY TREE ${text}`, signal))
+  if (tables.some((name) => !known.has(name))) refuse('It reads more than the audit trail.')
+}
+
+/** The engine looks at its clock between two blocks of rows: one that takes long is not waited for. */
+async function inTime<T>(signal: AbortSignal, ask: (ending: AbortSignal) => Promise<T>): Promise<T> {
+  const overdue = AbortSignal.timeout((SQL_SECONDS + GRACE_SECONDS) * 1000)
+  try {
+    return await ask(AbortSignal.any([signal, overdue]))
+  } catch (error) {
+    if (overdue.aborted && !signal.aborted) throw new SqlFailure('expensive', 'It takes too long.', { cause: error })
+    throw error
+  }
+}
+
+/** Whether the engine is still at a statement: within a block of rows it hears nobody. */
+export async function isSqlRunning(audit: Audit, { mark }: CheckedSql): Promise<boolean> {
+  const [row] = await audit.rows<{ n: number }>({
+    sql: 'SELECT toUInt32(count()) AS n FROM system.processes WHERE query_id != queryID() AND position(query, {mark:String}) > 0',
+    params: { mark },
+  })
+  return row!.n > 0
 }
 
 type Compact = {
