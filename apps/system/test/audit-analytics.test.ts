@@ -8,8 +8,12 @@ import {
   auditFor,
   systemActor,
 } from '@conntext/contracts'
+import type { Caller as CallerOf } from '@conntext/http'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { getFacets, getStats } from '../src/audit/stats/service.ts'
+import { Tails, type TailTimes } from '../src/audit/tail/service.ts'
+import type { Recorder } from '../src/recorder.ts'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
 let system: System
@@ -135,6 +139,17 @@ describe('GET /v1/audit/facets', () => {
     expect(who.map(({ value }) => value).sort()).toEqual([actors[0]!, actors[1]!].sort())
   })
 
+  test('what takes the engine too long to count is said to, and not that it is away', async () => {
+    const endless =
+      'SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) = 1 SETTINGS max_execution_time = 0.1'
+    const audit = { ...system.audit, rows: <T>() => system.audit.rows<T>({ sql: endless, params: {} }) }
+    const deps = { audit, clock: system.clock, recorder: { queried: async () => {} } as unknown as Recorder }
+    const asked = [getFacets(deps, {} as never, {}), getStats(deps, {} as never, { groupBy: 'address' })]
+    for (const one of await Promise.allSettled(asked)) {
+      expect((one as PromiseRejectedResult).reason).toMatchObject({ code: 'audit.tooMuchToCount', status: 422 })
+    }
+  })
+
   test('has a window', async () => {
     expect(await get('/v1/audit/facets', { from: window.to, to: window.from })).toMatchObject({
       status: 422,
@@ -236,6 +251,31 @@ describe('POST /v1/audit/query', () => {
     expect(await ask(sql)).toMatchObject({ status: 422, body: { code: 'audit.sqlRefused' } })
     expect((await system.trail('audit.sqlRefused'))[0]).toMatchObject({ outcome: 'refused', data: { sql } })
   })
+
+  test('what reads of the trail is recorded also where it fails, in the place of a value too', async () => {
+    const sqls = ['toUInt8(max(action))', '(SELECT toUInt8(max(action)) FROM audit_events)'].map(
+      (value) => `SELECT ${value} FROM audit_events`,
+    )
+    for (const sql of sqls) {
+      const { status, body } = await ask(sql)
+      expect({ status, body }).toMatchObject({ status: 422, body: { code: 'audit.sqlInvalid' } })
+      expect(JSON.stringify(body)).toContain(' as UInt8')
+      await eventually(async () => (await system.trail('audit.sqlRun')).some(({ data }) => data.sql === sql))
+    }
+  })
+
+  test('one that the engine cannot end keeps its place until it has, and is not waited for', async () => {
+    const times = (count: number, inner: string) => `SELECT concat(${Array(count).fill('x')}) AS x FROM (${inner})`
+    const text = times(30, times(100, times(10, `SELECT '${'a'.repeat(100)}' AS x`)))
+    // For each of three million places 120,000 letters are compared: within a call nothing interrupts it.
+    const sql = `SELECT position(x, concat(substring(x, 1, 120000), 'b')) FROM (${text})`
+    const began = performance.now()
+    expect(await ask(sql)).toMatchObject({ status: 422, body: { code: 'audit.sqlExpensive' } })
+    expect(performance.now() - began).toBeLessThan(20_000)
+    expect(await ask('SELECT 1')).toMatchObject({ status: 429 })
+    expect(await ask('SELECT 1', await system.member('administrator'))).toMatchObject({ status: 200 })
+    await eventually(async () => (await ask('SELECT 1')).status === 200, 240_000)
+  }, 300_000)
 
   test('mistakes are told without a word of the server', async () => {
     for (const [sql, code] of [
@@ -454,12 +494,86 @@ describe('GET /v1/audit/tail', () => {
     }
   })
 
-  test('ends when the session ends, and when the permission is taken', async () => {
+  const REVOKED = { event: 'end', data: '{"reason":"revoked"}' }
+
+  test('ends when the session ends', async () => {
     const one = await system.authority.member({ permissions: ['audit.view'] })
     const tail = await follow({}, one)
     await system.authority.revoke(one.sessionId, one.userId)
     await eventually(async () => tail.state.ended)
-    expect(tail.heard.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"revoked"}' })
+    expect(tail.heard.at(-1)).toMatchObject(REVOKED)
+  })
+
+  test('ends when the role is taken, when the role loses the permission, and nothing comes after', async () => {
+    const { authority } = system
+    const [one, other] = [await authority.member({ permissions: ['audit.view'] }), await system.member('audit.view')]
+    const tails = { one: await follow({}, one), other: await follow({}, other!) }
+    await authority.setGrant(one.userId, { roleIds: [] })
+    await eventually(async () => tails.one.state.ended)
+    expect(tails.other.state.ended).toBe(false)
+    const role = authority.snapshot.roles.find(({ name }) => name === `role of ${other!.userId}`)!
+    role.permissions = []
+    await authority.changed()
+    await eventually(async () => tails.other.state.ended)
+    const late = make()
+    await system.port.ingestAudit({ events: [late] })
+    for (const tail of Object.values(tails)) {
+      expect(tail.heard.at(-1)).toMatchObject(REVOKED)
+      expect(tail.ids()).not.toContain(late.id)
+    }
+  })
+
+  test('an API token follows within its scopes, and no longer than it is there', async () => {
+    const { userId } = await system.authority.member({ permissions: ['audit.view'] })
+    const wrong = system.authority.apiToken(userId, ['channel.view'])
+    expect((await fetchRaw('/v1/audit/tail', { ...wrong, userId })).status).toBe(403)
+    const right = system.authority.apiToken(userId, ['audit.view'])
+    const tail = await follow({}, { ...right, userId })
+    await system.authority.revoke(right.tokenId, userId)
+    await eventually(async () => tail.state.ended)
+    expect(tail.heard.at(-1)).toMatchObject(REVOKED)
+  })
+
+  describe('over time', () => {
+    /** Follows with times that a test can wait for. */
+    async function timed(times: Partial<TailTimes>) {
+      const { userId, sessionId } = await system.authority.member({ permissions: ['audit.view'] })
+      const where = { address: null, userAgent: null, reason: null, requestId: 'r' }
+      const caller = { ...where, kind: 'user', userId, sessionId, scopes: null } as unknown as CallerOf
+      const tails = new Tails({ ...system.deps, clock: system.clock, recorder: {} as never, nudge: () => {} }, times)
+      await tails.notices.start()
+      const response = await tails.follow(caller, { action: 'tail.timed' }, null, new AbortController().signal)
+      return { tails, response }
+    }
+
+    test('a sign of life tells the place as well; and what follows is asked to come back', async () => {
+      const { tails, response } = await timed({ heartbeatMs: 20, longestMs: 400 })
+      const tail = readTail(response)
+      await system.port.ingestAudit({ events: [make()] })
+      await eventually(async () => tail.state.ended)
+      const signs = tail.heard.filter(({ event }) => event === undefined)
+      expect(signs.length).toBeGreaterThan(2)
+      expect(Number(signs.at(-1)!.id!.split('.')[0])).toBeGreaterThan(Number(signs[0]!.id!.split('.')[0]))
+      expect(tail.heard.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"renew"}' })
+      await tails.stop()
+    })
+
+    test('whoever leaves unread what is there is cut off, and makes room', async () => {
+      const { tails, response } = await timed({ patienceMs: 50, heartbeatMs: 20 })
+      const reader = response.body!.getReader()
+      await reader.read()
+      await expect(reader.closed).rejects.toThrow('the reader was too slow')
+      await tails.stop()
+    })
+
+    test('a server that stops says so', async () => {
+      const { tails, response } = await timed({})
+      const tail = readTail(response)
+      await eventually(async () => tail.heard.length > 0)
+      await tails.stop()
+      await eventually(async () => tail.state.ended)
+      expect(tail.heard.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"stopping"}' })
+    })
   })
 
   test('each has a few, everybody together a bounded number', async () => {

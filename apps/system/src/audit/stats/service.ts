@@ -1,6 +1,7 @@
 import type { AuditFacets, AuditFacetsQuery, AuditStats, AuditStatsQuery } from '@conntext/contracts'
 import {
   countEvents,
+  failureOf,
   intervalStarts,
   intervalsIn,
   type Point,
@@ -10,6 +11,7 @@ import {
   type TimeWindow,
 } from '@conntext/db-audit'
 import type { Caller } from '@conntext/http'
+import type { AppError } from '@conntext/kernel'
 import { auditErrors, fromAudit } from '../errors.ts'
 import { filterOf, namesOf, windowOf } from '../filters.ts'
 import type { AuditDeps } from '../service.ts'
@@ -21,13 +23,13 @@ const DEFAULT_TOP = 10
 // The engine's days end here.
 const LATEST = new Date(Date.UTC(2106, 0, 1))
 
-/** How many events there are by action, actor and so on. @throws request.invalid, audit.badWindow, dependency.away */
+/** How many events there are by action, actor and so on. @throws request.invalid, audit.badWindow, audit.tooMuchToCount, dependency.away */
 export async function getFacets(deps: AuditDeps, caller: Caller, query: AuditFacetsQuery): Promise<AuditFacets> {
   const { from, to, ...asked } = query
   const filter = filterOf(asked)
   const window = windowOf(deps.clock, { from, to })
   await deps.recorder.queried(caller, namesOf(query))
-  const [{ total, facets }, actors] = await fromAudit(
+  const [{ total, facets }, actors] = await counted(
     Promise.all([
       selectFacets(deps.audit, { window, filter, most: MOST_VALUES }),
       selectTop(deps.audit, { window, filter, by: 'actorId', most: MOST_VALUES }),
@@ -48,7 +50,8 @@ export async function getFacets(deps: AuditDeps, caller: Caller, query: AuditFac
 
 /**
  * Events over time and by group, every interval of the window among them.
- * @throws request.invalid, audit.badWindow, audit.tooManyIntervals, audit.badTimeZone (422), dependency.away (503)
+ * @throws request.invalid, audit.badWindow, audit.tooManyIntervals, audit.badTimeZone, audit.tooMuchToCount (422),
+ *   dependency.away (503)
  */
 export async function getStats(deps: AuditDeps, caller: Caller, query: AuditStatsQuery): Promise<AuditStats> {
   const { from, to, groupBy, interval, timeZone = 'UTC', top, ...asked } = query
@@ -62,7 +65,7 @@ export async function getStats(deps: AuditDeps, caller: Caller, query: AuditStat
   await deps.recorder.queried(caller, namesOf(query))
   const most = top === undefined ? DEFAULT_TOP : Number(top)
   const { audit } = deps
-  const [starts, points] = await fromAudit(
+  const [starts, points] = await counted(
     Promise.all([
       interval ? intervalStarts(audit, window, interval, timeZone) : [],
       groupBy || interval
@@ -71,6 +74,16 @@ export async function getStats(deps: AuditDeps, caller: Caller, query: AuditStat
     ]),
   )
   return { ...toWindow(window), timeZone, ...summed(points, starts, groupBy !== undefined) }
+}
+
+/** What has no rollup is read event by event, for as long as a query may take: more of that is asked for in parts. */
+async function counted<T>(asking: Promise<T>): Promise<T> {
+  try {
+    return await fromAudit(asking)
+  } catch (error) {
+    if (failureOf((error as AppError).cause)?.kind !== 'expensive') throw error
+    throw statsErrors.tooMuchToCount({ detail: 'Take a shorter window, or fewer filters.', cause: error })
+  }
 }
 
 const toWindow = ({ from, to }: TimeWindow) => ({ from: from.toISOString(), to: to.toISOString() })
