@@ -373,6 +373,7 @@ test('pages of any origin may call, without credentials', async () => {
   const answer = await get('/v1/server', { ...bearer(), origin: 'https://chat.example.org' })
   expect(answer.headers.get('access-control-allow-origin')).toBe('*')
   expect(answer.headers.get('access-control-expose-headers')).toContain('Retry-After')
+  expect(answer.headers.get('access-control-expose-headers')).toContain('X-Expected-Rows')
   const problem = await get('/v1/nothing', { origin: 'https://chat.example.org' })
   expect(problem.headers.get('access-control-allow-origin')).toBe('*')
 })

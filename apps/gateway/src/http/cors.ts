@@ -38,6 +38,7 @@ const EXPOSE_HEADERS = [
   'Upload-Expires',
   'Upload-Length',
   'Upload-Offset',
+  'X-Expected-Rows',
   'X-Request-Id',
 ].join(', ')
 const MAX_AGE_S = '7200'
