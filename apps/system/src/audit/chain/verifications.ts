@@ -2,7 +2,7 @@ import type { AuditFinding, AuditVerification, AuditVerificationRequest } from '
 import { systemActor } from '@conntext/contracts'
 import { auditBatches, auditVerifications, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import { actorOf, type Caller } from '@conntext/http'
-import { type Logger, newId } from '@conntext/kernel'
+import { AppError, type Logger, newId } from '@conntext/kernel'
 import { desc, eq, gte, inArray, lt, lte, min, sql } from 'drizzle-orm'
 import { recordAudit, systemAudit } from '../../recorder.ts'
 import { auditErrors } from '../errors.ts'
@@ -175,7 +175,8 @@ async function carryOutOne(deps: VerifyDeps & { log: Logger }, row: Row, stoppin
     // Another instance, or this one after its start, begins it anew.
     if (error instanceof Interrupted) return void (await set({ state: 'waiting' }))
     log.warn({ err: error, verification: row.id }, 'a verification could not be carried out')
-    const message = error instanceof Error ? error.message : String(error)
-    await set({ state: 'failed', error: message.slice(0, 500), finishedAt: new Date() })
+    // What else is wrong with a store is the log's to tell.
+    const told = error instanceof AppError ? (error.detail ?? error.title) : 'The log of the server tells why.'
+    await set({ state: 'failed', error: told, finishedAt: new Date() })
   }
 }
