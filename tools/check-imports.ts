@@ -23,6 +23,7 @@ const packageEdges: Record<string, readonly string[] | 'any package'> = {
   'db-communications': ['kernel', 'contracts', 'outbox', 'idempotency', 'keyring', 'database', 'streams'],
   'db-audit': ['kernel', 'outbox'],
   telemetry: ['kernel'],
+  backup: ['kernel', 'keyring', 'db-audit', 'object-store'],
   runtime: ['kernel', 'contracts', 'bus', 'database', 'http', 'telemetry'],
   testing: 'any package',
 }

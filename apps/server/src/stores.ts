@@ -12,7 +12,7 @@ import {
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
 import { openBucket as openBucketOnce } from '@conntext/messaging'
 import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, type S3Options } from '@conntext/object-store'
-import { type BackupPlace, openBackupTarget } from '@conntext/system'
+import { type BackupPlace, lazily, openBackupTarget } from '@conntext/system'
 import type { ServerConfig } from './config.ts'
 import { makeDatabases, prepareDatabases } from './databases.ts'
 
@@ -40,7 +40,7 @@ export async function openStores(options: Options): Promise<Stores> {
   try {
     // First, since it takes no engine to tell that it can't be used.
     const objects = await openObjects(options)
-    const target = await openBackups(options)
+    const target = lazily(() => openBackups(options))
     const opening = [openPostgres(options, forPostgres), openClickHouse(options, forClickHouse)] as const
     const [databases, audit] = await Promise.all(opening)
     const { backupUrls, ...opened } = databases

@@ -15,7 +15,7 @@ import {
   type Neighbour,
   processSettings,
 } from '@conntext/runtime'
-import { clickHouseSettings } from '@conntext/system'
+import { backupSettings, backupSourceSettings, clickHouseSettings } from '@conntext/system'
 import { type ComposeService, readCompose } from '@conntext/testing/stack'
 import { migrateSettings } from '../src/cli/migrate.ts'
 import { Settings } from '../src/config.ts'
@@ -35,6 +35,8 @@ const known: Record<string, string[]> = {
   system: own(
     ['auth', 'messaging', 'realtime'],
     clickHouseSettings,
+    backupSettings,
+    backupSourceSettings,
     databaseSettings('CONNTEXT_SERVER_DETAILS_URL', ''),
     {
       CONNTEXT_MASTER_KEY: MasterKeySetting,
@@ -44,9 +46,15 @@ const known: Record<string, string[]> = {
   realtime: own(['auth', 'system', 'messaging'], realtimeSettings),
   migrate: Object.keys(migrateSettings.properties),
   // The operator's container: whatever one of its commands reads.
-  help: own(['auth', 'system', 'messaging', 'realtime'], migrateSettings.properties, messagingSettings, {
-    CONNTEXT_MASTER_KEY: MasterKeySetting,
-  }),
+  help: own(
+    ['auth', 'system', 'messaging', 'realtime'],
+    migrateSettings.properties,
+    messagingSettings,
+    backupSettings,
+    {
+      CONNTEXT_MASTER_KEY: MasterKeySetting,
+    },
+  ),
   server: Object.keys(Settings.properties),
 }
 const left: Record<string, RegExp> = {

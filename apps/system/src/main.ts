@@ -51,7 +51,7 @@ await runService({
     await untilThere('the schema', () => assertServerDetailsMigrated(db))
     await untilThere('ClickHouse', () => audit.check())
     const service = createSystemService({
-      backups: await openBackupPlace(settings, withPassword),
+      backups: openBackupPlace(settings, withPassword),
       db,
       audit,
       bus,

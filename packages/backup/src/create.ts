@@ -26,12 +26,15 @@ import {
   takeSnapshot,
 } from './postgres.ts'
 
+/** What backups need of an object store. */
+export type BackupStore = Pick<ObjectStore, 'get' | 'put' | 'delete' | 'sweepTemporary'>
+
 /** Where everything is, as somebody who may read all of it. */
 export type BackupSource = {
   serverDetailsUrl: string
   communicationsUrl: string
   audit: Audit
-  objects: ObjectStore
+  objects: Pick<BackupStore, 'get'>
 }
 
 export type BackupOrder = {
@@ -41,7 +44,7 @@ export type BackupOrder = {
   /** The service logs too. */
   logs: boolean
   now: Date
-  target: ObjectStore
+  target: Pick<BackupStore, 'put'>
   /** What it is called there, once it is whole. */
   key: string
   signal: AbortSignal

@@ -1,4 +1,4 @@
-export { type BackupOrder, type BackupSource, type Written, writeBackup } from './create.ts'
+export { type BackupOrder, type BackupSource, type BackupStore, type Written, writeBackup } from './create.ts'
 export { newBackupIdentity, type Sealing, type Secret } from './encryption.ts'
 export { BackupError } from './errors.ts'
 export * from './format.ts'

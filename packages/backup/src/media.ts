@@ -20,7 +20,7 @@ export class ObjectCopies {
 
   constructor(
     private readonly archive: ArchiveWriter,
-    private readonly objects: ObjectStore,
+    private readonly objects: Pick<ObjectStore, 'get'>,
     private readonly told: (bytes: number) => void,
   ) {}
 

@@ -1,9 +1,9 @@
-import type { Sealing } from '@conntext/backup'
+import type { BackupStore, Sealing } from '@conntext/backup'
 import { type Backup, type NewBackup, type Page, systemActor } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller, pageById, pageRequest } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
-import { ObjectNotFound, type ObjectStore } from '@conntext/object-store'
+import { ObjectNotFound } from '@conntext/object-store'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { backupErrors } from './errors.ts'
 import {
@@ -23,9 +23,9 @@ export type BackupPlace = {
   serverDetailsUrl: string
   communicationsUrl: string
   /** The files of messages. */
-  objects: ObjectStore
+  objects: Pick<BackupStore, 'get'>
   /** Where backups are kept. */
-  target: ObjectStore
+  target: BackupStore
   sealing: Sealing | undefined
   everyHours: number | undefined
   keep: number
@@ -126,8 +126,8 @@ export async function downloadBackup(
  */
 export async function deleteBackup(deps: BackupDeps, id: string, caller?: Caller): Promise<void> {
   const { db, backups, nudge } = deps
-  if (!backups) throw notConfigured()
   const { name } = await existing(db, id)
+  if (!backups) throw notConfigured()
   // The file first: what has no row any more would lie there for ever.
   await backups.target.delete(name)
   await db.transaction(async (tx) => {

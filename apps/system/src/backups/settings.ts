@@ -1,4 +1,4 @@
-import type { Sealing } from '@conntext/backup'
+import type { BackupStore, Sealing } from '@conntext/backup'
 import { type ConfigRule, neededWith } from '@conntext/kernel'
 import { type ObjectStore, openFilesystemStore, openS3Store, type S3Options } from '@conntext/object-store'
 import { type Static, Type } from '@sinclair/typebox'
@@ -79,6 +79,24 @@ export async function openBackupTarget(
   return config.directory === undefined ? undefined : openFilesystemStore(config.directory)
 }
 
+/** Opened when it is first needed: a server starts, and goes on, without the place for its backups. */
+export function lazily(open: () => Promise<ObjectStore>): BackupStore {
+  let opening: Promise<ObjectStore> | undefined
+  const store = () => {
+    opening ??= open().catch((error: unknown) => {
+      opening = undefined
+      throw error
+    })
+    return opening
+  }
+  return {
+    get: async (...args) => (await store()).get(...args),
+    put: async (...args) => (await store()).put(...args),
+    delete: async (...args) => (await store()).delete(...args),
+    sweepTemporary: async (...args) => (await store()).sweepTemporary(...args),
+  }
+}
+
 /** What a system service that runs by itself reads backups from, besides its own database. */
 export const backupSourceSettings = {
   CONNTEXT_BACKUP_DATABASE_URL: Type.Optional(
@@ -107,17 +125,18 @@ export const backupSourceRules: ConfigRule[] = [
 const SourceSettings = Type.Object(backupSourceSettings)
 
 /** Where a system service that runs by itself makes backups from and to; undefined where it is not told. */
-export async function openBackupPlace(
+export function openBackupPlace(
   env: Static<typeof SourceSettings> & Env,
   urlOf: (url: string, password: string | undefined) => string,
-): Promise<BackupPlace | undefined> {
+): BackupPlace | undefined {
   const config = toBackupConfig(env)
   const { CONNTEXT_BACKUP_DATABASE_URL: url, CONNTEXT_S3_ENDPOINT: endpoint } = env
   const { CONNTEXT_S3_ACCESS_KEY: accessKey, CONNTEXT_S3_SECRET_KEY: secretKey } = env
-  const target = url === undefined ? undefined : await openBackupTarget(config)
-  if (!url || !target || !endpoint || !accessKey || !secretKey) return undefined
+  if (!config.s3 && config.directory === undefined) return undefined
+  if (!url || !endpoint || !accessKey || !secretKey) return undefined
   const place = { bucket: env.CONNTEXT_S3_BUCKET, region: env.CONNTEXT_S3_REGION }
-  const objects = await openS3Store({ endpoint, accessKey, secretKey, ...place })
+  const objects = lazily(() => openS3Store({ endpoint, accessKey, secretKey, ...place }))
+  const target = lazily(async () => (await openBackupTarget(config))!)
   const full = urlOf(url, env.CONNTEXT_BACKUP_DATABASE_PASSWORD)
   const beside = (database: string) => Object.assign(new URL(full), { pathname: `/${database}` }).href
   return {

@@ -495,6 +495,63 @@ export type Authenticated = {
     refreshTokenExpiresAt: string;
 };
 
+export type Backup = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    state: 'waiting' | 'running' | 'done' | 'failed';
+    trigger: 'asked' | 'scheduled';
+    /**
+     * A UUIDv7
+     */
+    askedBy: string | null;
+    logs: boolean;
+    /**
+     * What its file is called
+     */
+    name: string;
+    /**
+     * Bytes of the file
+     */
+    size: number | null;
+    /**
+     * Of the file, in hex
+     */
+    sha256: string | null;
+    /**
+     * How much has been read
+     */
+    doneBytes: number;
+    /**
+     * How much there is to read, about
+     */
+    totalBytes: number | null;
+    rows: number | null;
+    /**
+     * Stored files, thumbnails among them
+     */
+    objects: number | null;
+    /**
+     * Stored files that should be there and were not, before the backup
+     */
+    missingObjects: number | null;
+    error: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    createdAt: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    finishedAt: string | null;
+};
+
+export type BackupPage = {
+    items: Array<Backup>;
+    nextCursor: string | null;
+};
+
 export type Ban = {
     user: User;
     /**
@@ -1273,6 +1330,38 @@ export type LoginRequest = {
     password: string;
 };
 
+export type Maintenance = {
+    enabled: boolean;
+    /**
+     * For the members
+     */
+    message: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    since: string | null;
+    /**
+     * When it is expected to be over; it ends when somebody ends it
+     */
+    until: string | null;
+    /**
+     * A UUIDv7
+     */
+    by: string | null;
+};
+
+export type MaintenanceUpdate = {
+    enabled: boolean;
+    /**
+     * For the members
+     */
+    message?: string | null;
+    /**
+     * When it is expected to be over; it ends when somebody ends it
+     */
+    until?: string | null;
+};
+
 export type Media = {
     /**
      * A UUIDv7
@@ -1309,6 +1398,27 @@ export type Media = {
      * RFC 3339, in UTC
      */
     createdAt: string;
+};
+
+export type MediaStorage = {
+    objects: number;
+    /**
+     * In the object store; what several files share is there once
+     */
+    bytes: number;
+    /**
+     * Those whose messages carry the most, the first twenty
+     */
+    channels: Array<{
+        /**
+         * A UUIDv7
+         */
+        channelId: string;
+        files: number;
+        bytes: number;
+    }>;
+    conversations: StoredFiles;
+    unused: StoredFiles;
 };
 
 export type Member = {
@@ -1469,6 +1579,13 @@ export type NewApiToken = {
      * A code of the authenticator app, or a recovery code
      */
     code?: string;
+};
+
+export type NewBackup = {
+    /**
+     * What the services have logged, too
+     */
+    logs?: boolean;
 };
 
 export type NewBan = {
@@ -2137,6 +2254,7 @@ export type Server = {
      */
     callRetentionDays: number | null;
     limits: ServerLimits;
+    maintenance: ServerMaintenance | null;
     /**
      * RFC 3339, in UTC
      */
@@ -2153,6 +2271,21 @@ export type ServerLimits = {
      */
     maxFileBytes: number;
     maxMediaPerMessage: number;
+};
+
+export type ServerMaintenance = {
+    /**
+     * For the members
+     */
+    message: string | null;
+    /**
+     * RFC 3339, in UTC
+     */
+    since: string;
+    /**
+     * When it is expected to be over; it ends when somebody ends it
+     */
+    until: string | null;
 };
 
 export type ServerPatch = {
@@ -2270,6 +2403,20 @@ export type StorageUsage = {
     } | null;
 };
 
+export type StoredFiles = {
+    files: number;
+    bytes: number;
+};
+
+export type StoredTable = {
+    name: string;
+    bytes: number;
+    /**
+     * As the engine estimates them
+     */
+    rows: number;
+};
+
 export type SystemHealth = {
     state: 'up' | 'degraded' | 'down';
     services: Array<ServiceHealth>;
@@ -2316,6 +2463,36 @@ export type SystemStatus = {
         channels: number;
         roles: number;
     };
+};
+
+export type SystemStorage = {
+    /**
+     * RFC 3339, in UTC
+     */
+    takenAt: string;
+    databases: Array<{
+        name: 'server_details' | 'communications' | 'audit';
+        /**
+         * Null where it can not be asked now
+         */
+        bytes: number | null;
+        tables: Array<StoredTable>;
+    }>;
+    media: MediaStorage | null;
+    disks: Array<{
+        name: 'data' | 'audit';
+        free: number;
+        total: number;
+    }>;
+    /**
+     * What each store held, a day, of the last 90 days
+     */
+    growth: Array<{
+        day: string;
+        stores: {
+            [key: string]: unknown | number;
+        };
+    }>;
 };
 
 export type TotpConfirmation = {
@@ -12680,6 +12857,327 @@ export type UpdateServerResponses = {
 
 export type UpdateServerResponse = UpdateServerResponses[keyof UpdateServerResponses];
 
+export type ListBackupsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/system/backups';
+};
+
+export type ListBackupsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListBackupsError = ListBackupsErrors[keyof ListBackupsErrors];
+
+export type ListBackupsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: BackupPage;
+};
+
+export type ListBackupsResponse = ListBackupsResponses[keyof ListBackupsResponses];
+
+export type CreateBackupData = {
+    body: NewBackup;
+    path?: never;
+    query?: never;
+    url: '/v1/system/backups';
+};
+
+export type CreateBackupErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * Another is under way, or the settings do not say how backups are encrypted
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type CreateBackupError = CreateBackupErrors[keyof CreateBackupErrors];
+
+export type CreateBackupResponses = {
+    /**
+     * Response for status 202
+     */
+    202: Backup;
+};
+
+export type CreateBackupResponse = CreateBackupResponses[keyof CreateBackupResponses];
+
+export type DeleteBackupData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/system/backups/{id}';
+};
+
+export type DeleteBackupErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DeleteBackupError = DeleteBackupErrors[keyof DeleteBackupErrors];
+
+export type DeleteBackupResponses = {
+    /**
+     * Response for status 204
+     */
+    204: void;
+};
+
+export type DeleteBackupResponse = DeleteBackupResponses[keyof DeleteBackupResponses];
+
+export type GetBackupData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/system/backups/{id}';
+};
+
+export type GetBackupErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetBackupError = GetBackupErrors[keyof GetBackupErrors];
+
+export type GetBackupResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Backup;
+};
+
+export type GetBackupResponse = GetBackupResponses[keyof GetBackupResponses];
+
+export type DownloadBackupData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/system/backups/{id}/content';
+};
+
+export type DownloadBackupErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is none
+     */
+    404: Problem;
+    /**
+     * It is not made yet, or failed
+     */
+    409: Problem;
+    /**
+     * Its file is gone
+     */
+    410: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type DownloadBackupError = DownloadBackupErrors[keyof DownloadBackupErrors];
+
+export type DownloadBackupResponses = {
+    /**
+     * The file
+     */
+    200: Blob | File;
+};
+
+export type DownloadBackupResponse = DownloadBackupResponses[keyof DownloadBackupResponses];
+
 export type GetSystemHealthData = {
     body?: never;
     path?: never;
@@ -12732,6 +13230,120 @@ export type GetSystemHealthResponses = {
 };
 
 export type GetSystemHealthResponse = GetSystemHealthResponses[keyof GetSystemHealthResponses];
+
+export type GetMaintenanceData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/system/maintenance';
+};
+
+export type GetMaintenanceErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetMaintenanceError = GetMaintenanceErrors[keyof GetMaintenanceErrors];
+
+export type GetMaintenanceResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Maintenance;
+};
+
+export type GetMaintenanceResponse = GetMaintenanceResponses[keyof GetMaintenanceResponses];
+
+export type SetMaintenanceData = {
+    body: MaintenanceUpdate;
+    path?: never;
+    query?: never;
+    url: '/v1/system/maintenance';
+};
+
+export type SetMaintenanceErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type SetMaintenanceError = SetMaintenanceErrors[keyof SetMaintenanceErrors];
+
+export type SetMaintenanceResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Maintenance;
+};
+
+export type SetMaintenanceResponse = SetMaintenanceResponses[keyof SetMaintenanceResponses];
 
 export type GetSystemMetricsData = {
     body?: never;
@@ -12838,6 +13450,59 @@ export type GetSystemStatusResponses = {
 };
 
 export type GetSystemStatusResponse = GetSystemStatusResponses[keyof GetSystemStatusResponses];
+
+export type GetSystemStorageData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/system/storage';
+};
+
+export type GetSystemStorageErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetSystemStorageError = GetSystemStorageErrors[keyof GetSystemStorageErrors];
+
+export type GetSystemStorageResponses = {
+    /**
+     * Response for status 200
+     */
+    200: SystemStorage;
+};
+
+export type GetSystemStorageResponse = GetSystemStorageResponses[keyof GetSystemStorageResponses];
 
 export type GetUnreadData = {
     body?: never;
