@@ -1,6 +1,8 @@
-import { ServerInfo, ServerPatch } from '@conntext/contracts'
+import { IdParams, PageQuery, ServerInfo, ServerPatch, SettingsChangePage } from '@conntext/contracts'
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
+import { listHistory } from './history.ts'
+import { restoreSettings } from './restore.ts'
 import { getServer, type ServerSettingsDeps, updateServer } from './service.ts'
 
 const tags = ['Server']
@@ -24,6 +26,26 @@ export const serverRoutes = (deps: ServerSettingsDeps, options: AccessOptions) =
         tags,
         ...refusals({
           404: 'There is no such picture of yours',
+          409: 'Asking everybody for a second factor takes your own',
+        }),
+      },
+    })
+    .get('/v1/server/history', ({ query }) => listHistory(deps.db, query), {
+      can: 'server.manage',
+      query: PageQuery,
+      response: { 200: SettingsChangePage },
+      detail: { operationId: 'listServerHistory', summary: 'What the settings were, newest change first', tags },
+    })
+    .post('/v1/server/history/:id/restore', ({ caller, params }) => restoreSettings(deps, caller, params.id), {
+      can: 'server.manage',
+      params: IdParams,
+      response: { 200: ServerInfo },
+      detail: {
+        operationId: 'restoreServerSettings',
+        summary: 'Take a change of the settings back: what it changed is as before it',
+        tags,
+        ...refusals({
+          404: 'There is no such change, or the picture is gone',
           409: 'Asking everybody for a second factor takes your own',
         }),
       },

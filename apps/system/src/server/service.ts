@@ -21,6 +21,7 @@ import { announce, type ChangeDeps, change, type Transaction } from '../change.t
 import { insertChannel, selectChannel } from '../channels/queries.ts'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { serverErrors } from './errors.ts'
+import { recordChange } from './history.ts'
 import { iconWithdrawal, publishIcon } from './icon.ts'
 import { insertSettings, readSettings, updateSettings } from './queries.ts'
 
@@ -32,10 +33,15 @@ export type ServerSettingsDeps = ChangeDeps & {
 }
 
 /**
- * Changes the given settings; those that are as they were leave no trace.
+ * Changes the given settings; those that are as they were leave no trace. `restores` is a change that is taken back by it.
  * @throws server.mfaFirst (409), server.badSystemChannel (422); for an icon media.notFound (404), media.notAnImage, media.imageTooLarge (422)
  */
-export async function updateServer(deps: ServerSettingsDeps, caller: Caller, patch: ServerPatch): Promise<ServerInfo> {
+export async function updateServer(
+  deps: ServerSettingsDeps,
+  caller: Caller,
+  patch: ServerPatch,
+  restores: string | null = null,
+): Promise<ServerInfo> {
   const { limits, name, ...others } = patch
   const wanted = { ...others, ...limits, ...(name === undefined ? {} : { name: name.trim() }) }
   const shown: string[] = []
@@ -45,6 +51,7 @@ export async function updateServer(deps: ServerSettingsDeps, caller: Caller, pat
     if (changed.changes.requireMfa?.to === true) await assertOwnMfa(deps, caller)
     if (changed.changes.systemChannelId) await assertSystemChannel(tx, deps, caller, wanted.systemChannelId ?? null)
     await updateSettings(tx, wanted)
+    await recordChange(tx, { caller, restores, ...changed })
     if (changed.changes.iconId) {
       if (settings.iconId) effects.owed.push(iconWithdrawal(settings.iconId))
       if (wanted.iconId) {

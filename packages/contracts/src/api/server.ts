@@ -95,6 +95,18 @@ export const ServerPatch = Shape('ServerPatch', {
 })
 export type ServerPatch = Static<typeof ServerPatch>
 
+/** One change of the server settings. */
+export const SettingsChange = Shape('SettingsChange', {
+  id: Id,
+  changedAt: Timestamp,
+  changedBy: Nullable(Id),
+  reason: Nullable(Type.String()),
+  restores: Nullable(Type.String({ format: 'uuid', description: 'The change that this one took back' })),
+  changes: Type.Record(Type.String(), Fields({ from: Type.Unknown(), to: Type.Unknown() })),
+})
+export type SettingsChange = Static<typeof SettingsChange>
+export const SettingsChangePage = Page('SettingsChangePage', SettingsChange)
+
 export const ChannelType = Enumeration(['text', 'voice', 'category'], { title: 'ChannelType' })
 const ChannelName = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 const SlowMode = Type.Integer({ minimum: 0, maximum: 21_600, description: 'For text channels' })
