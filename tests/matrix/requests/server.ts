@@ -69,6 +69,13 @@ export const serverRequests: GoodRequests = {
   getAuditVerification: async (scene) => ({ path: { id: (await verificationOf(scene)).id } }),
   exportAudit: () => ({ query: { format: 'ndjson', action: 'channel.*' } }),
   queryAudit: () => ({ body: { sql: 'SELECT action, count() FROM audit_events GROUP BY action', limit: 10 } }),
+  // Under maintenance whatever comes next would be refused.
+  setMaintenance: () => ({ body: { enabled: false } }),
+  restoreServerSettings: async ({ call, name, owner }) => {
+    await call('PATCH', '/v1/server', { token: owner.token, body: { description: name('description') } })
+    const { items } = await call('GET', '/v1/server/history?limit=1', { token: owner.token })
+    return { path: { id: items[0].id } }
+  },
   setAuditRetention: () => ({
     body: { security: 90, administration: null, moderation: null, accounts: 365, reads: 30, activity: null },
   }),

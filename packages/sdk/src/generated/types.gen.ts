@@ -2370,6 +2370,37 @@ export type SessionPage = {
     nextCursor: string | null;
 };
 
+export type SettingsChange = {
+    /**
+     * A UUIDv7
+     */
+    id: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    changedAt: string;
+    /**
+     * A UUIDv7
+     */
+    changedBy: string | null;
+    reason: string | null;
+    /**
+     * The change that this one took back
+     */
+    restores: string | null;
+    changes: {
+        [key: string]: unknown | {
+            from: unknown;
+            to: unknown;
+        };
+    };
+};
+
+export type SettingsChangePage = {
+    items: Array<SettingsChange>;
+    nextCursor: string | null;
+};
+
 export type StorageUsage = {
     /**
      * Of all files
@@ -12856,6 +12887,138 @@ export type UpdateServerResponses = {
 };
 
 export type UpdateServerResponse = UpdateServerResponses[keyof UpdateServerResponses];
+
+export type ListServerHistoryData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many at most: 1 to 100, 50 unless told
+         */
+        limit?: string;
+        /**
+         * The previous page's nextCursor
+         */
+        cursor?: string;
+    };
+    url: '/v1/server/history';
+};
+
+export type ListServerHistoryErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type ListServerHistoryError = ListServerHistoryErrors[keyof ListServerHistoryErrors];
+
+export type ListServerHistoryResponses = {
+    /**
+     * Response for status 200
+     */
+    200: SettingsChangePage;
+};
+
+export type ListServerHistoryResponse = ListServerHistoryResponses[keyof ListServerHistoryResponses];
+
+export type RestoreServerSettingsData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/server/history/{id}/restore';
+};
+
+export type RestoreServerSettingsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such change, or the picture is gone
+     */
+    404: Problem;
+    /**
+     * Asking everybody for a second factor takes your own
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type RestoreServerSettingsError = RestoreServerSettingsErrors[keyof RestoreServerSettingsErrors];
+
+export type RestoreServerSettingsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Server;
+};
+
+export type RestoreServerSettingsResponse = RestoreServerSettingsResponses[keyof RestoreServerSettingsResponses];
 
 export type ListBackupsData = {
     body?: never;
