@@ -278,9 +278,7 @@ test('over a Postgres as it was a while ago, new events are stored all the same,
     await tx.delete(auditPending).where(gte(auditPending.number, batch))
     await tx.delete(auditBatches).where(gte(auditBatches.number, batch))
   })
-  // By an instance that knows of no end, then by one that knows an end of the same number.
-  await other.port.ingestAudit({ events: [then] })
-  await trail.port.ingestAudit({ events: [later] })
+  for (const one of [then, later]) await other.port.ingestAudit({ events: [one] })
   await other.service.stop()
   expect(await stored(trail, ids([then, later]))).toEqual(ids([then, later]))
   const { findings } = await trail.verify()

@@ -86,10 +86,6 @@ function assertStorable({ id, occurredAt }: AuditEvent): void {
   throw auditErrors.unstorable(`The time of event ${id} is out of range.`)
 }
 
-/** A Postgres that was put back to an earlier moment may have another batch of that number. */
-const isEndOf = (tip: Tip | undefined, { head, headHash }: ChainState): tip is Tip =>
-  tip?.number === head && (tip.previous === headHash || (tip.previous?.equals(headHash ?? Buffer.alloc(0)) ?? false))
-
 /** The end of the chain as this process knows it. One call at a time. */
 class ChainEnd {
   #tip: Tip | undefined
@@ -132,7 +128,8 @@ class ChainEnd {
       const state = await readState(tx)
       const rows = await this.#newRows(tx, state, events)
       if (rows.length === 0) return undefined
-      const tip = isEndOf(this.#tip, state) ? this.#tip : await readTip(tx)
+      // Not read again where nobody else has gone on: what was rewritten under it doesn't follow, and is found.
+      const tip = this.#tip?.number === state.head ? this.#tip : await readTip(tx)
       const owed = await oweErasures(tx, this.deps, state, events)
       const kept = owed > 0 || state.hasErasures ? await withoutErased(tx, rows) : rows
       return { logId: state.logId, ...(await appendBatch(tx, this.deps, { state, tip, kind: 'live', rows: kept })) }

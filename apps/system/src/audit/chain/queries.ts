@@ -23,8 +23,6 @@ const isLockTimeout = (error: unknown): boolean => (error as { cause?: { code?: 
 export type ChainState = {
   /** The last batch's number; 0 where there is none. */
   head: number
-  /** Its header's hash. */
-  headHash: Buffer | null
   keyId: string
   logId: string
   isAdopted: boolean
@@ -34,31 +32,20 @@ export type ChainState = {
   unsettled: number[]
 }
 
-type StateRow = {
-  head: string
-  head_hash: Buffer | null
-  key_id: string
-  log_id: string
-  is_adopted: boolean
-  has_erasures: boolean
-  unsettled: string[]
-}
-
 export async function readState(tx: ServerDetailsExecutor): Promise<ChainState> {
   const [row] = (await tx.execute(sql`select
-    coalesce(head.number, 0)::int8 as head, head.hash as head_hash,
+    coalesce((select max(number) from audit_batches), 0)::int8 as head,
     (select id from audit_keys where retired_at is null order by position desc limit 1) as key_id,
     log_id, adopted_at is not null as is_adopted,
     exists (select from audit_erasures) as has_erasures,
     array(select number from audit_pending where acknowledged_at is null order by number) as unsettled
-    from audit_log left join lateral (
-      select number, substring(subtrees from 1 for ${HASH_BYTES}::int) as hash
-      from audit_batches order by number desc limit 1
-    ) head on true`)) as unknown as [StateRow | undefined]
+    from audit_log`)) as unknown as [
+    | { head: string; key_id: string; log_id: string; is_adopted: boolean; has_erasures: boolean; unsettled: string[] }
+    | undefined,
+  ]
   if (!row) throw new Error('the audit log has not been made yet')
   return {
     head: Number(row.head),
-    headHash: row.head_hash,
     keyId: row.key_id,
     logId: row.log_id,
     isAdopted: row.is_adopted,
