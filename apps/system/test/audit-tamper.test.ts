@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { AuditFinding } from '@conntext/contracts'
-import { selectBatches } from '@conntext/db-audit'
+import { type ChainedRow, selectBatches } from '@conntext/db-audit'
 import { auditBatches, auditCuts, auditErasures, auditKeys, auditLog } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eq, gt, sql } from 'drizzle-orm'
@@ -108,6 +108,25 @@ describe('tampering in ClickHouse', () => {
     expect(found.findings.find(({ eventId }) => eventId === moved.eventId)!.detail).toContain(
       `${moved.batch}/${moved.index}`,
     )
+  })
+
+  test('tamper: two rows whose people were swapped are found, one taken to another month, and one stored again', async () => {
+    await using trail = await startTrail()
+    const [a, b, moved, twice] = await Promise.all([0, 2, 4, 6].map((i) => row(trail, trail.events[1]![i]!.id)))
+    await trail.clickhouse('ALTER TABLE events DELETE WHERE id IN ({ids:Array(UUID)})', {
+      ids: [a!, b!, moved!].map(({ id }) => id),
+    })
+    const origin = ({ address, user_agent, origin_salt }: ChainedRow) => ({ address, user_agent, origin_salt })
+    const put = [
+      { ...a!, ...origin(b!) },
+      { ...b!, ...origin(a!) },
+      { ...moved!, occurred_at: '2020-02-02T00:00:00.000Z' },
+      twice!,
+    ]
+    for (const one of put) await trail.audit.insert('events', [one], newId())
+    const { findings } = await trail.verify()
+    const found = findings.map(({ kind, eventId }) => `${kind} ${eventId}`).sort()
+    expect(found).toEqual([...[a, b, moved].map((one) => `changed ${one!.id}`), `added ${twice!.id}`].sort())
   })
 
   test('tamper: personal data that was removed without an erasure is found, and an address put under a hash', async () => {

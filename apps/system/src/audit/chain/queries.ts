@@ -110,14 +110,27 @@ export const readBatches = (db: ServerDetailsExecutor, first: number, last: numb
     .where(between(auditBatches.number, first, last))
     .orderBy(asc(auditBatches.number))
 
-/** How many events the batches hold, for deciding how many to read at once. */
-export const readSizes = (db: ServerDetailsExecutor, first: number, limit: number) =>
-  db
-    .select({ number: auditBatches.number, size: auditBatches.size })
+const MOST_EVENTS = 10_000
+const MOST_BATCHES = 2_000
+
+/** The last batch, up to `last`, of a part of the log that begins with `first`: as many events as are held at once, or one batch. */
+export async function endOfPart(db: ServerDetailsExecutor, first: number, last: number): Promise<number> {
+  const { number, size } = auditBatches
+  const sizes = await db
+    .select({ number, size })
     .from(auditBatches)
-    .where(sql`${auditBatches.number} >= ${first}`)
-    .orderBy(asc(auditBatches.number))
-    .limit(limit)
+    .where(between(number, first, last))
+    .orderBy(asc(number))
+    .limit(MOST_BATCHES)
+  let events = 0
+  let end = first
+  for (const batch of sizes) {
+    events += batch.size
+    if (events > MOST_EVENTS && batch.number > first) break
+    end = batch.number
+  }
+  return end
+}
 
 export const insertBatch = async (tx: ServerDetailsExecutor, row: BatchRow): Promise<void> =>
   void (await tx.insert(auditBatches).values(row))

@@ -7,8 +7,9 @@ import type { Transaction } from '../../change.ts'
 import { recordAudit, systemAudit } from '../../recorder.ts'
 import { fromAudit } from '../errors.ts'
 import type { ChainDeps } from '../ingest.ts'
+import type { Signer } from './keys.ts'
 import { leafHash } from './leaf.ts'
-import { lockChain, readBatch, readHead, readState, unpackLeaves } from './queries.ts'
+import { endOfPart, lockChain, readBatch, readHead, readState, unpackLeaves } from './queries.ts'
 import { settleLeft } from './settle.ts'
 import { cutText } from './signing.ts'
 
@@ -19,7 +20,6 @@ export type Cut = {
   tampered: { batch: number; index: number; eventId: string }[]
 }
 
-const BATCHES_AT_ONCE = 200
 const EPOCH = new Date(0)
 
 /**
@@ -41,13 +41,9 @@ export async function cutEvents(
   const window = { from: EPOCH, to: before }
   const cut: Cut = { events: 0, batches: 0, tampered: [] }
   for (let first = await nextBatch(deps, window, filter, 1, last); first !== undefined; ) {
-    const end = Math.min(last, first + BATCHES_AT_ONCE - 1)
+    const end = await endOfPart(db, first, last)
     const rows = await fromAudit(selectMatching(audit, { window, filter, first, last: end }))
-    for (const [number, ofBatch] of Map.groupBy(rows, ({ batch }) => batch)) {
-      const events = await db.transaction((tx) => recordCut(tx, deps, logId, { number, rows: ofBatch, cut }))
-      cut.events += events
-      cut.batches += events > 0 ? 1 : 0
-    }
+    await recordCuts(deps, logId, rows, cut)
     first = end < last ? await nextBatch(deps, window, filter, end + 1, last) : undefined
   }
   if (cut.events > 0) await remove(deps, { window, filter, last, cut, category })
@@ -72,33 +68,46 @@ async function nextBatch(
   return row && Number(row.batch)
 }
 
-/** Adds to the batch's record what is about to be removed from it. Answers how many events that is. */
+/** Tells `cut` of what is about to be removed, and signs it. */
+const recordCuts = ({ db, signers, clock, log }: ChainDeps, logId: string, rows: ChainedRow[], cut: Cut) =>
+  db.transaction(async (tx) => {
+    await lockChain(tx)
+    const signer = await signers(tx, (await readState(tx)).keyId)
+    for (const [number, ofBatch] of Map.groupBy(rows, ({ batch }) => batch)) {
+      const { events, tampered } = await recordCut(tx, { signer, logId, at: clock.now() }, number, ofBatch)
+      for (const where of tampered) log.error(where, 'an audit row is not as it was written')
+      cut.tampered.push(...tampered)
+      cut.events += events
+      cut.batches += events > 0 ? 1 : 0
+    }
+  })
+
+/** Adds to the batch's record what is about to be removed from it. */
 async function recordCut(
   tx: Transaction,
-  { signers, clock, log }: ChainDeps,
-  logId: string,
-  { number, rows, cut }: { number: number; rows: ChainedRow[]; cut: Cut },
-): Promise<number> {
-  await lockChain(tx)
+  { signer, logId, at }: { signer: Signer; logId: string; at: Date },
+  number: number,
+  rows: ChainedRow[],
+): Promise<Pick<Cut, 'events' | 'tampered'>> {
   const batch = await readBatch(tx, number)
   const leaves = batch ? unpackLeaves(batch.leaves) : []
-  const intact = rows.filter((row) => {
+  const isIntact = (row: ChainedRow): boolean => {
     const leaf = leaves[row.batch_index]
-    if (leaf && equalHashes(leaf.hash, leafHash(row))) return true
-    cut.tampered.push({ batch: number, index: row.batch_index, eventId: row.id })
-    log.error({ batch: number, index: row.batch_index, eventId: row.id }, 'an audit row is not as it was written')
-    return false
-  })
-  if (intact.length === 0) return 0
+    return leaf !== undefined && equalHashes(leaf.hash, leafHash(row))
+  }
+  const intact = rows.filter(isIntact)
+  const tampered = rows
+    .filter((row) => !isIntact(row))
+    .map((row) => ({ batch: number, index: row.batch_index, eventId: row.id }))
+  if (intact.length === 0) return { events: 0, tampered }
   const [known] = await tx.select({ removed: auditCuts.removed }).from(auditCuts).where(eq(auditCuts.batch, number))
   const removed = Buffer.alloc(Math.ceil(leaves.length / 8))
   Buffer.from(known?.removed ?? []).copy(removed)
   for (const { batch_index: index } of intact) removed[index >> 3]! |= 1 << (index & 7)
-  const signer = await signers(tx, (await readState(tx)).keyId)
-  const record = { batch: number, removed, at: clock.now() }
+  const record = { batch: number, removed, at }
   const signed = { ...record, keyId: signer.id, signature: signer.sign(cutText(logId, record)) }
   await tx.insert(auditCuts).values(signed).onConflictDoUpdate({ target: auditCuts.batch, set: signed })
-  return intact.length
+  return { events: intact.length, tampered }
 }
 
 async function remove(

@@ -7,7 +7,7 @@ import { compareRows } from './compare-rows.ts'
 import { Findings } from './findings.ts'
 import { LogWalk } from './log-walk.ts'
 import { type Note, parseNotes } from './note.ts'
-import { readBatches, readHead, readSizes, readState } from './queries.ts'
+import { endOfPart, readBatches, readHead, readState } from './queries.ts'
 import { readRecords } from './records.ts'
 
 export type VerifyDeps = { db: ServerDetails; audit: Audit; keyring: Keyring }
@@ -22,9 +22,6 @@ export type VerifyRequest = {
 export type Progress = { batches: number; events: number; totalEvents: number }
 export type Verdict = { batches: number; events: number; findings: AuditFinding[]; findingCount: number }
 
-/** So many events are held in memory at once, or one batch. */
-const MOST_EVENTS = 10_000
-const MOST_BATCHES = 2_000
 const MOST_OUTSIDE = 1_000
 
 /**
@@ -50,7 +47,7 @@ export async function verifyLog(
   const total = await countEvents(deps, from, to)
   const done = { batches: 0, events: 0, totalEvents: total }
   for (let first = from; first <= to; ) {
-    const end = await chunkEnd(db, first, to)
+    const end = await endOfPart(db, first, to)
     const batches = await readBatches(db, first, end)
     const rows = await fromAudit(selectBatches(audit, first, end))
     walk.take(batches, first, end)
@@ -70,17 +67,6 @@ export function readNotes(text: string): Note[] {
   const notes = parseNotes(text)
   if (!notes) throw auditErrors.badCheckpoint()
   return notes
-}
-
-async function chunkEnd(db: ServerDetails, first: number, to: number): Promise<number> {
-  let events = 0
-  let end = first
-  for (const { number, size } of await readSizes(db, first, MOST_BATCHES)) {
-    events += size
-    if (number > to || (events > MOST_EVENTS && number > first)) break
-    end = number
-  }
-  return end
 }
 
 async function countEvents({ db }: VerifyDeps, from: number, to: number): Promise<number> {
