@@ -47,7 +47,7 @@ beforeAll(async () => {
         id: actors[i % 3]!,
         sessionId: null,
         address: i % 2 ? `192.0.2.${i}` : `2001:db8::${i}`,
-        userAgent: i === 7 ? '@SUM(A1)' : 'agent/1, "quoted"',
+        userAgent: i === 7 ? '@SUM(A1)' : i === 8 ? '＝1+1' : 'agent/1, "quoted"',
       },
       target: { kind: 'user', id: i < 45 ? target : newId() },
       data: i % 10 ? {} : { list: [1, 'ü ☃', null], text: 'tab\tnew\nline / \\ "q"' },
@@ -350,7 +350,11 @@ describe('GET /v1/audit/export', () => {
     expect(rows).toHaveLength(90)
     expect(rows[5]).toContain(`"'${hostile.replaceAll('"', '""')}"`)
     expect(rows[7]).toContain(`"'@SUM(A1)"`)
-    expect(text).not.toMatch(/(^|,)"?[=@+\-\t]/m)
+    expect(text).not.toMatch(/(^|,)"?[=@+\-\t＝]/m)
+    expect(rows[8]).toContain(`"'＝1+1"`)
+    // What isn't there is an empty cell.
+    expect(text).not.toContain('\\N')
+    expect(rows[1]).toContain('"{}",,"r-1",')
     expect(rows[0]!.split(',').slice(0, 4)).toEqual([
       `"${events[0]!.id}"`,
       `"${events[0]!.occurredAt}"`,

@@ -70,7 +70,9 @@ export const selectUnchained = (
   limit: number,
 ): Promise<ChainedRow[]> =>
   select(audit, {
-    sql: `batch = 0 AND (occurred_at, id) > (fromUnixTimestamp64Milli({time:Int64}), {id:UUID})
+    // The first condition is the second's too; but it's this one by which the engine finds its place.
+    sql: `batch = 0 AND occurred_at >= fromUnixTimestamp64Milli({time:Int64})
+      AND (occurred_at, id) > (fromUnixTimestamp64Milli({time:Int64}), {id:UUID})
       ORDER BY occurred_at, id LIMIT {limit:UInt32}`,
     params: {
       time: after?.occurredAt.getTime() ?? 0,

@@ -48,7 +48,7 @@ function jsonLine(): string {
 
 /** What a spreadsheet would take for a formula is made a text by an apostrophe (CWE-1236). */
 const cell = (expression: string) =>
-  `if(match(ifNull(${expression}, ''), '^[=+\\\\-@\\\\t\\\\r\\\\n]'), concat('\\'', ${expression}), ${expression})`
+  `if(match(ifNull(${expression}, ''), '^[=+\\\\-@\\\\t\\\\r\\\\n＝＋－＠]'), concat('\\'', ${expression}), ${expression})`
 
 const SELECTED: Record<ExportFormat, () => string> = {
   ndjson: jsonLine,
@@ -72,6 +72,8 @@ const LIMITS = {
   output_format_parquet_row_group_size_bytes: String(64 * 2 ** 20),
   output_format_parquet_compression_method: 'zstd',
   output_format_json_escape_forward_slashes: 0,
+  // A spreadsheet would show the usual one, `\N`.
+  format_csv_null_representation: '',
   cancel_http_readonly_queries_on_client_close: 1,
 } as const
 
