@@ -73,7 +73,8 @@ export const serverRequests: GoodRequests = {
   setMaintenance: () => ({ body: { enabled: false } }),
   restoreServerSettings: async ({ call, name, owner }) => {
     await call('PATCH', '/v1/server', { token: owner.token, body: { description: name('description') } })
-    const { items } = await call('GET', '/v1/server/history?limit=1', { token: owner.token })
+    const path = '/v1/server/history?limit=1'
+    const { items } = await call<{ items: [{ id: string }] }>('GET', path, { token: owner.token })
     return { path: { id: items[0].id } }
   },
   setAuditRetention: () => ({
