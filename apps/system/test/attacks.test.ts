@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { Channel, Permission } from '@conntext/contracts'
+import { auditCategoryNames, type Channel, type Permission } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
@@ -28,6 +28,7 @@ afterAll(() => system[Symbol.asyncDispose]())
 
 const everyone = () => system.authority.snapshot.roles.find((role) => role.isEveryone)!.id
 const sides = { allow: [], deny: [] }
+const forEver = Object.fromEntries(auditCategoryNames.map((name) => [name, null]))
 
 type Ask = { method: string; route: string; body?: object }
 
@@ -133,6 +134,21 @@ describe('fields that are not for the sender', () => {
       body: {},
       fields: ['id', 'code', 'codeHash', 'creatorId', 'uses', 'revokedAt', 'expiresAt'],
     },
+    {
+      method: 'POST',
+      route: '/v1/audit/query',
+      body: { sql: 'SELECT 1' },
+      fields: ['params', 'settings', 'readonly', 'database', 'format', 'maxRows'],
+    },
+    { method: 'POST', route: '/v1/audit/verify', body: {}, fields: ['id', 'state', 'requestedBy', 'findings'] },
+    { method: 'PUT', route: '/v1/audit/retention', body: forEver, fields: ['categories', 'minimumDays', 'logs'] },
+    {
+      method: 'PUT',
+      route: '/v1/system/maintenance',
+      body: { enabled: false },
+      fields: ['since', 'by', 'actorId'],
+    },
+    { method: 'POST', route: '/v1/system/backups', body: {}, fields: ['id', 'state', 'name', 'path', 'askedBy'] },
   ]
 
   test('every body that is taken is tried here', () => {

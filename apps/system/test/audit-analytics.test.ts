@@ -570,6 +570,19 @@ describe('GET /v1/audit/tail', () => {
       await tails.stop()
     })
 
+    test('a service that is to stop lets go of who follows, before it waits for requests that are under way', async () => {
+      const other = await system.another()
+      const response = await other.service.app.handle(
+        new Request('http://localhost/v1/audit/tail', { headers: { authorization: `Bearer ${auditor!.token}` } }),
+      )
+      const tail = readTail(response)
+      await eventually(async () => tail.heard.length > 0)
+      other.service.drain?.()
+      await eventually(async () => tail.state.ended)
+      expect(tail.heard.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"stopping"}' })
+      await other.service.stop()
+    })
+
     test('a server that stops says so', async () => {
       const { tails, response } = await timed({})
       const tail = readTail(response)
