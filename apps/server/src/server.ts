@@ -65,7 +65,11 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await lifecycle.closing('operator door', openOperatorDoor(data, { voiceSelfTest }, log))
     await beacon.start()
     await lifecycle.closing('beacon', beacon.stop)
-    await lifecycle.closing('gateway', gateway.stop)
+    await lifecycle.closing('gateway', async () => {
+      // Whoever follows the audit trail would hold the gateway up, as a request that is under way.
+      services.find(({ name }) => name === 'system')?.drain?.()
+      await gateway.stop()
+    })
     const { url } = await gateway.start().catch((error: unknown) => {
       throw addressFault(error, config.gateway) ?? error
     })

@@ -195,6 +195,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       // What was there before is looked at before anybody changes anything.
       await Promise.all(jobs.map((job) => job.first))
     },
+    drain: analytics.drain,
     async stop() {
       for (const end of ends.splice(0)) end()
       await Promise.all(backupJobs.splice(0).map((job) => job.stop()))

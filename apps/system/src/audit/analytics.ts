@@ -52,6 +52,8 @@ export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring })
       }
       jobs.push(startJob({ name: 'audit retention', everyMs: CUT_EVERY_MS, run: cut }, log))
     },
+    /** Whoever follows the trail comes back, to an instance that stays: until then their requests are under way. */
+    drain: () => tails.endAll(),
     async stop() {
       await tails.stop()
       await Promise.all(jobs.splice(0).map((job) => job.stop()))

@@ -42,8 +42,13 @@ export class Tails {
     this.#times = { ...TIMES, ...times }
   }
 
-  async stop(): Promise<void> {
+  /** Has everybody come back later. */
+  endAll(): void {
     for (const end of [...this.#open]) end('stopping')
+  }
+
+  async stop(): Promise<void> {
+    this.endAll()
     await this.notices.stop()
   }
 
