@@ -1,5 +1,6 @@
 import type { Operation } from './document.ts'
 import { accountRequests } from './requests/account.ts'
+import { backupRequests } from './requests/backups.ts'
 import { callRequests } from './requests/calls.ts'
 import { conversationRequests } from './requests/conversations.ts'
 import type { GoodRequests } from './requests/good.ts'
@@ -16,6 +17,7 @@ const good: GoodRequests = {
   ...loginRequests,
   ...accountRequests,
   ...memberRequests,
+  ...backupRequests,
   ...serverRequests,
   ...messagingRequests,
   ...conversationRequests,

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { eventually, SETUP_CODE, startDeployment } from '@conntext/testing'
 import { type Account, type Caller, createCaller, PASSWORD, type Person, personOf } from './caller.ts'
 import type { Json } from './document.ts'
@@ -32,12 +35,15 @@ const RENEW_MS = 120_000
  * often.
  */
 export async function startScene() {
+  const backups = await mkdtemp(join(tmpdir(), 'conntext-backups-'))
   const server = await startDeployment({
     CONNTEXT_PUBLIC_URL: PUBLIC_URL,
     CONNTEXT_RATE_ACCOUNT: '0',
     CONNTEXT_RATE_ADDRESS: '0',
     CONNTEXT_RATE_CREDENTIALS: '0',
     CONNTEXT_RATE_WEBHOOKS: '0',
+    CONNTEXT_BACKUP_PASSPHRASE: 'the passphrase of a test',
+    CONNTEXT_BACKUP_DIRECTORY: backups,
     // Wrong codes and passwords slow their address down: here, each request comes from another one.
     CONNTEXT_TRUSTED_PROXIES: '1',
   })
@@ -62,6 +68,7 @@ export async function startScene() {
       renewal.stop()
       await providers[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()
+      await rm(backups, { recursive: true, force: true })
     },
   }
 }

@@ -133,7 +133,7 @@ async function fillFromSnapshots(
   await archive.addJson(SNAPSHOT, snapshot)
   const parts: BackupPart[] = []
   for (const { database, name, columns } of snapshot.tables) {
-    const rows = await snapshots[database].copyOut(name, columns)
+    const rows = snapshots[database].copyOut(name, columns)
     parts.push(
       await archive.addLines(partOfTable(database, name), 'copy', rows, (bytes) => progress.add(bytes, 'rows')),
     )

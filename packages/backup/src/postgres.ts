@@ -7,7 +7,8 @@ export type Snapshot = {
   id: string
   at: string
   query<T>(text: string, values?: unknown[]): Promise<T[]>
-  copyOut(table: string, columns: string[]): Promise<AsyncIterable<Uint8Array>>
+  /** The table's rows as COPY writes them, in bounded memory. */
+  copyOut(table: string, columns: string[]): AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 
@@ -46,14 +47,42 @@ export async function takeSnapshot({ connection }: Reader): Promise<Snapshot> {
     ...row!,
     query: async <T>(text: string, values: unknown[] = []) =>
       (await connection.unsafe(text, values as never[])) as unknown as T[],
-    async copyOut(table, columns) {
-      const stream = await connection
-        .unsafe(`copy ${quoted(table)} (${columns.map(quoted).join()}) to stdout`)
-        .readable()
-      return stream as unknown as AsyncIterable<Uint8Array>
-    },
+    copyOut: (table, columns) => copyOut(connection, table, columns),
     close: async () => void (await connection.unsafe('rollback')),
   }
+}
+
+/** About how much of a table is read at once. */
+const RANGE_BYTES = 4 * 2 ** 20
+
+/**
+ * Reads range after range of the table's pages, each whole before the next is asked for. The driver's stream can't be held
+ * up instead: under Bun its socket, once paused within an answer, is sometimes never resumed.
+ */
+async function* copyOut(connection: ReservedSql, table: string, columns: string[]): AsyncGenerator<Uint8Array> {
+  const [size] = await connection<[{ pages: number; bytes: number }]>`
+    select (pg_relation_size(${quoted(table)}::regclass) / current_setting('block_size')::int)::float8 as pages,
+      pg_table_size(${quoted(table)}::regclass)::float8 as bytes`
+  const { pages, bytes } = size!
+  const step = Math.max(1, Math.floor((RANGE_BYTES / Math.max(1, bytes)) * pages))
+  const list = columns.map(quoted).join()
+  for (let first = 0; first < pages; first += step) {
+    const range = `ctid >= '(${first},0)' and ctid < '(${first + step},0)'`
+    yield await wholeCopy(connection, `copy (select ${list} from ${quoted(table)} where ${range}) to stdout`)
+  }
+}
+
+async function wholeCopy(connection: ReservedSql, text: string): Promise<Buffer> {
+  const stream = await connection.unsafe(text).readable()
+  const chunks: Buffer[] = []
+  return new Promise((resolve, reject) => {
+    stream.once('error', reject)
+    stream.once('end', () => resolve(Buffer.concat(chunks)))
+    // Where the connection was lost; after the end it says nothing more.
+    stream.once('close', () => reject(new Error('the connection to Postgres was lost within a table')))
+    // Taken as it comes, it never holds anything up.
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+  })
 }
 
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

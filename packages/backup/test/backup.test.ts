@@ -8,6 +8,8 @@ const secret = { passphrase: PASSPHRASE }
 test('what was backed up while everybody goes on writing is restored row by row and byte by byte', async () => {
   await using world = await startWorld()
   for (let i = 0; i < 50; i += 1) await Promise.all([world.addMessage(), world.addUser()])
+  // More than a socket takes at once, in both directions.
+  for (let i = 0; i < 300; i += 1) await world.addMessage(`${i} ${'long '.repeat(5_000)}`)
   for (let i = 0; i < 5; i += 1) await world.addObject()
   await world.addEvents(1_000)
   const going = new AbortController()

@@ -114,16 +114,21 @@ function settingsOf({ env: engines }: Engines, at: Addresses, over: Record<strin
   const pick = (prefix: string) =>
     Object.fromEntries(Object.entries(engines).filter(([name]) => name.startsWith(prefix)))
   const admin = engines.CONNTEXT_POSTGRES_ADMIN_URL!
-  const passwords = { auth: randomToken(), system: randomToken(), messaging: randomToken(), realtime: randomToken() }
+  const services = ['auth', 'system', 'messaging', 'realtime', 'backup'] as const
+  const passwords = Object.fromEntries(services.map((name) => [name, randomToken()])) as Record<
+    (typeof services)[number],
+    string
+  >
   const database = (service: keyof typeof passwords, name: string) => {
     const url = Object.assign(new URL(admin), { username: `conntext_${service}`, password: '', pathname: `/${name}` })
     return { url: url.href, CONNTEXT_DATABASE_PASSWORD: passwords[service] }
   }
-  const [auth, system, messaging] = [
+  const [auth, system, messaging, backup] = [
     database('auth', 'server_details'),
     database('system', 'server_details'),
     database('messaging', 'communications'),
-  ]
+    database('backup', 'server_details'),
+  ] as const
   const common = {
     ...pick('CONNTEXT_REDIS_'),
     CONNTEXT_SERVICE_CREDENTIAL: randomToken(),
@@ -145,7 +150,16 @@ function settingsOf({ env: engines }: Engines, at: Addresses, over: Record<strin
       CONNTEXT_PUBLIC_URL: at.gateway[0]!,
       ...over,
     },
-    system: { ...common, ...master, ...of(system, details), ...pick('CONNTEXT_CLICKHOUSE_'), ...over },
+    system: {
+      ...common,
+      ...master,
+      ...of(system, details),
+      ...pick('CONNTEXT_CLICKHOUSE_'),
+      ...pick('CONNTEXT_S3_'),
+      CONNTEXT_BACKUP_DATABASE_URL: backup.url,
+      CONNTEXT_BACKUP_DATABASE_PASSWORD: passwords.backup,
+      ...over,
+    },
     messaging: { ...common, ...of(messaging, 'CONNTEXT_COMMUNICATIONS_URL'), ...pick('CONNTEXT_S3_'), ...over },
     realtime: { ...common, CONNTEXT_VOICE_WORKERS: '1', CONNTEXT_VOICE_PORT: '0', ...over },
   }
