@@ -34,7 +34,8 @@ const appEntries = new Map([
   ['tools', new Set(['@conntext/realtime/worker'])],
   // Where the media worker is that calls are measured against; the audit log, which is measured by itself.
   ['bench', new Set(['@conntext/realtime/worker', '@conntext/system/admin'])],
-  // What an operator's commands do to accounts, keys and files, and where they look for the media worker.
+  // What an operator's commands do to accounts, keys and files; where they look for the media worker, and what they try
+  // of calls where no server runs.
   [
     'apps/server',
     new Set([
@@ -42,6 +43,7 @@ const appEntries = new Map([
       '@conntext/messaging/admin',
       '@conntext/system/admin',
       '@conntext/realtime/worker',
+      '@conntext/realtime/selftest',
     ]),
   ],
 ])

@@ -43,6 +43,17 @@ const SERVER_DETAILS: Privilege[] = [
   { table: 'stream_events', writer: 'system' },
   { table: 'system_outbox', writer: 'system', secret: true },
   { table: 'system_idempotency_keys', writer: 'system', secret: true },
+  { table: 'audit_log', writer: 'system' },
+  { table: 'audit_keys', writer: 'system', secret: true },
+  { table: 'audit_batches', writer: 'system' },
+  { table: 'audit_pending', writer: 'system', secret: true },
+  { table: 'audit_cuts', writer: 'system' },
+  { table: 'audit_erasures', writer: 'system' },
+  { table: 'audit_retention', writer: 'system' },
+  { table: 'audit_verifications', writer: 'system', secret: true },
+  { table: 'backups', writer: 'system', secret: true },
+  { table: 'settings_history', writer: 'system', secret: true },
+  { table: 'storage_samples', writer: 'system' },
 ]
 const COMMUNICATIONS: Privilege[] = [
   { table: 'streams', writer: 'messaging' },
@@ -66,6 +77,8 @@ const COMMUNICATIONS: Privilege[] = [
   { table: 'blocks', writer: 'messaging' },
   { table: 'contact_settings', writer: 'messaging' },
   { table: 'webhooks', writer: 'messaging', secret: true },
+  { table: 'calls', writer: 'messaging' },
+  { table: 'call_participations', writer: 'messaging' },
   { table: 'search_documents', writer: 'messaging' },
   { table: 'search_progress', writer: 'messaging' },
   { table: 'conversations', writer: 'messaging' },
@@ -77,12 +90,12 @@ const COMMUNICATIONS: Privilege[] = [
 // What a user may do to a database itself is not cloned with it.
 async function ownServerDetails() {
   const databases = await testServerDetails()
-  await provisionServerDetails(databases.adminUrl, { auth: 'test', system: 'test' })
+  await provisionServerDetails(databases.adminUrl, { auth: 'test', system: 'test', backup: 'test' })
   return databases
 }
 async function ownCommunications() {
   const databases = await testCommunications()
-  await provisionCommunications(databases.adminUrl, { messaging: 'test', realtime: 'test' })
+  await provisionCommunications(databases.adminUrl, { messaging: 'test', realtime: 'test', backup: 'test' })
   return databases
 }
 
@@ -152,6 +165,21 @@ describe('a service writes its own tables alone, and reads what is not secret', 
     const { found, more } = await privileges(it.adminUrl, service, tablesOf(communications))
     expect(found).toEqual(expected(service, COMMUNICATIONS))
     expect(more).toEqual(more.map(() => false))
+  })
+
+  test('who makes backups reads everything and writes nothing', async () => {
+    await using details = await ownServerDetails()
+    await using words = await ownCommunications()
+    for (const [url, schema] of [
+      [details.adminUrl, serverDetails],
+      [words.adminUrl, communications],
+    ] as const) {
+      const { found } = await privileges(url, 'backup', tablesOf(schema))
+      const names = Object.keys(found)
+      expect(found).toEqual(
+        Object.fromEntries(names.map((name) => [name, { read: true, write: [false, false, false] }])),
+      )
+    }
   })
 
   test('and none gets into the database of the others', async () => {

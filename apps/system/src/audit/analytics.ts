@@ -2,17 +2,12 @@ import { subjects } from '@conntext/contracts'
 import type { AccessOptions } from '@conntext/http'
 import { type RunningJob, startJob } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
-import { Elysia } from 'elysia'
 import { Bounded } from './bounded.ts'
 import { createSigners } from './chain/keys.ts'
-import { auditExportRoutes } from './export/routes.ts'
 import type { Ingest } from './ingest.ts'
-import { auditSqlRoutes } from './query/routes.ts'
-import { auditRetentionRoutes } from './retention/routes.ts'
 import { cutExpired } from './retention/service.ts'
+import { analyticsRoutes } from './routes.ts'
 import type { AnalyticsDeps } from './service.ts'
-import { auditStatsRoutes } from './stats/routes.ts'
-import { auditTailRoutes } from './tail/routes.ts'
 import { Tails } from './tail/service.ts'
 
 // Each may keep two threads of the engine busy.
@@ -29,13 +24,7 @@ export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring })
   const statements = new Bounded(STATEMENTS, 1)
   const exports = new Bounded(EXPORTS, 2)
   return {
-    routes: (options: AccessOptions) =>
-      new Elysia({ normalize: false })
-        .use(auditStatsRoutes(deps, options))
-        .use(auditSqlRoutes({ ...deps, running: statements }, options))
-        .use(auditExportRoutes({ ...deps, running: exports }, options))
-        .use(auditTailRoutes(tails, options))
-        .use(auditRetentionRoutes(deps, options)),
+    routes: (options: AccessOptions) => analyticsRoutes(deps, { statements, exports, tails }, options),
     /** The ingest that tells whoever follows the trail once it has stored something. */
     telling:
       (ingest: Ingest): Ingest =>
