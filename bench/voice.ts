@@ -6,12 +6,19 @@ import { cores } from './lib/crowd.ts'
 import { cpuOf } from './lib/process.ts'
 import { type Bench, cost, median, percentile, rate } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
+import { startBrowser } from './voice/browser.ts'
 import { type Flow, type Side, signalJoin, startCall, timeToFirstPacket } from './voice/call.ts'
-import { Peer } from './voice/peer.ts'
+import { CAPABILITIES } from './voice/capabilities.ts'
+import { Peer, type Place } from './voice/peer.ts'
 
 const BARE = { baselineOf: 'bare mediasoup with the same topology', cores }
 /** Nobody joins more often than this from one account, or they would be told to wait. */
 const JOINS_EACH = 3
+/**
+ * Browsers send no second key frame within 300 ms of one, and mediasoup asks again after a second: who comes that soon
+ * after another waits as long, wherever it is.
+ */
+const BETWEEN_KEY_FRAMES_MS = 500
 
 type Report = Parameters<Bench>[1]
 type Sides = { ours: Side; theirs: Side; quick: boolean }
@@ -36,7 +43,7 @@ export const voice: Bench = async ({ quick }, report) => {
   })
   await using bare = await startBaseline('sfu.ts', location.path)
   const channel = await unwrap(createChannel({ client: bench.api.client, body: { name: 'voice', type: 'voice' } }))
-  const accounts = await makeAccounts(bench, people + newcomers)
+  const accounts = await makeAccounts(bench, people + 2 * newcomers)
   const tokens = accounts.map(({ token }) => token)
   const url = `${bench.server.url.replace('http', 'ws')}/v1/gateway`
   const ours: Side = {
@@ -48,8 +55,10 @@ export const voice: Bench = async ({ quick }, report) => {
     workerPid: await workerOf(bare.pid),
   }
   await packets({ ours, theirs, quick }, size, report)
-  const [guests, others] = [{ ...ours, tokens: tokens.slice(people) }, theirs]
+  const [guests, others] = [{ ...ours, tokens: tokens.slice(people, people + newcomers) }, theirs]
   await join({ ours: guests, theirs: others, quick }, newcomers, report)
+  const watchers = { ...ours, tokens: tokens.slice(people + newcomers) }
+  await joinFrame({ ours: watchers, theirs: others, quick }, newcomers, report)
   await signalling({ ours: guests, theirs: others, quick }, newcomers, report)
 }
 
@@ -106,18 +115,40 @@ async function join({ ours, theirs, quick }: Sides, newcomers: number, report: R
       times.theirs.push(await timeToFirstPacket(theirs, index))
     }
   }
-  const at = (all: number[], fraction: number) => Number(percentile(all, fraction).toPrecision(4))
-  report(
-    cost('join', 'ms', median(times.ours), median(times.theirs), {
-      ...{ ...BARE, joins: times.ours.length },
-      ...{ p99Ms: at(times.ours, 0.99), baselineP99Ms: at(times.theirs, 0.99) },
-    }),
-  )
+  report(timesOf('join', times))
+}
+
+/** From joining until a picture of somebody's camera is decoded, in a browser. */
+async function joinFrame({ ours, theirs, quick }: Sides, newcomers: number, report: Report) {
+  await using browser = await startBrowser()
+  if (!browser) return
+  const places = [ours, theirs].map(({ url, channelId, tokens }): Place => ({ url, channelId, tokens }))
+  const times = { ours: [] as number[], theirs: [] as number[] }
+  for (const place of places) await browser.sendCamera(place, newcomers - 1)
+  for (let round = 0; round < (quick ? 2 : JOINS_EACH); round += 1) {
+    // The last of them is who sends.
+    for (let index = 0; index < newcomers - 1; index += 1) {
+      // By turns first: what comes right after something else has a machine that is awake.
+      for (const at of (round + index) % 2 === 0 ? [0, 1] : [1, 0]) {
+        await Bun.sleep(BETWEEN_KEY_FRAMES_MS)
+        const took = await browser.timeToFirstFrame(places[at]!, index)
+        // The first is for warming up.
+        if (round > 0 || index > 0) (at === 0 ? times.ours : times.theirs).push(took)
+      }
+    }
+  }
+  report(timesOf('join_frame', times))
+}
+
+function timesOf(name: string, { ours, theirs }: { ours: number[]; theirs: number[] }) {
+  const p99 = (all: number[]) => Number(percentile(all, 0.99).toPrecision(4))
+  const more = { joins: ours.length, p99Ms: p99(ours), baselineP99Ms: p99(theirs) }
+  return cost(name, 'ms', median(ours), median(theirs), { ...BARE, ...more })
 }
 
 async function startSending(side: Side) {
   const peer = await Peer.connect(side, (side.tokens?.length ?? 1) - 1)
-  await peer.join()
+  await peer.join(CAPABILITIES)
   const sending = await send(peer.signalling)
   return {
     async [Symbol.asyncDispose]() {

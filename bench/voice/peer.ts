@@ -1,17 +1,9 @@
 import type { RtpCapabilities, VoiceConsumer, VoiceTransport } from '@conntext/contracts'
-import { RTCP_FEEDBACK, type Signalling } from '@conntext/testing/media'
+import type { Signalling } from '@conntext/testing/media'
 import { identify } from '../lib/identify.ts'
 
-export type Joined = { producers: { id: string }[] }
+export type Joined = { producers: { id: string }[]; rtpCapabilities: RtpCapabilities }
 type Reply = { op: string; id?: number; ok?: boolean; d?: unknown; error?: { code?: string } }
-
-const CAPABILITIES: RtpCapabilities = {
-  codecs: [
-    { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
-  ],
-  headerExtensions: [],
-}
 
 /** Where calls are made: a gateway, which lets in who shows a token, or bare mediasoup, which lets in everybody. */
 export type Place = { url: string; channelId: string; tokens: string[] | undefined }
@@ -49,7 +41,8 @@ export class Peer {
     return promise as Promise<T>
   }
 
-  join = () => this.ask<Joined>('voice.join', { channelId: this.place.channelId, rtpCapabilities: CAPABILITIES })
+  join = (rtpCapabilities: RtpCapabilities) =>
+    this.ask<Joined>('voice.join', { channelId: this.place.channelId, rtpCapabilities })
   leave = () => this.ask('voice.leave')
 
   readonly signalling: Signalling = {
