@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { type Deployment, eventually, startDeployment } from '@conntext/testing'
 import { chromiumPath } from '@conntext/testing/browser'
-import { framesOf, hears, leaveAll } from './looks.ts'
+import { framesOf, hears, leaveAll, sees } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 
 const path = chromiumPath()
@@ -126,19 +126,50 @@ describe.skipIf(path === undefined)('calls in a browser', () => {
     const channelId = await stage.channel('gallery')
     const [ada, ben] = some(2)
     await Promise.all([ada, ben].map((one) => one.join(channelId)))
-    await ada.showCamera({ width: 640, height: 360 }, true)
-    const hasWidth = (width: number) =>
-      eventually(async () => (await ben.seen())[ada.userId]?.width === width, 25_000).catch(async () => {
-        throw new Error(`not ${width} wide but ${JSON.stringify(await ben.seen())}`)
-      })
+    await ada.showCamera({ width: 640, height: 360 }, { simulcast: true })
     await eventually(async () => (await framesOf(ben, ada)) > 0, 20_000)
     await ben.prefer(0)
-    await hasWidth(320)
+    await sees(ben, ada, { width: 320 })
     await ben.prefer(1)
-    await hasWidth(640)
+    await sees(ben, ada, { width: 640 })
     await ben.prefer(0)
-    await hasWidth(320)
+    await sees(ben, ada, { width: 320 })
   }, 60_000)
+
+  test('a viewer gets the layer that is asked for, of those that are in one stream of VP9', async () => {
+    const channelId = await stage.channel('loft')
+    const [ada, ben] = some(2)
+    await Promise.all([ada, ben].map((one) => one.join(channelId)))
+    // Browsers send no layer that is smaller than the smallest of these.
+    await ada.showCamera({ width: 960, height: 540 }, { codec: 'VP9', scalabilityMode: 'L3T3_KEY' })
+    await sees(ben, ada, { width: 960, codec: 'VP9' })
+    for (const [layer, width] of [240, 480, 960].entries()) {
+      await ben.prefer(layer)
+      await sees(ben, ada, { width, codec: 'VP9' })
+    }
+  }, 90_000)
+
+  test.each(['H264', 'AV1'] as const)(
+    'a camera is sent in %s, and seen',
+    async (codec) => {
+      const channelId = await stage.channel(`room ${codec}`.toLowerCase().replace(' ', '-'))
+      const [ada, ben] = some(2)
+      if (!(await ada.knows(codec))) return console.log(`  this Chromium has no ${codec}: not tried`)
+      await Promise.all([ada, ben].map((one) => one.join(channelId)))
+      await ada.showCamera({ width: 320, height: 240 }, { codec })
+      await sees(ben, ada, { width: 320, codec })
+      let last: Awaited<ReturnType<Player['recognise']>> | undefined
+      // Pictures are decoded before they are drawn.
+      const isItsPicture = async () => {
+        last = await ben.recognise(await ben.page.screenshot(), ada.userId)
+        return last.ground > 0.6 && last.bright > 0.01 && last.bright < 0.3
+      }
+      await eventually(isItsPicture, 20_000).catch(() => {
+        throw new Error(`not the camera's picture: ${JSON.stringify(last)}`)
+      })
+    },
+    60_000,
+  )
 
   test('a camera that nobody looks at is not sent, and again when somebody does; the others see no pause', async () => {
     const channelId = await stage.channel('window')

@@ -40,6 +40,18 @@ export async function seesMore(viewer: Player, other: Player, frames = 5, within
   await eventually(async () => (await framesOf(viewer, other)) >= before + frames, withinMs)
 }
 
+/** Waits until what is decoded of somebody is like that, and goes on. */
+export async function sees(viewer: Player, other: Player, wanted: { width: number; codec?: string }): Promise<void> {
+  const isSo = async () => {
+    const { width, codec } = (await viewer.seen())[other.userId] ?? {}
+    return width === wanted.width && codec === (wanted.codec ?? codec)
+  }
+  await eventually(isSo, 25_000).catch(async () => {
+    throw new Error(`not ${JSON.stringify(wanted)} but ${JSON.stringify(await viewer.seen())}`)
+  })
+  await seesMore(viewer, other, 3)
+}
+
 /** What has happened to somebody, of some kind. */
 export const happened = async (one: Player, what: string): Promise<string[]> =>
   (await one.state()).log.filter((entry) => entry.what === what).map(({ detail }) => detail)

@@ -1,6 +1,12 @@
 // Somebody in a page: bundled with the SDK, and spoken with through the page's global `person`.
 import { Api, GatewayClient, type Tokens } from '@conntext/sdk'
-import { type Publication, type Subscription, VoiceClient, type VoiceOptions } from '@conntext/sdk/voice'
+import {
+  type Publication,
+  type PublishOptions,
+  type Subscription,
+  VoiceClient,
+  type VoiceOptions,
+} from '@conntext/sdk/voice'
 import { type Ear, listen, tone } from './sound.ts'
 
 export type Given = {
@@ -12,6 +18,7 @@ export type Given = {
 }
 
 type Heard = { source: string; subscription: Subscription; ear?: Ear; video?: HTMLVideoElement }
+type Seen = { frames: number; width: number; codec: string }
 type Named = 'microphone' | 'camera' | 'screen' | 'screenAudio'
 
 /** Sizes that are small enough for many of them on one machine without a graphics card. */
@@ -68,11 +75,17 @@ export class Person {
   }
 
   /** The browser's fake camera. */
-  async showCamera(size: Partial<typeof CAMERA> = {}, simulcast = false) {
+  async showCamera(
+    size: Partial<typeof CAMERA> = {},
+    how: Pick<PublishOptions, 'simulcast' | 'codec' | 'scalabilityMode'> = {},
+  ) {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { ...CAMERA, ...size } })
     const [track] = stream.getVideoTracks()
     this.#stops.push(() => track!.stop())
-    this.#sent.set('camera', await this.#voice.publish(track!, { source: 'camera', simulcast, codec: 'VP8' }))
+    this.#sent.set(
+      'camera',
+      await this.#voice.publish(track!, { source: 'camera', simulcast: false, codec: 'VP8', ...how }),
+    )
   }
 
   /** What the browser gives of the screen, with its sound where there is any. */
@@ -139,15 +152,22 @@ export class Person {
     return Object.fromEntries(heard.map(({ subscription, ear }) => [subscription.userId, ear!.loudest()]))
   }
 
-  /** What is seen of whom. `frames` are those that have been decoded so far. */
-  async seen(source = 'camera'): Promise<Record<string, { frames: number; width: number }>> {
-    const seen: Record<string, { frames: number; width: number }> = {}
+  /** Whether the browser can encode that, and decode it. */
+  async knows(codec: string): Promise<boolean> {
+    const isIt = ({ mimeType }: { mimeType: string }) => mimeType === `video/${codec}`
+    return [RTCRtpSender, RTCRtpReceiver].every((side) => side.getCapabilities('video')?.codecs.some(isIt))
+  }
+
+  /** What is seen of whom, in which codec. `frames` are those that have been decoded so far. */
+  async seen(source = 'camera'): Promise<Record<string, Seen>> {
+    const seen: Record<string, Seen> = {}
     for (const { subscription, video, source: its } of this.#received.values()) {
       if (!video || its !== source) continue
       const stats = await subscription.getStats()
       for (const stat of stats?.values() ?? []) {
         if (stat.type !== 'inbound-rtp') continue
-        seen[subscription.userId] = { frames: stat.framesDecoded ?? 0, width: stat.frameWidth ?? 0 }
+        const codec = stats?.get(stat.codecId)?.mimeType?.replace('video/', '') ?? ''
+        seen[subscription.userId] = { frames: stat.framesDecoded ?? 0, width: stat.frameWidth ?? 0, codec }
       }
     }
     return seen
@@ -170,7 +190,8 @@ export class Person {
     let [ground, bright] = [0, 0]
     for (let at = 0; at < data.length; at += 4) {
       const [red, green, blue] = [data[at]!, data[at + 1]!, data[at + 2]!]
-      if (blue > 60 || green < 90) continue
+      // The ground is darker in AV1 than in the others.
+      if (blue > 60 || green < 60) continue
       if (green > 180) bright += 1
       else if (red < 60) ground += 1
     }
