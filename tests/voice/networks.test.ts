@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
-import { type Deployment, startDeployment } from '@conntext/testing'
+import { type Deployment, eventually, startDeployment } from '@conntext/testing'
 import { chromiumPath, type Page } from '@conntext/testing/browser'
 import { type Coturn, hasCoturn, startCoturn } from '@conntext/testing/coturn'
-import { hears, leaveAll, seesMore } from './looks.ts'
+import { happened, hears, leaveAll, seesMore } from './looks.ts'
 import { type Player, type Stage, setStage, VOICE_SETTINGS } from './stage.ts'
 
 const path = chromiumPath()
@@ -19,6 +19,8 @@ const [address = '127.0.0.1'] = Object.values(networkInterfaces()).flatMap((card
 /** `prflx`: from where a connection happened to be made, as is usual over TCP. */
 type Way = { protocol: string; type: string; relayProtocol?: string }
 type Narrowed = { connections: RTCPeerConnection[]; Wide: typeof RTCPeerConnection }
+
+const RELAYED: Way = { protocol: 'udp', type: 'relay', relayProtocol: 'udp' }
 
 /** What a page's network is like: no UDP gets through, or only that relay is let through whose URL ends like this. */
 type Network = { udp?: false; relay?: string }
@@ -60,9 +62,17 @@ const ways = (page: Page): Promise<Way[]> =>
     return Promise.all(found)
   }, null)
 
+/** What the server calls itself in ICE, of each connection: another thing after each restart. */
+const fragments = (page: Page): Promise<string[]> =>
+  page.run(async () => {
+    const { connections } = globalThis as unknown as Narrowed
+    const open = connections.filter(({ connectionState }) => connectionState !== 'closed')
+    return open.map(({ remoteDescription }) => /^a=ice-ufrag:(.*)$/m.exec(remoteDescription?.sdp ?? '')?.[1] ?? '')
+  }, null)
+
 /** Two people hear and see one another, by the ways that are wanted and no others. */
 async function talk(stage: Stage, [ada, ben]: Player[], { network, by }: { network: Network; by: Way }) {
-  const channelId = await stage.channel(`through ${JSON.stringify(network)}`.replaceAll(/[^a-z]/g, ''))
+  const channelId = await stage.channel(crypto.randomUUID())
   for (const one of [ada!, ben!]) {
     await put(one.page, network)
     await one.join(channelId)
@@ -132,11 +142,28 @@ describe.skipIf(path === undefined || !hasCoturn())('where all media goes by a r
   test.each(['udp', 'tcp'])(
     'people hear and see one another, with %s to the relay',
     async (relayProtocol) => {
-      const by = { protocol: 'udp', type: 'relay', relayProtocol }
+      const by = { ...RELAYED, relayProtocol }
       await talk(stage, people, { network: { relay: `transport=${relayProtocol}` }, by })
       const relay = relays[relayProtocol === 'udp' ? 0 : 1]!
       expect(await relay.log()).toMatch(/(CREATE_PERMISSION|CHANNEL_BIND) processed, success/)
     },
     MINUTE,
+  )
+
+  test(
+    'media finds another way by itself when the one that it had is gone, and the call stays the same',
+    async () => {
+      const [ada, ben] = people as [Player, Player]
+      await talk(stage, people, { network: { relay: 'transport=udp' }, by: RELAYED })
+      const [before, { producers }] = [await fragments(ada.page), await ben.state()]
+      await relays[0]!.restart()
+      await eventually(async () => !(await fragments(ada.page)).some((one) => before.includes(one)), MINUTE)
+      await seesMore(ben, ada, 10, MINUTE)
+      await hears(ben, { [ada.userId]: 400 })
+      await hears(ada, { [ben.userId]: 700 })
+      expect((await ben.state()).producers).toEqual(producers)
+      for (const one of people) expect(await happened(one, 'interrupted')).toEqual([])
+    },
+    3 * MINUTE,
   )
 })

@@ -16,6 +16,8 @@ export type Coturn = {
   secret: string
   /** What it has said so far. */
   log(): Promise<string>
+  /** Ends it, and starts it on the same port; of what it relayed it knows nothing then. */
+  restart(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -49,17 +51,23 @@ export async function startCoturn(options: CoturnOptions = {}): Promise<Coturn> 
   const file = join(directory, 'turnserver.conf')
   await writeFile(file, [...common, ...own, ...lines, ''].join('\n'), { mode: 0o600 })
   const log = join(directory, 'log')
+  let before = 0
   const member = new ProcessMember({
     ...{ name: 'coturn', url: undefined, log, readyMs: 30_000, stopMs: 5_000 },
     command: [found.path, '-c', file],
     env: found.env,
     // It may be told to listen to UDP alone, or to TCP alone.
-    ready: async () => (await readFile(log, 'utf8')).includes('Total General servers'),
+    ready: async () => (await readFile(log, 'utf8')).slice(before).includes('Total General servers'),
   })
   await member.start()
   return {
     ...{ host: address, port, secret },
     log: () => readFile(log, 'utf8'),
+    async restart() {
+      await member.stop()
+      before = (await readFile(log, 'utf8')).length
+      await member.start()
+    },
     async [Symbol.asyncDispose]() {
       await member.stop()
       await rm(directory, { recursive: true, force: true })
