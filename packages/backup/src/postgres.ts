@@ -52,37 +52,12 @@ export async function takeSnapshot({ connection }: Reader): Promise<Snapshot> {
   }
 }
 
-/** About how much of a table is read at once. */
-const RANGE_BYTES = 4 * 2 ** 20
-
-/**
- * Reads range after range of the table's pages, each whole before the next is asked for. The driver's stream can't be held
- * up instead: under Bun its socket, once paused within an answer, is sometimes never resumed.
- */
 async function* copyOut(connection: ReservedSql, table: string, columns: string[]): AsyncGenerator<Uint8Array> {
-  const [size] = await connection<[{ pages: number; bytes: number }]>`
-    select (pg_relation_size(${quoted(table)}::regclass) / current_setting('block_size')::int)::float8 as pages,
-      pg_table_size(${quoted(table)}::regclass)::float8 as bytes`
-  const { pages, bytes } = size!
-  const step = Math.max(1, Math.floor((RANGE_BYTES / Math.max(1, bytes)) * pages))
-  const list = columns.map(quoted).join()
-  for (let first = 0; first < pages; first += step) {
-    const range = `ctid >= '(${first},0)' and ctid < '(${first + step},0)'`
-    yield await wholeCopy(connection, `copy (select ${list} from ${quoted(table)} where ${range}) to stdout`)
-  }
-}
-
-async function wholeCopy(connection: ReservedSql, text: string): Promise<Buffer> {
-  const stream = await connection.unsafe(text).readable()
-  const chunks: Buffer[] = []
-  return new Promise((resolve, reject) => {
-    stream.once('error', reject)
-    stream.once('end', () => resolve(Buffer.concat(chunks)))
-    // Where the connection was lost; after the end it says nothing more.
-    stream.once('close', () => reject(new Error('the connection to Postgres was lost within a table')))
-    // Taken as it comes, it never holds anything up.
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-  })
+  const stream = await connection.unsafe(`copy ${quoted(table)} (${columns.map(quoted).join()}) to stdout`).readable()
+  yield* stream as AsyncIterable<Uint8Array>
+  // The driver pauses its socket for a reader that is behind, and where the answer ends meanwhile it is never resumed: the
+  // next query would wait for ever. What it resumes by is what its stream reads by.
+  stream._read(0)
 }
 
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
