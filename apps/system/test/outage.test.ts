@@ -156,6 +156,7 @@ describe('GET /v1/system/health', () => {
       'disk of ClickHouse',
       'logs',
       'processes',
+      'backups',
     ])
   })
 
