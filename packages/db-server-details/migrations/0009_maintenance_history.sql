@@ -17,6 +17,4 @@ CREATE TABLE "storage_samples" (
 ALTER TABLE "server_settings" ADD COLUMN "maintenance_since" timestamp (3) with time zone;--> statement-breakpoint
 ALTER TABLE "server_settings" ADD COLUMN "maintenance_message" text;--> statement-breakpoint
 ALTER TABLE "server_settings" ADD COLUMN "maintenance_until" timestamp (3) with time zone;--> statement-breakpoint
-ALTER TABLE "server_settings" ADD COLUMN "maintenance_by" uuid;--> statement-breakpoint
-ALTER TABLE "server_settings" ADD COLUMN "log_level" text;--> statement-breakpoint
-ALTER TABLE "server_settings" ADD COLUMN "log_retention_days" integer DEFAULT 14 NOT NULL;
+ALTER TABLE "server_settings" ADD COLUMN "maintenance_by" uuid;

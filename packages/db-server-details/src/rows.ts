@@ -29,7 +29,7 @@ export const newServerSettings = {
   maxMediaPerMessage: 10,
 } as const
 
-type ShownSettings = Omit<SettingsRow, 'id' | 'version' | 'maintenanceBy' | 'logLevel' | 'logRetentionDays'>
+type ShownSettings = Omit<SettingsRow, 'id' | 'version' | 'maintenanceBy'>
 
 export const toServerInfo = (row: ShownSettings): ServerInfo => ({
   name: row.name,

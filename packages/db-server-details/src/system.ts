@@ -44,9 +44,6 @@ export const serverSettings = pgTable('server_settings', {
   maintenanceUntil: time('maintenance_until'),
   // Null for the operator beside the server.
   maintenanceBy: uuid('maintenance_by'),
-  // For all processes; null: for each its own.
-  logLevel: text('log_level', { enum: ['error', 'warn', 'info', 'debug'] }),
-  logRetentionDays: integer('log_retention_days').notNull().default(14),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
