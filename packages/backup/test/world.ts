@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDatabase } from '@conntext/database'
-import { auditMigrations, type EventRow, insertEvents, migrateAudit, openAudit } from '@conntext/db-audit'
+import { auditMigrations, type EventRow, migrateAudit, openAudit } from '@conntext/db-audit'
 import {
   knownCommunicationsMigrations,
   mediaObjects,
@@ -107,9 +107,10 @@ export async function startWorld() {
       return { id, key }
     },
     addEvents: (count: number) =>
-      insertEvents(
-        audit,
+      audit.insert(
+        'events',
         Array.from({ length: count }, () => event()),
+        newId(),
       ),
     /** An empty server whose schema is the backup's. */
     async emptyServer({ snapshot }: VerifiedBackup) {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Audit } from './client.ts'
 import { type EventFilter, matching, type TimeWindow } from './filter.ts'
 
@@ -75,21 +74,4 @@ export function selectEvents(
       ORDER BY occurred_at DESC, id DESC LIMIT {limit:UInt32}`,
     params: { ...params, ...position.params, limit: query.limit },
   })
-}
-
-/** Which of the ids are stored already, among the events of the window. */
-export async function storedIds(audit: Audit, ids: string[], window: TimeWindow): Promise<Set<string>> {
-  if (ids.length === 0) return new Set()
-  const { sql, params } = matching(window, { ids })
-  const rows = await audit.rows<{ id: string }>({ sql: `SELECT id FROM events WHERE ${sql}`, params })
-  return new Set(rows.map((row) => row.id))
-}
-
-/** Stores events in one insert and waits until they are. The same batch again is stored once. */
-export async function insertEvents(audit: Audit, rows: EventRow[]): Promise<void> {
-  if (rows.length === 0) return
-  const token = createHash('sha256')
-    .update(rows.map((row) => row.id).join())
-    .digest('hex')
-  await audit.insert('events', rows, token)
 }
