@@ -38,27 +38,38 @@ async function pastCall(scene: Scene): Promise<string> {
 
 /** Somebody who is in the call by now. */
 async function participant(scene: Scene) {
-  const { call, channels, member, owner, server } = scene
+  const { channels, member } = scene
   const channelId = channels.voice.id
-  const before = await sockets.get(scene)
-  // One that said nothing for long was closed.
-  const opened = before?.open ? Promise.resolve(before) : enter(server.url, member.token)
-  sockets.set(scene, opened)
-  const socket = await opened
-  // Calls begin once the media worker is there.
+  const socket = await connected(scene)
+  // Who is there already needn't join again: an account may so often only. Calls begin once the media worker is there.
   await eventually(async () => {
-    const { ok } = await socket.ask({ op: 'voice.join', channelId, rtpCapabilities: { codecs: [] } })
-    return ok
+    if (await isThere(scene)) return true
+    await socket.ask({ op: 'voice.join', channelId, rtpCapabilities: { codecs: [] } })
+    return isThere(scene)
   }, 30_000)
-  await eventually(async () => {
-    const { participants } = await call<{ participants: { userId: string }[] }>(
-      'GET',
-      `/v1/channels/${channelId}/call`,
-      {
-        token: owner.token,
-      },
-    )
-    return participants.some(({ userId }) => userId === member.id)
-  })
   return { channelId, userId: member.id }
+}
+
+async function isThere({ call, channels, member, owner }: Scene): Promise<boolean> {
+  const path = `/v1/channels/${channels.voice.id}/call`
+  const { participants } = await call<{ participants: { userId: string }[] }>('GET', path, { token: owner.token })
+  return participants.some(({ userId }) => userId === member.id)
+}
+
+const BEAT_MS = 5_000
+
+/** One connection for all, which says that it lives as long as it does. */
+function connected(scene: Scene): Promise<Socket> {
+  const before = sockets.get(scene)
+  if (before) return before
+  const opening = enter(scene.server.url, scene.member.token).then((socket) => {
+    const beat = setInterval(() => {
+      if (socket.open) socket.send({ op: 'heartbeat' })
+      else clearInterval(beat)
+    }, BEAT_MS)
+    beat.unref()
+    return socket
+  })
+  sockets.set(scene, opening)
+  return opening
 }
