@@ -96,8 +96,10 @@ describe.each(files)('%s', (name) => {
       const told = JSON.stringify({ ...raw, secrets: [] })
       const read = [...told.matchAll(/\/run\/secrets\/(\w+)/g)].map(([, secret]) => secret!)
       for (const secret of read) expect(secrets).toContain(secret)
-      // That of the mail server is named in .env, where there is one.
-      const optional = Object.hasOwn(environment, 'CONNTEXT_SMTP_URL_FILE') ? ['smtp_url'] : []
+      // Those of the mail server and of backups are named in .env, where there are any.
+      const optional = ['smtp_url', 'backup_passphrase', 'backup_s3_access_key', 'backup_s3_secret_key'].filter((one) =>
+        Object.hasOwn(environment, `CONNTEXT_${one.toUpperCase()}_FILE`),
+      )
       expect({ name, unread: secrets.filter((one) => !read.includes(one) && !optional.includes(one)) }).toEqual({
         name,
         unread: [],
@@ -108,8 +110,8 @@ describe.each(files)('%s', (name) => {
   test('no secret stands in an environment, nor on a command line', () => {
     for (const { environment, command, entrypoint = [] } of services) {
       for (const [key, value] of Object.entries(environment)) {
-        if (/PASSWORD|SECRET|SERVICE_CREDENTIAL|MASTER_KEY|ACCESS_KEY|SETUP_CODE|ROOT_USER/.test(key)) {
-          expect(`${key}=${value}`).toMatch(/^\w+_FILE=\/run\/secrets\/\w+$/)
+        if (/PASSWORD|PASSPHRASE|SECRET|SERVICE_CREDENTIAL|MASTER_KEY|ACCESS_KEY|SETUP_CODE|ROOT_USER/.test(key)) {
+          expect(`${key}=${value}`).toMatch(/^\w+_FILE=(\/run\/secrets\/\w+)?$/)
         }
         // Of URLs: no user with a password.
         expect(value).not.toMatch(/:\/\/[^/@\s]*:[^/@\s]+@/)

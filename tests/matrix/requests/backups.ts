@@ -20,12 +20,21 @@ async function newBackup(scene: Scene): Promise<Backup> {
   return (await call('GET', `${PATH}/${id}`, { token: owner.token })) as Backup
 }
 
+const kept = new WeakMap<Scene, Promise<Backup>>()
+
+/** One that stays, to be looked at. */
+function keptBackup(scene: Scene): Promise<Backup> {
+  const making = kept.get(scene) ?? newBackup(scene)
+  kept.set(scene, making)
+  return making
+}
+
 export const backupRequests = {
   createBackup: async (scene: Scene) => {
     await nothingUnderWay(scene)
-    return { body: {} }
+    return { body: { logs: false } }
   },
-  getBackup: async (scene: Scene) => ({ path: { id: (await newBackup(scene)).id } }),
-  downloadBackup: async (scene: Scene) => ({ path: { id: (await newBackup(scene)).id } }),
+  getBackup: async (scene: Scene) => ({ path: { id: (await keptBackup(scene)).id } }),
+  downloadBackup: async (scene: Scene) => ({ path: { id: (await keptBackup(scene)).id } }),
   deleteBackup: async (scene: Scene) => ({ path: { id: (await newBackup(scene)).id } }),
 }
