@@ -42,7 +42,7 @@ const faults: Record<string, string[]> = {
     'CONNTEXT_S3_ENDPOINT',
     'CONNTEXT_SYSTEM_URL',
   ],
-  realtime: ['CONNTEXT_AUTH_URL', 'CONNTEXT_SYSTEM_URL'],
+  realtime: ['CONNTEXT_AUTH_URL', 'CONNTEXT_MESSAGING_URL', 'CONNTEXT_SYSTEM_URL'],
 }
 
 test.each(Object.keys(faults))(
@@ -57,7 +57,7 @@ test.each(Object.keys(faults))(
   60_000,
 )
 
-/** Realtime needs the least: a Redis, and two services. */
+/** Realtime needs the least: a Redis, and three services. */
 async function realtime(env: Record<string, string> = {}) {
   const port = await freePort()
   return splitProcess({
@@ -71,6 +71,7 @@ async function realtime(env: Record<string, string> = {}) {
       CONNTEXT_SERVICE_CREDENTIAL: 'a-credential-of-this-test',
       CONNTEXT_AUTH_URL: `http://127.0.0.1:${await freePort()}`,
       CONNTEXT_SYSTEM_URL: `http://127.0.0.1:${await freePort()}`,
+      CONNTEXT_MESSAGING_URL: `http://127.0.0.1:${await freePort()}`,
       ...env,
     },
   })
