@@ -27,8 +27,10 @@ describe('how far one has read', () => {
     expect((await marked(1)).lastReadSeq).toBe(2)
     expect((await marked(2)).lastReadSeq).toBe(2)
     expect((await marked(Number.MAX_SAFE_INTEGER)).lastReadSeq).toBe(3)
-    await eventually(() => stack.told.length === 2)
-    expect(stack.told).toMatchObject([
+    // What is owed may come more than once, with its id.
+    const told = () => [...new Map(stack.told.map((one) => [one.id, one])).values()]
+    await eventually(() => told().length === 2, 20_000)
+    expect(told()).toMatchObject([
       { stream: `user:${bob.userId}`, type: 'read.updated', data: { channelId: channel.id, lastReadSeq: 2 } },
       { stream: `user:${bob.userId}`, type: 'read.updated', data: { channelId: channel.id, lastReadSeq: 3 } },
     ])
