@@ -86,8 +86,16 @@ const shareOf =
   (_: unknown, index: number): boolean =>
     (index + operations.indexOf(operation)) % oneIn === 0
 
-// Whoever tries handing the server over, or maintenance, is no help to others meanwhile; of backups one is made at a time.
-const alone = new Set(['transferOwnership', 'setMaintenance', 'createBackup', 'deleteBackup'])
+// Whoever tries handing the server over, or maintenance, is no help to others meanwhile, nor is who takes people out of their
+// call; of backups one is made at a time.
+const alone = new Set([
+  'transferOwnership',
+  'setMaintenance',
+  'createBackup',
+  'deleteBackup',
+  'moveParticipant',
+  'disconnectParticipant',
+])
 const inOrder = operations.toSorted((a, b) => Number(alone.has(a.id)) - Number(alone.has(b.id)))
 
 for (const operation of inOrder) {
