@@ -1,5 +1,5 @@
 import type { AuditEvent } from '@conntext/contracts'
-import { EVENT_COLUMNS } from '@conntext/db-audit'
+import { CHAINED_COLUMNS } from '@conntext/db-audit'
 import { median, type Result, rate } from '../lib/result.ts'
 import { type ChainStores, someEvents } from './chain-stores.ts'
 
@@ -54,16 +54,7 @@ async function rowsOf({ audit }: ChainStores, events: AuditEvent[]): Promise<obj
   const rows: object[] = []
   for (let at = 0; at < events.length; at += 2_000) {
     const ids = events.slice(at, at + 2_000).map(({ id }) => id)
-    const columns = [
-      ...EVENT_COLUMNS,
-      'batch',
-      'batch_index',
-      'origin_salt',
-      'personal_salt',
-      'origin_hash',
-      'personal_hash',
-    ]
-    const sql = `SELECT ${columns.join()} FROM events WHERE id IN ({ids:Array(UUID)})`
+    const sql = `SELECT ${CHAINED_COLUMNS.join()} FROM events WHERE id IN ({ids:Array(UUID)})`
     rows.push(...(await audit.rows<object>({ sql, params: { ids } })))
   }
   if (rows.length !== events.length) throw new Error(`${rows.length} of ${events.length} events are there`)

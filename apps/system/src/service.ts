@@ -105,7 +105,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
-  const analytics = createAuditAnalytics({ ...deps, keyring, recorder, nudge })
+  const analytics = createAuditAnalytics({ ...deps, keyring, signers: chain.signers, recorder, nudge })
   const ingest = analytics.telling(chain.ingest)
   const relay = createRelay(deps, ingest)
   const refusals = new RefusalLog({
@@ -135,8 +135,6 @@ export function createSystemService(given: SystemDeps): SystemService {
   const storage = createStorage(deps)
   const redeem: RedeemDeps = { ...deps, keys, nudge }
   const jobs: RunningJob[] = []
-  const sampling: RunningJob[] = []
-  const backupJobs: RunningJob[] = []
   const ends: (() => void)[] = []
 
   return {
@@ -169,15 +167,16 @@ export function createSystemService(given: SystemDeps): SystemService {
       relay.start()
       await processes.start()
       refusals.start()
-      jobs.push(
+      const first = [
         startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log),
         startJob(
           { name: 'overrides', everyMs: SWEEP_OVERRIDES_EVERY_MS, run: () => removeLeftOverrides({ ...deps, nudge }) },
           log,
         ),
-      )
+      ]
       ends.push(watchBackups(backing))
-      backupJobs.push(
+      jobs.push(
+        ...first,
         startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
         startJob(
           {
@@ -187,21 +186,25 @@ export function createSystemService(given: SystemDeps): SystemService {
           },
           log,
         ),
+        startJob(
+          {
+            name: 'storage',
+            everyMs: SAMPLE_EVERY_MS,
+            // Not yet: the others may be starting as well.
+            firstAfterMs: FIRST_SAMPLE_AFTER_MS,
+            run: () => storage.sample(),
+          },
+          log,
+        ),
       )
-      // Not yet: the others may be starting as well.
-      const firstAfterMs = FIRST_SAMPLE_AFTER_MS
-      const sample = { name: 'storage', everyMs: SAMPLE_EVERY_MS, firstAfterMs, run: () => storage.sample() }
-      sampling.push(startJob(sample, log))
       // What was there before is looked at before anybody changes anything.
-      await Promise.all(jobs.map((job) => job.first))
+      await Promise.all(first.map((job) => job.first))
     },
     drain: analytics.drain,
     async stop() {
       for (const end of ends.splice(0)) end()
-      await Promise.all(backupJobs.splice(0).map((job) => job.stop()))
-      await analytics.stop()
-      await Promise.all(sampling.splice(0).map((job) => job.stop()))
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
+      await analytics.stop()
       await processes.stop()
       await refusals.stop()
       await relay.stop({ flush: true })

@@ -12,7 +12,8 @@ export type ChainedRow = EventRow & {
   personal_hash: string
 }
 
-const CHAINED = [
+/** The columns of a `ChainedRow`. */
+export const CHAINED_COLUMNS = [
   ...EVENT_COLUMNS,
   'batch',
   'batch_index',
@@ -26,7 +27,10 @@ const CHAINED = [
 const toChained = (row: ChainedRow): ChainedRow => ({ ...row, batch: Number(row.batch) })
 
 async function select(audit: Audit, { sql, params }: Query): Promise<ChainedRow[]> {
-  const rows = await audit.rows<ChainedRow>({ sql: `SELECT ${CHAINED.join()} FROM events WHERE ${sql}`, params })
+  const rows = await audit.rows<ChainedRow>({
+    sql: `SELECT ${CHAINED_COLUMNS.join()} FROM events WHERE ${sql}`,
+    params,
+  })
   return rows.map(toChained)
 }
 

@@ -3,7 +3,7 @@ import type { AccessOptions } from '@conntext/http'
 import { type RunningJob, startJob } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
 import { Bounded } from './bounded.ts'
-import { createSigners } from './chain/keys.ts'
+import type { Signers } from './chain/keys.ts'
 import type { Ingest } from './ingest.ts'
 import { cutExpired } from './retention/service.ts'
 import { analyticsRoutes } from './routes.ts'
@@ -16,9 +16,8 @@ const EXPORTS = 4
 const CUT_EVERY_MS = 3_600_000
 
 /** Counting, SQL, exports, the live tail and retention of the audit trail. */
-export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring }) {
-  const { bus, log, keyring, nudge } = deps
-  const chain = { ...deps, signers: createSigners(keyring) }
+export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring; signers: Signers }) {
+  const { bus, log, nudge } = deps
   const jobs: RunningJob[] = []
   const tails = new Tails(deps)
   const statements = new Bounded(STATEMENTS, 1)
@@ -37,7 +36,7 @@ export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring })
     async start() {
       await tails.notices.start()
       const cut = async () => {
-        if ((await cutExpired(chain)) > 0) nudge()
+        if ((await cutExpired(deps)) > 0) nudge()
       }
       jobs.push(startJob({ name: 'audit retention', everyMs: CUT_EVERY_MS, run: cut }, log))
     },

@@ -4,7 +4,7 @@ import { type Clock, type Logger, type RunningJob, startJob } from '@conntext/ke
 import type { Keyring } from '@conntext/keyring'
 import { createIngest, type Ingest } from '../ingest.ts'
 import { eraseDue } from './erasure.ts'
-import { createSigners, loadLog } from './keys.ts'
+import { createSigners, loadLog, type Signers } from './keys.ts'
 import { lockChain, readState } from './queries.ts'
 import { keepWatch, settleLeft } from './settle.ts'
 import { carryOut } from './verifications.ts'
@@ -13,6 +13,8 @@ type Deps = { db: ServerDetails; audit: Audit; keyring: Keyring; clock: Clock; l
 
 export type AuditChain = {
   ingest: Ingest
+  /** Opens the key that is in force, once for all who sign. */
+  signers: Signers
   /** Once the keyring is loaded. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -27,6 +29,7 @@ export function createAuditChain(given: Deps): AuditChain {
   const jobs: RunningJob[] = []
   return {
     ingest: createIngest(deps),
+    signers: deps.signers,
     async start() {
       await deps.db.transaction(async (tx) => {
         await lockChain(tx)
