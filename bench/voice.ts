@@ -1,6 +1,6 @@
 import { locateWorker } from '@conntext/realtime/worker'
 import { createChannel, unwrap } from '@conntext/sdk'
-import { opus, send } from '@conntext/testing/media'
+import { capabilities, opus, send } from '@conntext/testing/media'
 import { makeAccounts } from './lib/accounts.ts'
 import { cores } from './lib/crowd.ts'
 import { cpuOf } from './lib/process.ts'
@@ -8,7 +8,6 @@ import { type Bench, cost, median, percentile, rate } from './lib/result.ts'
 import { startBaseline, startBenchServer } from './lib/server.ts'
 import { startBrowser } from './voice/browser.ts'
 import { type Flow, type Side, signalJoin, startCall, timeToFirstPacket } from './voice/call.ts'
-import { CAPABILITIES } from './voice/capabilities.ts'
 import { Peer, type Place } from './voice/peer.ts'
 
 const BARE = { baselineOf: 'bare mediasoup with the same topology', cores }
@@ -148,7 +147,7 @@ function timesOf(name: string, { ours, theirs }: { ours: number[]; theirs: numbe
 
 async function startSending(side: Side) {
   const peer = await Peer.connect(side, (side.tokens?.length ?? 1) - 1)
-  await peer.join(CAPABILITIES)
+  await peer.join(capabilities)
   const sending = await send(peer.signalling)
   return {
     async [Symbol.asyncDispose]() {

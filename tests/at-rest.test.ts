@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { eventually, type ServerProcess, type SmtpPeer, smtpPeer, startServerProcess } from '@conntext/testing'
 import { Driver } from './at-rest/drive.ts'
 import { formsOf, Searcher } from './at-rest/forms.ts'
+import { startProvider } from './at-rest/provider.ts'
 import { dumpClickHouse, dumpPostgres, filesBelow, type Table } from './at-rest/stores.ts'
 import { conntext } from './command/conntext.ts'
 
@@ -22,26 +23,6 @@ let driver: Driver
 let tables: Table[]
 let searcher: Searcher
 let ownerId: string
-
-/** As much of an OpenID Connect provider as the beginning of a login asks for. */
-const startProvider = () =>
-  Bun.serve({
-    port: 0,
-    hostname: '127.0.0.1',
-    fetch(_, { url }) {
-      const issuer = url.origin
-      return Response.json({
-        issuer,
-        authorization_endpoint: `${issuer}/authorize`,
-        token_endpoint: `${issuer}/token`,
-        jwks_uri: `${issuer}/jwks`,
-        response_types_supported: ['code'],
-        subject_types_supported: ['public'],
-        id_token_signing_alg_values_supported: ['RS256'],
-        code_challenge_methods_supported: ['S256'],
-      })
-    },
-  })
 
 async function mailedToken(subject: RegExp, send: () => Promise<unknown>): Promise<void> {
   await send()

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type Deployment, eventually, SETUP_CODE, startDeployment, topology } from '@conntext/testing'
+import { apiAt, type Person } from './http.ts'
 import { enter, type Socket } from './websocket/client.ts'
 
 let server: Deployment
@@ -7,7 +8,6 @@ let olga: Person
 let maxim: Person
 let channelId: string
 
-type Person = { id: string; token: string }
 type Call = { id: string; endedAt: string | null; ending: string | null; peakParticipants: number; seconds: number }
 type Participation = { userId: string; leftAt: string | null; ending: string | null }
 
@@ -21,27 +21,7 @@ beforeAll(async () => {
 
 afterAll(() => server?.[Symbol.asyncDispose](), 60_000)
 
-async function call<T>(as: Person | undefined, method: string, path: string, body?: object): Promise<T> {
-  const response = await fetch(`${server.url}/v1/${path}`, {
-    method,
-    headers: {
-      ...(as ? { authorization: `Bearer ${as.token}` } : {}),
-      ...(body ? { 'content-type': 'application/json' } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  })
-  const text = await response.text()
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-  return (text === '' ? undefined : JSON.parse(text)) as T
-}
-
-async function register(username: string, code: object = {}): Promise<Person> {
-  const given = { username, password: 'a long enough password', ...code }
-  const { user, accessToken } = await call<{ user: { id: string }; accessToken: string }>(
-    ...([undefined, 'POST', 'auth/register', given] as const),
-  )
-  return { id: user.id, token: accessToken }
-}
+const { call, register } = apiAt(() => server.url)
 
 // Calls begin once the media worker is there.
 const join = (socket: Socket) =>

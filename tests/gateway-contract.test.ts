@@ -6,6 +6,7 @@ import { ageMessages } from './asyncapi/ageing.ts'
 import { fitting, mutated } from './asyncapi/arbitrary.ts'
 import { clientOps, eventTypes, faultsOf, type Json, messages, serverOps } from './asyncapi/document.ts'
 import { Recorder } from './asyncapi/recorder.ts'
+import { apiAt, PASSWORD, type Person } from './http.ts'
 import { gets, join, signallingOf, workersOf } from './voice/socket.ts'
 import { connect, enter, type Socket } from './websocket/client.ts'
 
@@ -22,34 +23,7 @@ beforeAll(async () => {
 
 afterAll(() => server?.[Symbol.asyncDispose](), 60_000)
 
-type Person = { id: string; token: string }
-// biome-ignore lint/suspicious/noExplicitAny: answers of many routes, of which each part is used once
-type Answer = any
-
-const PASSWORD = 'a long enough password'
-
-async function call(as: Person | undefined, method: string, path: string, body?: object): Promise<Answer> {
-  const response = await fetch(`${server.url}/v1/${path}`, {
-    method,
-    headers: {
-      ...(as ? { authorization: `Bearer ${as.token}` } : {}),
-      ...(body ? { 'content-type': 'application/json' } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  })
-  const text = await response.text()
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-  return text === '' ? undefined : JSON.parse(text)
-}
-
-async function register(username: string, code: object = {}): Promise<Person> {
-  const { user, accessToken } = await call(undefined, 'POST', 'auth/register', {
-    username,
-    password: PASSWORD,
-    ...code,
-  })
-  return { id: user.id, token: accessToken }
-}
+const { call, register } = apiAt(() => server.url)
 
 async function listen(person: Person, cursors?: Record<string, number>): Promise<Recorder> {
   const recorder = new Recorder(server.url)
@@ -59,6 +33,9 @@ async function listen(person: Person, cursors?: Record<string, number>): Promise
   })
   return recorder
 }
+
+// biome-ignore lint/suspicious/noExplicitAny: what ops are answered with, looked at as a client sees it
+type Answer = any
 
 /** What happens in channels, to messages. */
 async function converse(socket: Recorder, channelId: string): Promise<void> {

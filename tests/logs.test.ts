@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { AuditEvent } from '@conntext/sdk'
 import { type Deployment, eventually, startDeployment } from '@conntext/testing'
 import { Driver } from './at-rest/drive.ts'
+import { startProvider } from './at-rest/provider.ts'
 
 /**
  * Everything that is a secret or somebody's words is done once, rightly and wrongly, while all services tell all they
@@ -15,22 +16,7 @@ let driver: Driver
 let owner: { token: string; inviteCode: string }
 let channelId: string
 
-const provider = Bun.serve({
-  port: 0,
-  hostname: '127.0.0.1',
-  fetch(_, { url }) {
-    const issuer = url.origin
-    return Response.json({
-      issuer,
-      authorization_endpoint: `${issuer}/authorize`,
-      token_endpoint: `${issuer}/token`,
-      jwks_uri: `${issuer}/jwks`,
-      response_types_supported: ['code'],
-      subject_types_supported: ['public'],
-      id_token_signing_alg_values_supported: ['RS256'],
-    })
-  },
-})
+const provider = startProvider()
 
 type LogEntry = {
   service: string

@@ -1,6 +1,5 @@
-import { receive, send } from '@conntext/testing/media'
+import { capabilities, receive, send } from '@conntext/testing/media'
 import { cpuOf } from '../lib/process.ts'
-import { CAPABILITIES } from './capabilities.ts'
 import { type Joined, Peer, type Place } from './peer.ts'
 
 /** A place with the processes that serve it. */
@@ -17,11 +16,11 @@ export async function startCall(side: Side, { senders, receivers }: Size) {
   const peers = await Promise.all(Array.from({ length: senders + receivers }, (_, index) => Peer.connect(side, index)))
   const sending: Awaited<ReturnType<typeof send>>[] = []
   for (const peer of peers.slice(0, senders)) {
-    await peer.join(CAPABILITIES)
+    await peer.join(capabilities)
     sending.push(await send(peer.signalling, [...KINDS]))
   }
   const receiving: Awaited<ReturnType<typeof receive>>[] = []
-  for (const peer of peers.slice(senders)) receiving.push(await receiveAll(peer, await peer.join(CAPABILITIES)))
+  for (const peer of peers.slice(senders)) receiving.push(await receiveAll(peer, await peer.join(capabilities)))
   await Promise.all(receiving.map(({ first }) => first))
   const total = () => receiving.reduce((sum, one) => sum + one.total(), 0)
   return {
@@ -59,7 +58,7 @@ export const receiveAll = (peer: Peer, { producers }: Joined) =>
 export async function timeToFirstPacket(side: Side, index: number): Promise<number> {
   const peer = await Peer.connect(side, index)
   const began = performance.now()
-  const received = await receiveAll(peer, await peer.join(CAPABILITIES))
+  const received = await receiveAll(peer, await peer.join(capabilities))
   await received.first
   const took = performance.now() - began
   received.close()
@@ -73,7 +72,7 @@ const FINGERPRINT = Array.from({ length: 32 }, () => 'AB').join(':')
 /** All that somebody asks who comes into a call of two, sends and receives there, and leaves; without any media. */
 export async function signalJoin(peer: Peer, rtpParameters: object): Promise<void> {
   const { signalling } = peer
-  const { producers } = await peer.join(CAPABILITIES)
+  const { producers } = await peer.join(capabilities)
   const dtlsParameters = {
     role: 'client' as const,
     fingerprints: [{ algorithm: 'sha-256' as const, value: FINGERPRINT }],

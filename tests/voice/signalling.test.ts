@@ -3,37 +3,20 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type Deployment, eventually, SETUP_CODE, startDeployment, topology } from '@conntext/testing'
 import { receive, send } from '@conntext/testing/media'
 import { canSplit, type Split, startSplit } from '@conntext/testing/split'
+import { apiAt } from '../http.ts'
 import { enter, type Socket } from '../websocket/client.ts'
 import { gets, join, signallingOf, workersOf } from './socket.ts'
 
 type State = { userId: string; channelId: string; selfMuted: boolean }
-type Person = { id: string; token: string }
 type Json = Record<string, unknown>
-
-async function call<T>(url: string, as: Person | undefined, method: string, path: string, body: object): Promise<T> {
-  const response = await fetch(`${url}/v1/${path}`, {
-    method,
-    headers: { 'content-type': 'application/json', ...(as ? { authorization: `Bearer ${as.token}` } : {}) },
-    body: JSON.stringify(body),
-  })
-  const text = await response.text()
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-  return JSON.parse(text) as T
-}
 
 /** An owner and two members, and a voice channel. */
 async function gather(url: string) {
-  const register = async (username: string, code: object = {}): Promise<Person> => {
-    const given = { username, password: 'a long enough password', ...code }
-    const { user, accessToken } = await call<{ user: { id: string }; accessToken: string }>(
-      ...([url, undefined, 'POST', 'auth/register', given] as const),
-    )
-    return { id: user.id, token: accessToken }
-  }
+  const { call, register } = apiAt(() => url)
   const olga = await register('olga', { setupCode: SETUP_CODE })
-  await call(url, olga, 'PATCH', 'server', { registrationMode: 'open' })
+  await call(olga, 'PATCH', 'server', { registrationMode: 'open' })
   const [maxim, clara] = [await register('maxim'), await register('clara')]
-  const { id } = await call<{ id: string }>(url, olga, 'POST', 'channels', { name: 'lounge', type: 'voice' })
+  const { id } = await call<{ id: string }>(olga, 'POST', 'channels', { name: 'lounge', type: 'voice' })
   return { olga, maxim, clara, channelId: id }
 }
 

@@ -1,18 +1,9 @@
 import { eventually } from '@conntext/testing'
-import { RTCP_FEEDBACK, type Signalling } from '@conntext/testing/media'
+import { capabilities, type Signalling } from '@conntext/testing/media'
 import type { Socket } from '../websocket/client.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: what ops are answered with, looked at as a client sees it
 type Answer = any
-
-/** What the clients of these tests can receive. */
-export const capabilities = {
-  codecs: [
-    { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
-  ],
-  headerExtensions: [],
-}
 
 /** What an op is answered with. @throws where it is refused */
 export async function gets(socket: Socket, frame: object): Promise<Answer> {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
-import { capabilities, vp8 } from './support/person.ts'
+import { capabilities, vp8 } from '@conntext/testing/media'
 import { hasWorker, skipped, startNodes } from './support/stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
+import { DTLS, opus, vp8 } from '@conntext/testing/media'
 import { receive, send } from './support/media.ts'
-import { DTLS, opus, vp8 } from './support/person.ts'
 import { hasWorker, skipped, startNodes } from './support/stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip

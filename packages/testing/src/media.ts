@@ -1,4 +1,11 @@
-import type { DtlsParameters, RtpParameters, VoiceConsumer, VoiceSource, VoiceTransport } from '@conntext/contracts'
+import type {
+  DtlsParameters,
+  RtpCapabilities,
+  RtpParameters,
+  VoiceConsumer,
+  VoiceSource,
+  VoiceTransport,
+} from '@conntext/contracts'
 import nodeDataChannel, { type PeerConnection, type Track } from 'node-datachannel'
 import { eventually } from './poll.ts'
 
@@ -30,6 +37,21 @@ export const vp8 = (own = ++ssrc) => ({
   encodings: [{ ssrc: own }],
   rtcp: { cname: `c${own}` },
 })
+
+/** What somebody can receive: opus and VP8. */
+export const capabilities: RtpCapabilities = {
+  codecs: [
+    { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
+    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
+  ],
+  headerExtensions: [],
+}
+
+/** Parameters of DTLS that fit their schema, of nobody's certificate. */
+export const DTLS = {
+  role: 'client' as const,
+  fingerprints: [{ algorithm: 'sha-256' as const, value: Array.from({ length: 32 }, () => 'AB').join(':') }],
+}
 
 type Kind = 'audio' | 'video'
 type Section = { kind: Kind; mid: string; payloadType: number; direction: string; ssrc?: number }

@@ -10,25 +10,10 @@ import {
 } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
-import { opus, RTCP_FEEDBACK, vp8 } from '@conntext/testing/media'
+import { capabilities, opus, vp8 } from '@conntext/testing/media'
 
 type Deps = { bus: Bus; port: RealtimePort; member: { userId: string; sessionId: string; token: string } }
 type Told = { t: VoiceEvent; d: VoiceEventData[VoiceEvent]; i: number; p: string }
-
-export const capabilities: RtpCapabilities = {
-  codecs: [
-    { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
-  ],
-  headerExtensions: [],
-}
-
-export const DTLS = {
-  role: 'client' as const,
-  fingerprints: [{ algorithm: 'sha-256' as const, value: Array.from({ length: 32 }, () => 'AB').join(':') }],
-}
-
-export { opus, vp8 }
 
 /** Somebody at a gateway, as far as a node sees of it. */
 export class Person {

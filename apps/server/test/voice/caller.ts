@@ -1,29 +1,9 @@
-import type {
-  ClientFrame,
-  RtpCapabilities,
-  VoiceConsumer,
-  VoiceJoined,
-  VoiceState,
-  VoiceTransport,
-} from '@conntext/contracts'
+import type { ClientFrame, VoiceConsumer, VoiceJoined, VoiceState, VoiceTransport } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
-import { opus, RTCP_FEEDBACK, type Signalling } from '@conntext/testing/media'
+import { capabilities, opus, type Signalling } from '@conntext/testing/media'
 
 // biome-ignore lint/suspicious/noExplicitAny: frames are looked at as a client sees them
 export type Frame = any
-
-export const capabilities: RtpCapabilities = {
-  codecs: [
-    { kind: 'audio', mimeType: 'audio/opus', preferredPayloadType: 100, clockRate: 48_000, channels: 2 },
-    { kind: 'video', mimeType: 'video/VP8', preferredPayloadType: 101, clockRate: 90_000, rtcpFeedback: RTCP_FEEDBACK },
-  ],
-  headerExtensions: [],
-}
-
-export const DTLS = {
-  role: 'client' as const,
-  fingerprints: [{ algorithm: 'sha-256' as const, value: Array.from({ length: 32 }, () => 'AB').join(':') }],
-}
 
 export type Member = { userId: string; sessionId: string; token: string }
 

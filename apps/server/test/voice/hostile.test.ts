@@ -3,8 +3,8 @@ import type { ClientFrame, RealtimePort } from '@conntext/contracts'
 import { gatewayDefaults } from '@conntext/gateway'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
-import { opus, receive, send } from '@conntext/testing/media'
-import { Caller, capabilities, DTLS, type Frame } from './caller.ts'
+import { capabilities, DTLS, opus, receive, send } from '@conntext/testing/media'
+import { Caller, type Frame } from './caller.ts'
 import { hasWorker, skipped, startCalls } from './stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip

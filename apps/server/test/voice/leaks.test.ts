@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import type { Bus } from '@conntext/bus'
 import { type RealtimePort, VOICE_LEASE_MS, voiceSubjects } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
-import { capabilities } from './caller.ts'
+import { capabilities } from '@conntext/testing/media'
 import { hasWorker, skipped, startCalls } from './stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { eventually } from '@conntext/testing'
-import { DTLS } from './caller.ts'
+import { DTLS } from '@conntext/testing/media'
 import { hasWorker, skipped, startCalls } from './stack.ts'
 
 const withWorker = hasWorker ? describe : describe.skip
