@@ -27,6 +27,7 @@ async function get(path) {
 
 // RFC 9162, 2.1.3.2: the root that a path leads to from a leaf.
 function rootOf(leaf, index, size, path) {
+  if (index >= size) return Buffer.alloc(0)
   let [fn, sn, hash] = [index, size - 1, leaf]
   for (const step of path) {
     if (sn === 0) return Buffer.alloc(0)

@@ -42,7 +42,8 @@ const keptLines = 40
 
 /**
  * Starts a process that ends when ours does. It gets a session of its own, so that Ctrl-C in a terminal reaches only
- * us, and we stop it in order. Its environment is exactly `env`.
+ * us, and we stop it in order. Its environment is `env` and
+ * what a shell adds (PWD).
  */
 export function spawnBound(options: BoundProcessOptions): BoundProcess {
   const { command, runAs = [], env, deathSignal, binding = kernelBinding() ? 'kernel' : 'watchdog' } = options
@@ -118,8 +119,10 @@ function kernelBinding(): boolean {
   return kernelCanBind
 }
 
+/** The kernel tells of no death that came before it was asked to: who has another parent by then is alone, and doesn't begin. */
 function kernelPrefix(signal: NodeJS.Signals): string[] {
-  return ['setpriv', '--pdeathsig', signal.slice('SIG'.length), '--']
+  const unlessAlone = ['/bin/sh', '-c', 'test "$PPID" = "$0" && exec "$@"', String(process.pid)]
+  return ['setpriv', '--pdeathsig', signal.slice('SIG'.length), '--', ...unlessAlone]
 }
 
 /**
