@@ -24,12 +24,14 @@ export const newServerSettings = {
   maintenanceSince: null,
   maintenanceMessage: null,
   maintenanceUntil: null,
+  logLevel: null,
+  logRetentionDays: 14,
   maxMessageLength: 4_000,
   maxFileBytes: 524_288_000,
   maxMediaPerMessage: 10,
 } as const
 
-type ShownSettings = Omit<SettingsRow, 'id' | 'version' | 'maintenanceBy'>
+type ShownSettings = Omit<SettingsRow, 'id' | 'version' | 'maintenanceBy' | 'logLevel' | 'logRetentionDays'>
 
 export const toServerInfo = (row: ShownSettings): ServerInfo => ({
   name: row.name,

@@ -44,6 +44,10 @@ export const serverSettings = pgTable('server_settings', {
   maintenanceUntil: time('maintenance_until'),
   // Null for the operator beside the server.
   maintenanceBy: uuid('maintenance_by'),
+  // How much all processes log; null: as much as each was started with.
+  logLevel: text('log_level', { enum: ['debug', 'info', 'warn', 'error'] }),
+  // For how long what they log is kept in ClickHouse.
+  logRetentionDays: integer('log_retention_days').notNull().default(14),
   createdAt: time('created_at').notNull().defaultNow(),
   // Rises with every change of settings, channels and overrides.
   version: bigint({ mode: 'number' }).notNull().default(0),
