@@ -63,3 +63,8 @@ export async function leaveAll(people: Player[]): Promise<void> {
     await one.deafen(false)
   }
 }
+
+/** Waits until just these are what a viewer isTold of what others send. */
+export async function isTold(viewer: Player, producers: { userId: string; source: string; paused: boolean }[]) {
+  await eventually(async () => Bun.deepEquals((await viewer.state()).producers, producers))
+}

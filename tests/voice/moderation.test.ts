@@ -108,7 +108,7 @@ describe.skipIf(path === undefined)('who is in a call', () => {
       'microphone callEnded',
     ])
     await eventually(async () => (await stateOf(ben, ada.userId)) === undefined)
-    expect(await ben.heard()).toEqual({})
+    await eventually(async () => Bun.deepEquals(await ben.heard(), {}))
     await ada.join(channelId)
     await ada.speak(1_000)
     await hears(ben, { [ada.userId]: 1_000 })
