@@ -118,3 +118,16 @@ export const auditRetention = pgTable('audit_retention', {
   category: text().primaryKey(),
   days: integer().notNull(),
 })
+
+/**
+ * What is done to the trail step by step, over ClickHouse, while no transaction is open: how far it is, so that whoever
+ * comes after one that died goes on from there.
+ */
+export const auditTasks = pgTable('audit_tasks', {
+  name: text({ enum: ['retention', 'erasure'] }).primaryKey(),
+  // Who is at it, and until when others leave it alone unless told again.
+  holder: uuid(),
+  heldUntil: time('held_until'),
+  // The step that comes next, with what it takes; null between two tasks.
+  step: jsonb(),
+})

@@ -119,6 +119,7 @@ export const provisionServerDetails = (
           'audit_erasures',
           'audit_retention',
           'audit_verifications',
+          'audit_tasks',
           'backups',
           'settings_history',
           'storage_samples',

@@ -51,6 +51,7 @@ const SERVER_DETAILS: Privilege[] = [
   { table: 'audit_erasures', writer: 'system' },
   { table: 'audit_retention', writer: 'system' },
   { table: 'audit_verifications', writer: 'system', secret: true },
+  { table: 'audit_tasks', writer: 'system' },
   { table: 'backups', writer: 'system', secret: true },
   { table: 'settings_history', writer: 'system', secret: true },
   { table: 'storage_samples', writer: 'system' },
