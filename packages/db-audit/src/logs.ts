@@ -62,6 +62,20 @@ export function selectLogs(
   })
 }
 
+/** The days, as `2026-03-01`, of which there are lines. */
+export async function logDays(audit: Audit): Promise<string[]> {
+  const rows = await audit.rows<{ day: string }>({
+    sql: `SELECT DISTINCT partition AS day FROM system.parts
+      WHERE database = currentDatabase() AND table = 'logs' AND active ORDER BY day`,
+    params: {},
+  })
+  return rows.map(({ day }) => day)
+}
+
+/** Removes all lines of a day; one that is gone already is none. */
+export const dropLogDay = (audit: Audit, day: string): Promise<void> =>
+  audit.mutate({ sql: 'ALTER TABLE logs DROP PARTITION {day:String}', params: { day } })
+
 /** Stores lines in one insert. The same lines again are stored once. */
 export async function insertLogs(audit: Audit, rows: LogRow[]): Promise<void> {
   if (rows.length === 0) return

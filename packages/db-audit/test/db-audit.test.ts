@@ -4,8 +4,12 @@ import { newId } from '@conntext/kernel'
 import {
   type Audit,
   type AuditConnection,
+  dropLogDay,
   type EventRow,
+  insertLogs,
   isAuditAway,
+  type LogRow,
+  logDays,
   migrateAudit,
   openAudit,
   selectEvents,
@@ -207,4 +211,22 @@ test('an engine that is away, or has no schema, is told from a wrong query', asy
   expect(await failure(audit)).toBeUndefined()
   expect(isAuditAway(await failure(audit, 'SELECT nonsense FROM events'))).toBe(false)
   await Promise.all([nowhere.close(), unmigrated.close(), refused.close()])
+})
+
+test('logs go by whole days', async () => {
+  const fresh = newDatabase(engine.server)
+  await migrateAudit(fresh)
+  const logs = openAudit(fresh)
+  const line = (at: string): LogRow => ({
+    ...{ id: newId(), at, service: 'auth', instance: 'here', level: 'info', message: at },
+    ...{ request_id: null, trace_id: null, fields: '{}' },
+  })
+  const today = new Date().toISOString().slice(0, 10)
+  const longAgo = new Date(Date.now() - 300 * 86_400_000).toISOString().slice(0, 10)
+  await insertLogs(logs, [line(`${today}T00:00:00.000Z`), line(`${longAgo}T23:59:59.999Z`)])
+  expect(await logDays(logs)).toEqual([longAgo, today])
+  await dropLogDay(logs, longAgo)
+  await dropLogDay(logs, longAgo)
+  expect(await logDays(logs)).toEqual([today])
+  await logs.close()
 })
