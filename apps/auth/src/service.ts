@@ -145,6 +145,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const port = createAuthPort({ db, bus, mailer: deps.mailer, relay: changes.relay, clock, tokenHash, membership })
   const guard = new Guard({ auth: port, bus, log, clock })
   const jobs: RunningJob[] = []
+  let endMeasuring = () => {}
 
   return {
     name: 'auth',
@@ -160,9 +161,11 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       await guard.start()
       changes.relay.start()
       refusalLog.start()
+      endMeasuring = slots.measured()
       for (const job of [pruningJob({ db, clock }), expiry.job]) jobs.push(startJob(job, log))
     },
     async stop() {
+      endMeasuring()
       await Promise.all([...jobs.splice(0).map((job) => job.stop()), refusalLog.stop()])
       await changes.relay.stop({ flush: true })
       await guard.stop()

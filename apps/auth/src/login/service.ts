@@ -4,7 +4,7 @@ import type { Visitor } from '@conntext/http'
 import { AppError, newId } from '@conntext/kernel'
 import { findPasswordHash } from '../confirmation/queries.ts'
 import { verifyPassword } from '../passwords/passwords.ts'
-import type { Slots } from '../passwords/slots.ts'
+import { PROVEN, type Slots, type Turn, turnFrom } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
 import type { Sessions } from '../sessions/service.ts'
 import { addressSubject, type Subject, type Throttle } from '../throttle/throttle.ts'
@@ -12,6 +12,9 @@ import type { LoginCompletion } from './complete.ts'
 import { loginErrors } from './errors.ts'
 import { findAccount } from './queries.ts'
 import { accountSubject, accountSubjects } from './subjects.ts'
+
+/** What is held against whoever has failed from there before, for each time; and what counts for whoever is known there. */
+const HANDICAP_MS = { eachFailure: 1_000, most: 20_000, known: PROVEN.handicapMs }
 
 type Dependencies = {
   db: ServerDetails
@@ -21,6 +24,8 @@ type Dependencies = {
   completion: LoginCompletion
   refusals: Refusals
 }
+
+type Account = NonNullable<Awaited<ReturnType<typeof findAccount>>>
 
 export function createLogin({ db, slots, throttle, sessions, completion, refusals }: Dependencies) {
   /**
@@ -36,17 +41,38 @@ export function createLogin({ db, slots, throttle, sessions, completion, refusal
     return [isKnown ? accountSubject(login, address) : account, ...from]
   }
 
+  /**
+   * When it is somebody's turn. From where others have failed they come later, from where they are logged in already
+   * sooner: so a flood of guesses keeps out neither them nor anybody else who comes from elsewhere.
+   */
+  const turnOf = async (
+    { subjects, failures, userId }: { subjects: Subject[]; failures: number[]; userId: string | undefined },
+    visitor: Visitor,
+  ): Promise<Turn> => {
+    const { address } = visitor
+    const { from } = turnFrom(visitor)
+    // Looked up only where somebody has to wait; an account that isn't there as well: the time would tell.
+    const isKnown = address !== null && slots.isFull && (await sessions.isUsedFrom(userId ?? newId(), address))
+    if (isKnown) return { from: `${from} ${userId}`, handicapMs: HANDICAP_MS.known }
+    const held = subjects.findIndex(({ kind }) => kind === 'address')
+    const handicapMs = Math.min(HANDICAP_MS.most, (failures[held] ?? 0) * HANDICAP_MS.eachFailure)
+    return { from, handicapMs }
+  }
+
   /** Whether the password is right, with the same work whether or not the account is there. */
-  const prove = async (subjects: Subject[], password: string, hash: string | undefined): Promise<boolean> => {
+  const prove = async (password: string, account: Account | undefined, login: string, visitor: Visitor) => {
+    const subjects = await subjectsOf(login, account?.id, visitor)
     // Refused here, so that whoever has to wait takes nobody's place in the queue …
-    await throttle.admit(subjects, loginErrors.throttled)
-    return slots.run(async () => {
+    const failures = await throttle.admit(subjects, loginErrors.throttled)
+    const check = async () => {
       // … and here, so that a hundred guesses sent at once aren't a hundred free ones.
       await throttle.admit(subjects, loginErrors.throttled)
-      const right = await verifyPassword(password, hash)
+      const right = await verifyPassword(password, account?.passwordHash)
       if (!right) await throttle.failed(subjects)
       return right
-    })
+    }
+    const turn = await turnOf({ subjects, failures, userId: account?.id }, visitor)
+    return { subjects, right: await slots.run(check, turn) }
   }
 
   return {
@@ -57,8 +83,8 @@ export function createLogin({ db, slots, throttle, sessions, completion, refusal
     async login({ login, password }: LoginRequest, visitor: Visitor): Promise<LoginAnswer> {
       const account = await findAccount(db, login)
       try {
-        const subjects = await subjectsOf(login, account?.id, visitor)
-        if (!(await prove(subjects, password, account?.passwordHash)) || !account) throw loginErrors.failed()
+        const { subjects, right } = await prove(password, account, login, visitor)
+        if (!right || !account) throw loginErrors.failed()
         return await completion.complete({ userId: account.id, methods: ['pwd'] }, visitor, async (tx) => {
           // Replaced while it was being verified.
           if ((await findPasswordHash(tx, account.id)) !== account.passwordHash) throw loginErrors.failed()

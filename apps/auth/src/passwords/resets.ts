@@ -17,7 +17,7 @@ import { passwordErrors } from './errors.ts'
 import { hashPassword } from './passwords.ts'
 import { findMailAccount } from './queries.ts'
 import { replacePassword } from './service.ts'
-import type { Slots } from './slots.ts'
+import { PROVEN, type Slots } from './slots.ts'
 
 export const PASSWORD_RESET_MS = 30 * 60_000
 
@@ -120,7 +120,7 @@ export function createPasswordResets(deps: Dependencies) {
       const known = await validation.find<ResetData>(db, 'passwordReset', token)
       if (!known?.userId) throw passwordErrors.resetTokenInvalid()
       const { userId } = known
-      const passwordHash = await slots.run(() => hashPassword(newPassword))
+      const passwordHash = await slots.run(() => hashPassword(newPassword), PROVEN)
       const revoked = await db.transaction(async (tx) => {
         // The account before its tokens, as whoever changes it: in the other order two would wait for each other.
         const owner = await lockOwnUser(tx, userId)

@@ -14,7 +14,7 @@ import { lockOwnUser } from '../users/queries.ts'
 import type { ValidationTokens } from '../validation/tokens.ts'
 import { hashPassword } from './passwords.ts'
 import { setPasswordHash } from './queries.ts'
-import type { Slots } from './slots.ts'
+import { PROVEN, type Slots } from './slots.ts'
 
 const audit = auditFor('auth')
 
@@ -60,7 +60,7 @@ export function createPasswords(deps: Dependencies) {
         return findPasswordHash(tx, caller.userId)
       })
       // Between two transactions: no connection is to wait for a core's turn.
-      const passwordHash = await slots.run(() => hashPassword(newPassword))
+      const passwordHash = await slots.run(() => hashPassword(newPassword), PROVEN)
       const revoked = await db.transaction(async (tx) => {
         const owner = await lockOwnUser(tx, caller.userId)
         if (!owner) throw accessErrors.unauthenticated()

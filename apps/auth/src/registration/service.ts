@@ -6,7 +6,7 @@ import { AppError, equalSecrets, type Logger, newId } from '@conntext/kernel'
 import type { Changes } from '../changes.ts'
 import type { EmailVerificationService } from '../email/verification.ts'
 import { hashPassword } from '../passwords/passwords.ts'
-import type { Slots } from '../passwords/slots.ts'
+import { type Slots, turnFrom } from '../passwords/slots.ts'
 import type { Refusals } from '../refusals.ts'
 import { provenActor, type Sessions } from '../sessions/service.ts'
 import { addressSubject, type Throttle } from '../throttle/throttle.ts'
@@ -119,7 +119,7 @@ export function createRegistration(deps: Dependencies) {
       // Only for who may come in: to others it would tell who is here, and cost a core's time.
       const { way, made } = await admit(input, visitor, async (admitted) => {
         await assertFree(input, visitor)
-        const passwordHash = await slots.run(() => hashPassword(input.password))
+        const passwordHash = await slots.run(() => hashPassword(input.password), turnFrom(visitor))
         const { username, email = null } = input
         const account = { ...admitted, username, email, emailVerifiedAt: null, passwordHash }
         return { way: admitted.way, made: await create(account, visitor) }

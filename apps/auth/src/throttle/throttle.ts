@@ -61,11 +61,23 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
   // Failures whose count is still on its way to the database.
   const underway = new Map<string, number>()
 
-  const waitOf = (subject: Subject, found: (Failures & { subject: Uint8Array })[], now: number): number => {
+  type Found = (Failures & { subject: Uint8Array })[]
+
+  const keptOf = (subject: Subject, found: Found, now: number): Failures | undefined => {
     const hash = hashOf(subject)
     const row = found.find((one) => Buffer.compare(one.subject, hash) === 0)
+    return row && row.lastFailedAt.getTime() <= now + SKEW_MS ? row : undefined
+  }
+
+  const failuresOf = (subject: Subject, found: Found, now: number): number => {
+    const kept = keptOf(subject, found, now)
+    const remembered = kept && now - kept.lastFailedAt.getTime() <= FORGOTTEN_AFTER_MS ? kept.failures : 0
+    return remembered + (underway.get(keyOf(subject)) ?? 0)
+  }
+
+  const waitOf = (subject: Subject, found: Found, now: number): number => {
     const more = underway.get(keyOf(subject)) ?? 0
-    const kept = row && row.lastFailedAt.getTime() <= now + SKEW_MS ? row : undefined
+    const kept = keptOf(subject, found, now)
     const last = more > 0 ? now : (kept?.lastFailedAt.getTime() ?? 0)
     return last + pauseAfter((kept?.failures ?? 0) + more, policies[subject.kind]) - now
   }
@@ -77,17 +89,21 @@ export function createThrottle({ db, clock, hash, log }: Dependencies) {
   }
 
   return {
-    /** @throws what `refuse` makes, with `retryAfter` in seconds, while one of the subjects has to wait */
+    /**
+     * Answers the failures that are held against each.
+     * @throws what `refuse` makes, with `retryAfter` in seconds, while one of the subjects has to wait
+     */
     async admit(
       subjects: Subject[],
       refuse: (details: { retryAfter: number }) => AppError,
       executor: ServerDetailsExecutor = db,
-    ): Promise<void> {
-      if (subjects.length === 0) return
+    ): Promise<number[]> {
+      if (subjects.length === 0) return []
       const found = await findFailures(executor, subjects.map(hashOf))
       const now = clock.now().getTime()
       const wait = Math.max(...subjects.map((subject) => waitOf(subject, found, now)))
       if (wait > 0) throw refuse({ retryAfter: Math.ceil(wait / 1000) })
+      return subjects.map((subject) => failuresOf(subject, found, now))
     },
 
     async mustWait(subject: Subject): Promise<boolean> {
