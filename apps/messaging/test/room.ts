@@ -65,3 +65,25 @@ export async function forbid(stack: Stack, permission: Permission): Promise<void
   everyone.permissions = everyone.permissions.filter((name) => name !== permission)
   await stack.authority.changed()
 }
+
+/** What something is answered that has been admitted, and waits for the stream, when something else comes in between. */
+export async function atTheLastMoment<Answer>(
+  stack: Stack,
+  channelId: string,
+  act: () => Promise<Answer>,
+  between: () => Promise<void>,
+): Promise<Answer> {
+  const name = channelStream(channelId)
+  const held = await stack.sql.reserve()
+  await held`begin`
+  await held`insert into streams (name) values (${name}) on conflict do nothing`
+  await held`select from streams where name = ${name} for update`
+  const answer = act()
+  const waiting = () => stack.sql`select from pg_stat_activity
+    where wait_event_type = 'Lock' and datname = current_database() and query like '%streams%'`
+  await eventually(async () => (await waiting()).length > 0)
+  await between()
+  await held`commit`
+  held.release()
+  return answer
+}

@@ -3,6 +3,7 @@ import { actorOf, type Caller } from '@conntext/http'
 import { messagingAudit, recordAudit } from '../audit.ts'
 import { recordDropped } from '../media/removal.ts'
 import { eraseMessages } from './erasure.ts'
+import { assertStillMay } from './loss.ts'
 import { findMessages } from './queries.ts'
 import type { MessageDeps } from './service.ts'
 
@@ -11,11 +12,13 @@ import type { MessageDeps } from './service.ts'
  * aren't there (any more) are left out.
  */
 export async function deleteMessages(
-  { write, clock, nudge }: Pick<MessageDeps, 'write' | 'clock' | 'nudge'>,
+  deps: Pick<MessageDeps, 'write' | 'guard' | 'clock' | 'nudge'>,
   caller: Caller,
   { channelId, messageIds }: { channelId: string; messageIds: string[] },
 ): Promise<BulkDeleted> {
+  const { write, clock, nudge } = deps
   const deleted = await write([channelStream(channelId)], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'message.manage', channelId)
     const rows = await findMessages(tx, channelId, messageIds)
     const { events, dropped } = await eraseMessages(tx, channelId, rows, clock.now())
     if (rows.length > 0) {

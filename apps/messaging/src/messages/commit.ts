@@ -1,13 +1,6 @@
-import {
-  type Authority,
-  channelStream,
-  type Grant,
-  type Mentions,
-  type Message,
-  type Permission,
-} from '@conntext/contracts'
+import { type Authority, channelStream, type Grant, type Mentions, type Message } from '@conntext/contracts'
 import { isDatabaseAway } from '@conntext/database'
-import { accessErrors, channelNotFound, type Guard, memberRefusal } from '@conntext/http'
+import type { Guard } from '@conntext/http'
 import { type Clock, type Logger, newId } from '@conntext/kernel'
 import { riftRefusal } from '../contacts/acceptance.ts'
 import { findRifts, type Rift } from '../contacts/queries.ts'
@@ -20,6 +13,7 @@ import { isStillThere, mayStillCall, type Signed } from '../webhooks/signed.ts'
 import type { Outcome } from './batcher.ts'
 import { createMessages } from './creation.ts'
 import { messageErrors } from './errors.ts'
+import { lossOf } from './loss.ts'
 import { present } from './present.ts'
 import { findReplied, type Replied } from './replies.ts'
 import { findByNonces, holdMedia } from './send-queries.ts'
@@ -173,8 +167,10 @@ function refusal(one: Outgoing, found: Found) {
 }
 
 function refusalOfMember(one: Outgoing, found: Found) {
-  const { replied, rifts, media, slowMode } = found
-  const lost = lossOf(one, found)
+  const { authority, replied, rifts, media, slowMode, now } = found
+  const takesPart = found.participants.get(one.channelId)?.has(one.authorId) ?? false
+  const standing = { authority, grant: found.grants.get(one.authorId), takesPart, now }
+  const lost = lossOf(standing, 'message.send', one.channelId)
   if (lost) return lost
   const unwanted = riftRefusal(rifts, one.channelId, one.authorId)
   if (unwanted) return unwanted
@@ -186,21 +182,6 @@ function refusalOfMember(one: Outgoing, found: Found) {
   // Last, for what is refused otherwise costs nobody their turn.
   const wait = slowMode.take(one)
   return wait > 0 ? messageErrors.slowMode({ retryAfter: wait }) : undefined
-}
-
-/** What its author could when the message was admitted, and can't any more. */
-function lossOf({ channelId, authorId }: Outgoing, { now, authority, grants, participants }: Found) {
-  const grant = grants.get(authorId)
-  if (!grant || (grant.standing !== 'active' && grant.standing !== 'left')) return accessErrors.unauthenticated()
-  const refused = memberRefusal(authority, grant)
-  if (refused) return refused
-  const isThere = authority.hasChannel(channelId) || participants.get(channelId)?.has(authorId)
-  const may = (permission: Permission) =>
-    authority.hasChannel(channelId)
-      ? authority.allows(grant, permission, channelId, now.getTime())
-      : authority.allowsParticipant(grant, permission, now.getTime())
-  if (!isThere || !may('channel.view')) return channelNotFound()
-  return may('message.send') ? undefined : accessErrors.forbidden('This needs the permission message.send.')
 }
 
 const isUsable = (file: MediaRow | undefined, authorId: string): boolean =>

@@ -13,6 +13,7 @@ import { type Transaction, tables, type WriteStreams } from '../streams/writer.t
 import { checkContent } from './content.ts'
 import { eraseMessages } from './erasure.ts'
 import { messageErrors } from './errors.ts'
+import { assertStillMay, findLoss } from './loss.ts'
 import { presentOne } from './present.ts'
 import { findMessage, updateMessage } from './queries.ts'
 import { keepRevision, listRevisions } from './revisions.ts'
@@ -54,15 +55,17 @@ export async function readRevisions(
  * conversation.blocked (409), and what is wrong with the words (422)
  */
 export async function editMessage(
-  { write, guard, clock }: MessageDeps,
+  deps: MessageDeps,
   caller: Caller,
   address: Address,
   content: string,
 ): Promise<Message> {
+  const { write, guard, clock } = deps
   const { limits } = (await guard.authority()).snapshot.server
   const mentions = await resolveMentions(guard, content, mayCallMany(guard, caller, address.channelId))
   const stream = channelStream(address.channelId)
   return write([stream], async (tx, heads) => {
+    await assertStillMay(deps, tx, caller, 'message.send', address.channelId)
     const before = await existing(tx, address)
     if (before.authorId !== caller.userId) throw messageErrors.notAuthor()
     if (isOfServer(before)) throw messageErrors.fromTheServer()
@@ -98,8 +101,10 @@ async function applyEdit(tx: Transaction, before: MessageRow, { mentions, ...edi
  */
 export async function deleteMessage(deps: MessageDeps, caller: Caller, address: Address): Promise<void> {
   const { write, guard, clock, nudge } = deps
-  const manages = await guard.allows(caller, 'message.manage', address.channelId)
+  const managed = await guard.allows(caller, 'message.manage', address.channelId)
   await write([channelStream(address.channelId)], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'channel.view', address.channelId)
+    const manages = managed && !(await findLoss(deps, tx, caller, 'message.manage', address.channelId))
     const row = await existing(tx, address)
     // What the server says is nobody's own.
     const own = row.authorId === caller.userId && !isOfServer(row)

@@ -6,6 +6,7 @@ import { messagingAudit, recordAudit } from '../audit.ts'
 import { assertAccepted } from '../contacts/acceptance.ts'
 import { createMessages } from '../messages/creation.ts'
 import { messageErrors } from '../messages/errors.ts'
+import { assertStillMay } from '../messages/loss.ts'
 import { present } from '../messages/present.ts'
 import { updateMessage } from '../messages/queries.ts'
 import { findPreviews } from '../messages/replies.ts'
@@ -15,7 +16,7 @@ import { type Transaction, tables } from '../streams/writer.ts'
 import { MOST_PINS, pinErrors } from './errors.ts'
 import { countPins, listPins, type PinPlace } from './queries.ts'
 
-export type PinDeps = Pick<MessageDeps, 'db' | 'write' | 'clock' | 'nudge'>
+export type PinDeps = Pick<MessageDeps, 'db' | 'write' | 'guard' | 'clock' | 'nudge'>
 
 /**
  * Pins a message, and says so in the channel; nothing where it is pinned.
@@ -26,6 +27,7 @@ export async function pinMessage(deps: PinDeps, caller: Caller, address: Address
   const { channelId } = address
   const stream = channelStream(channelId)
   await deps.write([stream], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'message.pin', channelId)
     const row = await existing(tx, address)
     if (isOfServer(row)) throw messageErrors.fromTheServer()
     if (row.pinnedAt) return { answer: undefined, events: [] }
@@ -60,6 +62,7 @@ export async function unpinMessage(deps: PinDeps, caller: Caller, address: Addre
   const { channelId } = address
   const stream = channelStream(channelId)
   await deps.write([stream], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'message.pin', channelId)
     const row = await existing(tx, address)
     if (!row.pinnedAt) return { answer: undefined, events: [] }
     await updateMessage(tx, row.id, { pinnedAt: null })

@@ -3,6 +3,7 @@ import { accessErrors, actorOf, type Caller, inScope, pageById, pageRequest } fr
 import { type Appended, appendEvents } from '@conntext/streams'
 import { messagingAudit, recordAudit } from '../audit.ts'
 import { assertAccepted } from '../contacts/acceptance.ts'
+import { assertStillMay } from '../messages/loss.ts'
 import { type Address, existing, type MessageDeps } from '../messages/service.ts'
 import { type Changed, type Transaction, tables } from '../streams/writer.ts'
 import { emojiOf } from './emoji.ts'
@@ -18,7 +19,7 @@ import {
   listReactors,
 } from './queries.ts'
 
-export type ReactionDeps = Pick<MessageDeps, 'db' | 'write' | 'clock' | 'refused' | 'nudge'>
+export type ReactionDeps = Pick<MessageDeps, 'db' | 'write' | 'guard' | 'clock' | 'refused' | 'nudge'>
 
 type Reacted = Address & { emoji: string }
 
@@ -35,6 +36,7 @@ export async function addReaction(deps: ReactionDeps, caller: Caller, given: Rea
   const { userId } = caller
   const stream = channelStream(channelId)
   await deps.write([stream], async (tx, heads) => {
+    await assertStillMay(deps, tx, caller, 'reaction.add', channelId)
     await existing(tx, given)
     await assertAccepted(tx, channelId, userId)
     if (!(await insertReaction(tx, { messageId, emoji, userId }))) return NOTHING
@@ -56,6 +58,7 @@ export async function removeOwnReaction(deps: ReactionDeps, caller: Caller, give
   }
   const reaction = { ...given, emoji: emojiOf(given.emoji), userId: caller.userId }
   await deps.write([channelStream(given.channelId)], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'channel.view', given.channelId)
     await existing(tx, given)
     return remove(deps, tx, reaction)
   })
@@ -70,6 +73,7 @@ export async function removeReaction(
   const reaction = { ...given, emoji: emojiOf(given.emoji) }
   const { channelId, messageId, userId } = given
   await deps.write([channelStream(channelId)], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'message.manage', channelId)
     await existing(tx, given)
     const removed = await remove(deps, tx, reaction)
     if (removed.answer && userId !== caller.userId) {
@@ -85,6 +89,7 @@ export async function removeReaction(
 export async function clearReactions(deps: ReactionDeps, caller: Caller, given: Address): Promise<void> {
   const { channelId, messageId } = given
   await deps.write([channelStream(channelId)], async (tx) => {
+    await assertStillMay(deps, tx, caller, 'message.manage', channelId)
     await existing(tx, given)
     const count = await deleteReactions(tx, [messageId])
     if (count === 0) return NOTHING
