@@ -18,7 +18,7 @@ interface SharedStores {
   stop(): Promise<void>
 }
 
-const limitMinutes = Number(process.env.CONNTEXT_TEST_LIMIT_MINUTES ?? 45)
+const limitMinutes = Number(process.env.CONNTEXT_TEST_LIMIT_MINUTES ?? 80)
 const marker = `CONNTEXT_TEST_RUN=${crypto.randomUUID()}`
 const run = new AbortController()
 const totals: Totals = { passed: 0, skipped: 0, failures: [] }
