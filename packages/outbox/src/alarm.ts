@@ -15,10 +15,10 @@ export class Alarm {
     this.#wake?.()
   }
 
-  /** Sleeps for `ms`, or until a ring; `deaf` sleeps through rings and leaves them for the next pause. */
-  async sleep(ms: number, { deaf = false } = {}): Promise<void> {
+  /** Sleeps until a ring, for `ms` at most where given; `deaf` sleeps through rings and leaves them for the next pause. */
+  async sleep(ms?: number, { deaf = false } = {}): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
       this.#wake = () => {
         if (!this.#ended && (deaf || !this.#rung)) return
         clearTimeout(timer)

@@ -24,7 +24,7 @@ export type RelayOptions = {
   keepMs?: number
   /** How often they are looked for, in ms. */
   pruneEveryMs?: number
-  /** The longest pause between looks at the table, in ms: what another instance wrote is found by then. */
+  /** How often the table is looked at, in ms: what another instance wrote and doesn't ship is found by then. */
   idleMs?: number
   /** How long `stop` waits for deliveries, in ms. */
   stopWithinMs?: number
@@ -62,6 +62,7 @@ export class OutboxRelay {
   readonly #options: Required<RelayOptions>
   readonly #loops: Promise<void>[] = []
   readonly #alarms = new Map<string, Alarm>()
+  #watching = new Alarm()
   #pruning = new Alarm()
   #running = false
   #ends: (() => void)[] = []
@@ -81,8 +82,9 @@ export class OutboxRelay {
       this.#loops.push(this.#loop(topic, alarm))
     }
     this.#ends = this.#measured()
+    this.#watching = new Alarm()
     this.#pruning = new Alarm()
-    this.#loops.push(this.#pruneLoop(this.#pruning))
+    this.#loops.push(this.#watch(this.#watching), this.#pruneLoop(this.#pruning))
   }
 
   /** Says that there may be something to ship; call it after the commit. */
@@ -134,7 +136,7 @@ export class OutboxRelay {
     const { stopWithinMs, log } = this.#options
     this.#running = false
     for (const end of this.#ends.splice(0)) end()
-    for (const alarm of [...this.#alarms.values(), this.#pruning]) alarm.end()
+    for (const alarm of [...this.#alarms.values(), this.#watching, this.#pruning]) alarm.end()
     await answerWithin(stopWithinMs, () => this.#finish(flush)).catch((error: unknown) =>
       log.warn({ err: error }, 'the outbox could not be stopped in time; it goes on at the next start'),
     )
@@ -159,7 +161,7 @@ export class OutboxRelay {
         repeat = false
         await this.#drain(topic, () => this.#running)
         failures = 0
-        await alarm.sleep(this.#options.idleMs)
+        await alarm.sleep()
       } catch (error) {
         failures += 1
         failed.add(1, tableName(this.#options.table), topic)
@@ -169,6 +171,26 @@ export class OutboxRelay {
         await alarm.sleep(pause * (0.5 + Math.random() / 2), { deaf: true })
       }
     }
+  }
+
+  /** Rings for topics of which something is due that nobody told this instance about. */
+  async #watch(alarm: Alarm): Promise<void> {
+    while (this.#running) {
+      await alarm.sleep(this.#options.idleMs)
+      if (!this.#running) return
+      // Whoever can't look here has each topic look by itself, which fails as well, is counted, and tried again.
+      const topics = await this.#dueTopics().catch(() => this.#alarms.keys())
+      for (const topic of topics) this.#alarms.get(topic)?.ring()
+    }
+  }
+
+  /** One small statement for all topics: it is all that a server does here while nothing happens. */
+  async #dueTopics(): Promise<string[]> {
+    const { db, table, topics } = this.#options
+    const due = and(sql`${table.topic} = asked.topic`, isNull(table.deliveredAt), eq(table.refusals, 0))
+    const asked = sql`json_array_elements_text(${JSON.stringify(Object.keys(topics))}::text::json) as asked (topic)`
+    const rows = await db.execute(sql`select topic from ${asked} where exists (select from ${table} where ${due})`)
+    return (rows as unknown as { topic: string }[]).map((row) => row.topic)
   }
 
   /** Makes what was delivered due again, within the time for which it is kept. */

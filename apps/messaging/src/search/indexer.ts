@@ -8,7 +8,8 @@ import { isOfServer, type MessageRow } from '../messages/shape.ts'
 import type { Transaction } from '../streams/writer.ts'
 import { documentsOf, type Indexable, takeIndex } from './documents.ts'
 
-const PAUSE_MS = 1_000
+// Longer each time that nothing was found: whoever searches meanwhile looks through what is new themselves.
+const PAUSE_MS = { shortest: 1_000, longest: 5_000 }
 const AT_ONCE = 500
 
 export type IndexerDeps = { db: Communications; log: Logger }
@@ -23,6 +24,7 @@ export class SearchIndexer {
   #timer: Timer | undefined
   #running: Promise<void> = Promise.resolve()
   #stopped = true
+  #pauseMs = PAUSE_MS.shortest
 
   constructor(private readonly deps: IndexerDeps) {}
 
@@ -43,17 +45,19 @@ export class SearchIndexer {
       this.#running = this.#pass()
         .catch((error: unknown) => this.deps.log.warn({ err: error }, 'messages could not be indexed; it goes on soon'))
         .finally(() => {
-          if (!this.#stopped) this.#schedule(PAUSE_MS)
+          if (!this.#stopped) this.#schedule(this.#pauseMs)
         })
     }, afterMs)
   }
 
   /** Until nothing is left, a batch of each channel in turn: none waits for a large one. */
   async #pass(): Promise<void> {
+    this.#pauseMs = Math.min(PAUSE_MS.longest, this.#pauseMs * 1.5)
     for (let more = true; more; ) {
       more = false
       for (const channelId of await listLagging(this.deps.db)) {
         if (this.#stopped) return
+        this.#pauseMs = PAUSE_MS.shortest
         if (await indexSome(this.deps, channelId)) more = true
       }
     }
