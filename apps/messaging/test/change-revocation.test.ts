@@ -10,7 +10,7 @@ const timeOut = (stack: Stack, { userId }: Member) =>
 const demote = (stack: Stack, { userId }: Member) => stack.authority.setGrant(userId, { roleIds: [] })
 
 type Scene = { message: string; alice: Member; moderator: Member }
-type Act = [what: string, method: string, path: (scene: Scene) => string, body?: (scene: Scene) => object]
+type Act = [what: string, method: string, path: (scene: Scene) => string, body?: ((scene: Scene) => object) | undefined]
 
 const own: Act[] = [
   ['edits', 'PATCH', ({ message }) => `/${message}`, () => ({ content: 'other words' })],
