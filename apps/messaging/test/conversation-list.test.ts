@@ -51,12 +51,24 @@ test('nobody is in more groups than one can have, whoever puts them there', asyn
   expect(await open(stack, cleo, { userIds: [ben.userId, anna.userId] })).toMatchObject(full)
   expect(await open(stack, ben, { userIds: [cleo.userId], name: 'one more' })).toMatchObject(full)
   const other = (await open(stack, anna, { userIds: [cleo.userId], name: 'other' })).body
-  const put = () => stack.json('PUT', `/v1/dms/${other.id}/participants/${ben.userId}`, anna)
+  const put = () => stack.json<Conversation>('PUT', `/v1/dms/${other.id}/participants/${ben.userId}`, anna)
   expect(await put()).toMatchObject(full)
   // Two people may talk nevertheless, and who leaves a group has room again.
   expect(await open(stack, ben, { userIds: [cleo.userId] })).toMatchObject({ status: 201 })
   expect((await stack.json('DELETE', `/v1/dms/${first.id}/participants/${ben.userId}`, ben)).status).toBe(204)
-  expect(await put()).toMatchObject({ status: 200 })
+  // Both have looked, where they look, before either is in.
+  const held = await stack.sql.reserve()
+  await held`begin`
+  await held`lock table conversation_participants in share mode`
+  const asked = [put(), open(stack, cleo, { userIds: [ben.userId], name: 'at the same time' })]
+  const waiting = () => stack.sql`select from pg_stat_activity
+    where wait_event_type = 'Lock' and datname = current_database()`
+  await eventually(async () => (await waiting()).length >= asked.length)
+  await held`commit`
+  held.release()
+  const answers = await Promise.all(asked)
+  expect(answers.map(({ status }) => status < 300).sort()).toEqual([false, true])
+  expect(answers).toContainEqual(expect.objectContaining({ status: 409 }))
 })
 
 test('a conversation is closed after what is just being written there, or is back with it', async () => {

@@ -190,6 +190,15 @@ export async function deleteParticipant(tx: Transaction, id: string, userId: str
     .where(and(eq(conversationParticipants.conversationId, id), eq(conversationParticipants.userId, userId)))
 }
 
+// Any number will do, as long as nothing else locks by it.
+const GROUPS_LOCK = 7_261_006
+
+/** Waits for whoever is putting one of these people into a group, and keeps others from it until the end of the transaction. */
+export async function takeMemberships(tx: Transaction, userIds: string[]): Promise<void> {
+  await tx.execute(sql`select pg_advisory_xact_lock(${GROUPS_LOCK}, place)
+    from (select distinct hashtext(id) as place from unnest(${sql.param(userIds)}::text[]) as id order by place) as places`)
+}
+
 /** Those of these people who are in as many groups as one may be, or more. */
 export async function listInAllGroups(db: CommunicationsExecutor, userIds: string[], most: number): Promise<string[]> {
   const rows = await db

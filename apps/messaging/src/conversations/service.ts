@@ -37,6 +37,7 @@ import {
   listInAllGroups,
   readConversation,
   setHidden,
+  takeMemberships,
 } from './queries.ts'
 import type { ConversationRow } from './shape.ts'
 
@@ -141,8 +142,9 @@ async function assertWilling(
   throw conversationErrors.notAccepted({ errors })
 }
 
-/** Nobody can be put into groups without end. @throws conversation.tooMany (409) */
+/** Nobody can be put into groups without end, nor by many at once. @throws conversation.tooMany (409) */
 export async function assertRoom(tx: Transaction, userIds: string[]): Promise<void> {
+  await takeMemberships(tx, userIds)
   if ((await listInAllGroups(tx, userIds, MAX_GROUPS)).length > 0) throw conversationErrors.tooMany()
 }
 
