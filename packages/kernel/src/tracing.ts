@@ -18,8 +18,8 @@ export type SpanOptions = {
   root?: boolean
 }
 
-/** What spans are told to. */
-export type Tracer = { begin(name: string, options: SpanOptions & { parent: string | undefined }): Span }
+/** What spans are told to; it makes none where a trace begins that isn't kept. */
+export type Tracer = { begin(name: string, options: SpanOptions & { parent: string | undefined }): Span | undefined }
 
 // One for the process, as there is one place that its traces go to; none while tracing is off, which is then all that
 // a span costs.

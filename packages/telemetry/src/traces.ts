@@ -1,10 +1,11 @@
-import { counter, type SpanKind as Kind, setTracer, type Tracer } from '@conntext/kernel'
+import { counter, type SpanKind as Kind, type Span, setTracer, type Tracer } from '@conntext/kernel'
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import {
+  AlwaysOnSampler,
   BatchSpanProcessor,
-  ParentBasedSampler,
+  SamplingDecision,
   type SpanExporter,
   TraceIdRatioBasedSampler,
   TracerProvider,
@@ -36,29 +37,38 @@ const QUEUE = { maxQueueSize: 8_192, maxExportBatchSize: 512, scheduledDelayMill
 /** Has spans made and exported, until what it answers is called, which ships those that wait. */
 export function exportTraces({ url, ratio, service, version, instance }: TraceOptions): () => Promise<void> {
   const endpoint = /\/v1\/traces\/?$/.test(url) ? url : `${url.replace(/\/$/, '')}/v1/traces`
-  const kept = new TraceIdRatioBasedSampler(ratio)
   const provider = new TracerProvider({
     resource: resourceFromAttributes({
       'service.name': service === 'server' ? 'conntext' : `conntext-${service}`,
       'service.version': version,
       'service.instance.id': instance,
     }),
-    // From outside comes the trace, not the decision to keep it: everybody could have all of theirs kept. Between the
-    // services it is made once.
-    sampler: new ParentBasedSampler({ root: kept, remoteParentSampled: kept }),
+    // What isn't kept never gets here.
+    sampler: new AlwaysOnSampler(),
     spanProcessors: [new BatchSpanProcessor({ exporter: counted(new OTLPTraceExporter({ url: endpoint })), ...QUEUE })],
   })
-  setTracer(tracerOver(provider))
+  setTracer(tracerOver(provider, ratio))
   return async () => {
     setTracer(undefined)
     await provider.shutdown()
   }
 }
 
-function tracerOver(provider: TracerProvider): Tracer {
+/**
+ * From outside comes the trace, not the decision to keep it: everybody could have all of theirs kept. It is made where a
+ * trace begins here, once for all services, and before anything is made for it: most may be traces that aren't kept.
+ */
+function tracerOver(provider: TracerProvider, ratio: number): Tracer {
   const tracer = provider.getTracer('conntext')
+  const sampler = new TraceIdRatioBasedSampler(ratio)
+  const isKept = (parent: string | undefined): boolean => {
+    if (parent === undefined) return Math.random() < ratio
+    const { decision } = sampler.shouldSample(ROOT_CONTEXT, parent.slice(3, 35))
+    return isSampled(parent) && decision === SamplingDecision.RECORD_AND_SAMPLED
+  }
   return {
     begin(name, { kind, attributes, parent, root }) {
+      if (root && !isKept(parent)) return parent === undefined ? undefined : unkept(parent)
       const context = parent === undefined ? ROOT_CONTEXT : contextOf(parent, root === true)
       const span = tracer.startSpan(name, { kind: KINDS[kind], ...(attributes && { attributes }) }, context)
       const { traceId, spanId, traceFlags } = span.spanContext()
@@ -74,6 +84,11 @@ function tracerOver(provider: TracerProvider): Tracer {
     },
   }
 }
+
+const isSampled = (traceparent: string): boolean => (Number.parseInt(traceparent.slice(-2), 16) & 1) === 1
+
+/** Somebody's trace as it is passed on to those who are not to keep it either. */
+const unkept = (parent: string): Span => ({ traceparent: `${parent.slice(0, 53)}00`, set() {}, end() {} })
 
 function contextOf(traceparent: string, isRemote: boolean) {
   const [, traceId = '', spanId = '', flags = '00'] = traceparent.split('-')
