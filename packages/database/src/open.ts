@@ -8,6 +8,11 @@ export type Database<S extends Record<string, unknown>> = PostgresJsDatabase<S> 
   check(): Promise<void>
   /** Whether its disk was full within the last minute, as far as a statement here was refused for it. */
   wasFullLately(): boolean
+  /**
+   * Calls back with each notification on the channel, over a connection of its own, and without one whenever it begins
+   * to be heard, the first time and after an interruption: what was said before was missed. Answers how to end it.
+   */
+  listen(channel: string, heard: (payload?: string) => void): Promise<() => void>
   close(): Promise<void>
 }
 
@@ -50,6 +55,11 @@ export function openDatabase<S extends Record<string, unknown>>(schema: S, optio
       if (row?.replica !== false) throw new Error('the database is a read-only replica')
     },
     wasFullLately: () => meter.wasFullLately(),
+    async listen(channel: string, heard: (payload?: string) => void) {
+      const { unlisten } = await client.listen(channel, heard, heard)
+      // While the database is away there is nobody to tell.
+      return () => void unlisten().catch(() => {})
+    },
     close() {
       meter.end()
       return client.end({ timeout: 5 })

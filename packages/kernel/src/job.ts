@@ -14,6 +14,8 @@ export type Job = {
 export type RunningJob = {
   /** Resolves when the first run is over, however it ended, or will not be. */
   first: Promise<void>
+  /** Has it run now, or once more after the run that is under way. */
+  nudge(): void
   /** Resolves when what is under way is done. */
   stop(): Promise<void>
 }
@@ -29,7 +31,8 @@ export function startJob(job: Job, log: Logger): RunningJob {
   const stopping = new AbortController()
   const first = Promise.withResolvers<void>()
   let timer: Timer | undefined
-  let running: Promise<void> = Promise.resolve()
+  let running: Promise<void> | undefined
+  let isWanted = false
   const attempt = async () => {
     const began = performance.now()
     try {
@@ -42,15 +45,25 @@ export function startJob(job: Job, log: Logger): RunningJob {
     durations.observe((performance.now() - began) / 1000, job.name)
   }
   const turn = () => {
+    isWanted = false
     running = attempt().then(() => {
+      running = undefined
       first.resolve()
-      if (!stopping.signal.aborted) timer = setTimeout(turn, job.everyMs * (1 + JITTER * (Math.random() - 0.5)))
+      if (stopping.signal.aborted) return
+      timer = setTimeout(turn, isWanted ? 0 : job.everyMs * (1 + JITTER * (Math.random() - 0.5)))
     })
   }
   if (job.firstAfterMs === undefined) turn()
   else timer = setTimeout(turn, job.firstAfterMs)
   return {
     first: first.promise,
+    nudge() {
+      if (stopping.signal.aborted) return
+      isWanted = true
+      if (running) return
+      clearTimeout(timer)
+      turn()
+    },
     async stop() {
       stopping.abort()
       clearTimeout(timer)

@@ -85,3 +85,28 @@ test('a job that begins later can be stopped before it has begun', async () => {
   await never.first
   expect(runs).toBe(1)
 })
+
+test('a job that is nudged runs at once, and once more when it was under way', async () => {
+  let runs = 0
+  let gate = Promise.withResolvers<void>()
+  let begun = Promise.withResolvers<void>()
+  const run = async () => {
+    runs += 1
+    begun.resolve()
+    await gate.promise
+  }
+  const job = startJob({ name: 'nudged', everyMs: forEver, firstAfterMs: forEver, run }, silentLogger)
+  job.nudge()
+  await begun.promise
+  begun = Promise.withResolvers<void>()
+  for (let i = 0; i < 3; i += 1) job.nudge()
+  expect(runs).toBe(1)
+  gate.resolve()
+  gate = Promise.withResolvers<void>()
+  await begun.promise
+  gate.resolve()
+  await job.stop()
+  expect(runs).toBe(2)
+  job.nudge()
+  expect(runs).toBe(2)
+})

@@ -69,3 +69,32 @@ test('while it is away statements fail soon, and once it is back they find it so
   await db.close()
   door.server.close()
 }, 30_000)
+
+test('what listens hears at once that it can hear, and again after an interruption', async () => {
+  await using databases = await testServerDetails()
+  const name = `listener ${crypto.randomUUID()}`
+  const db = openDatabase({}, { url: databases.adminUrl, poolSize: 2, applicationName: name })
+  const heard: (string | undefined)[] = []
+  let waiting = Promise.withResolvers<void>()
+  const end = await db.listen('news', (payload) => {
+    heard.push(payload)
+    waiting.resolve()
+  })
+  const next = async () => {
+    await waiting.promise
+    waiting = Promise.withResolvers<void>()
+    return heard.splice(0)
+  }
+  expect(await next()).toEqual([undefined])
+  await db.execute(sql`select pg_notify('news', 'one')`)
+  expect(await next()).toEqual(['one'])
+  await asAdmin(databases.adminUrl, async (admin) => {
+    await admin`select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = ${name} and query like 'listen%'`
+  })
+  expect(await next()).toEqual([undefined])
+  await db.execute(sql`select pg_notify('news', 'two')`)
+  expect(await next()).toEqual(['two'])
+  end()
+  await db.close()
+})
