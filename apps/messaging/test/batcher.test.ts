@@ -22,7 +22,7 @@ function start({ maxBatch = 10, maxInFlight = 2, maxQueued = 100 } = {}) {
 
 /** Whatever is scheduled for the next turns of the event loop has run. */
 const turns = async () => {
-  for (let i = 0; i < 3; i += 1) await new Promise((resolve) => setImmediate(resolve))
+  for (let i = 0; i < 5; i += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
 test('what comes at once goes at once, as one batch', async () => {
@@ -44,6 +44,19 @@ test('what comes for a key that is under way waits and goes together; other keys
   batches[0]!.finish()
   await turns()
   expect(batches[2]!.items).toEqual(['a2', 'a3'])
+})
+
+test('who is answered joins those who wait, where the next is there at once', async () => {
+  const { batches, add } = start()
+  const [first] = add('a1')
+  await turns()
+  add('a2')
+  await turns()
+  // As a gateway does: what has been read in one turn is handed on in the next.
+  void first!.then(() => setImmediate(() => setImmediate(() => add('a3'))))
+  batches[0]!.finish()
+  await turns()
+  expect(batches[1]!.items).toEqual(['a2', 'a3'])
 })
 
 test('no more batches than allowed are under way, and none is larger than allowed; all keep their order', async () => {

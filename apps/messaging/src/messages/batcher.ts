@@ -18,10 +18,13 @@ export type BatcherOptions<I, O> = {
 // A batch is worked on as a part of the request of its first member.
 type Entry<I, O> = { item: I; key: string; done: PromiseWithResolvers<O>; within: ReturnType<typeof captureContext> }
 
+// What whoever has just been answered says next is read in the second, and handed on to here in the third.
+const TURNS_AFTER_BATCH = 3
+
 /**
  * Groups concurrent work. There is no timer: the first item goes at once, and what arrives for a key while a batch with
- * it is under way, or while `maxInFlight` are, forms the next one. So an idle server answers without delay, a busy one
- * in large batches, and items of one key are worked on in their order.
+ * it is under way, or while `maxInFlight` are, forms the next one, which those who have just been answered may join. So
+ * an idle server answers without delay, a busy one in large batches, and items of one key are worked on in their order.
  */
 export class Batcher<I, O> {
   #queue: Entry<I, O>[] = []
@@ -47,10 +50,10 @@ export class Batcher<I, O> {
   }
 
   // Once per turn of the event loop: requests that arrived together are one batch, not a batch of one and a rest.
-  #schedule(): void {
+  #schedule(turns = 1): void {
     if (this.#scheduled || this.#inFlight >= this.options.maxInFlight) return
     this.#scheduled = true
-    setImmediate(() => {
+    afterTurns(turns, () => {
       this.#scheduled = false
       this.#launch()
     })
@@ -92,7 +95,11 @@ export class Batcher<I, O> {
     }
     this.#inFlight -= 1
     for (const key of keys) this.#busy.delete(key)
-    if (this.#queue.length > 0) this.#schedule()
+    // Went it at once, those who wait and those who are answered would take turns for ever, in batches of one half.
+    if (this.#queue.length > 0) this.#schedule(TURNS_AFTER_BATCH)
     else if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 }
+
+const afterTurns = (turns: number, then: () => void): void =>
+  void setImmediate(() => (turns > 1 ? afterTurns(turns - 1, then) : then()))
