@@ -1,6 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createMemoryBus } from '@conntext/bus'
-import { type Block, type Conversation, MAX_BLOCKS, type Message, type Page } from '@conntext/contracts'
+import {
+  type Block,
+  type Conversation,
+  channelStream,
+  type DeliveryState,
+  decodeNews,
+  type EventFrame,
+  MAX_BLOCKS,
+  type Message,
+  type Page,
+  subjects,
+  type UnreadOverview,
+} from '@conntext/contracts'
 import { Guard } from '@conntext/http'
 import { newId, silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
@@ -159,6 +171,44 @@ describe('who is blocked', () => {
     expect(await outcome('DELETE', path, ben)).toBe('204')
     await unblock(anna!, ben!)
     expect([await say(ben!, id), await say(anna!, id)]).toEqual(['201', '201'])
+  })
+
+  test('learns no more of what the other receives and reads, nor the other of what they do, until neither is', async () => {
+    const [anna, ben] = await members(2)
+    const id = await pair(anna!, ben!)
+    const told: DeliveryState[] = []
+    await stack.bus.subscribe(subjects.stream(channelStream(id)), (news) => {
+      const frame: EventFrame = JSON.parse(decodeNews(news).frame)
+      if (frame.t === 'delivery.updated') told.push(frame.d as DeliveryState)
+    })
+    const reads = (member: Member, seq: number) => outcome('PUT', `/v1/channels/${id}/read`, member, { seq })
+    const receives = ({ userId }: Member, seq: number) =>
+      stack.port.acknowledgeDeliveries({ userId, deliveries: [{ channelId: id, seq }] })
+    const shown = async (member: Member) => {
+      const { body } = await stack.json<Conversation>('GET', `/v1/dms/${id}`, member)
+      return new Map(body.participants.map((one) => [one.userId, [one.deliveredSeq, one.readSeq]]))
+    }
+    const marks = (annas: number[], bens: number[]) => new Map([[anna!.userId, annas] as const, [ben!.userId, bens]])
+    for (const content of ['one', 'two', 'three']) expect(await say(ben!, id, content)).toBe('201')
+    expect(await say(anna!, id)).toBe('201')
+    await reads(anna!, 1)
+    await receives(anna!, 2)
+    await block(anna!, ben!)
+    await block(ben!, anna!)
+    told.splice(0)
+    await reads(anna!, 3)
+    await receives(ben!, 4)
+    await reads(ben!, 4)
+    await unblock(ben!, anna!)
+    for (const member of [anna!, ben!]) expect(await shown(member)).toEqual(marks([2, 1], [0, 0]))
+    // What one has read oneself is known on all one's devices nevertheless.
+    const { body: unread } = await stack.json<UnreadOverview>('GET', '/v1/unread', anna)
+    expect(unread.items.find((one) => one.channelId === id)).toMatchObject({ lastReadSeq: 3 })
+    expect(told).toEqual([])
+    await unblock(anna!, ben!)
+    for (const member of [anna!, ben!]) expect(await shown(member)).toEqual(marks([3, 3], [4, 4]))
+    await eventually(() => told.length === 2)
+    expect(new Map(told.map((one) => [one.userId, [one.deliveredSeq, one.readSeq]]))).toEqual(marks([3, 3], [4, 4]))
   })
 
   test('whom one has blocked oneself, one does not begin with either', async () => {

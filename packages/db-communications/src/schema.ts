@@ -301,6 +301,9 @@ export const conversationParticipants = pgTable(
     hidden: boolean().notNull().default(false),
     // How far the stream has reached a device of theirs; how far they have read stands with the read states.
     deliveredSeq: bigint('delivered_seq', { mode: 'number' }).notNull().default(0),
+    // What is shown of both instead, as it was when one of two people blocked the other; null while neither does.
+    shownDeliveredSeq: bigint('shown_delivered_seq', { mode: 'number' }),
+    shownReadSeq: bigint('shown_read_seq', { mode: 'number' }),
   },
   (t) => [primaryKey({ columns: [t.conversationId, t.userId] }), index('conversation_participants_user').on(t.userId)],
 )

@@ -6,6 +6,7 @@ import {
   conversationParticipants,
   conversations,
   deletedAuthors,
+  readStates,
 } from '@conntext/db-communications'
 import { and, asc, count, eq, gt, inArray, or, sql } from 'drizzle-orm'
 import type { Transaction } from '../streams/writer.ts'
@@ -52,6 +53,32 @@ export async function findRifts(db: CommunicationsExecutor, conversationIds: str
     join ${blocks} b on b.user_id = p.user_id and b.blocked_id = other.user_id
     where c.id = any(${sql.param(conversationIds)}::uuid[]) and c.kind = 'oneToOne'`)
 }
+
+/** One of the two has blocked the other: what they see of what the other has received and read stays as it is. */
+export async function freezeMarks(tx: Transaction, conversationId: string): Promise<void> {
+  await lockConversation(tx, conversationId)
+  await tx.execute(sql`
+    update ${conversationParticipants} p
+    set shown_read_seq = coalesce(r.last_read_seq, 0), shown_delivered_seq = greatest(p.delivered_seq, r.last_read_seq)
+    from ${conversationParticipants} self
+    left join ${readStates} r on r.user_id = self.user_id and r.channel_id = self.conversation_id
+    where self.conversation_id = p.conversation_id and self.user_id = p.user_id
+      and p.conversation_id = ${conversationId} and p.shown_read_seq is null`)
+}
+
+/** One of the two has taken their block back: if the other has none either, marks are shown as they are again. */
+export async function thawMarks(tx: Transaction, conversationId: string): Promise<void> {
+  await lockConversation(tx, conversationId)
+  if ((await findRifts(tx, [conversationId])).length > 0) return
+  await tx
+    .update(conversationParticipants)
+    .set({ shownDeliveredSeq: null, shownReadSeq: null })
+    .where(eq(conversationParticipants.conversationId, conversationId))
+}
+
+// So that of two who change their minds at once the later one sees what the other did.
+const lockConversation = (tx: Transaction, id: string) =>
+  tx.select({ id: conversations.id }).from(conversations).where(eq(conversations.id, id)).for('no key update')
 
 export async function isBlocked(db: CommunicationsExecutor, userId: string, blockedId: string): Promise<boolean> {
   const rows = await db

@@ -8,10 +8,9 @@ import {
   type Page,
   pageLimit,
 } from '@conntext/contracts'
-import type { Communications } from '@conntext/db-communications'
 import { accessErrors, actorOf, type Caller, type Guard, pageById, pageRequest } from '@conntext/http'
-import type { Clock } from '@conntext/kernel'
 import { messagingAudit, recordAudit } from '../audit.ts'
+import { announceMarks, type DeliveryDeps } from '../conversations/delivery.ts'
 import type { Directory } from '../conversations/directory.ts'
 import { findByKey, keyOfTwo, readConversation } from '../conversations/queries.ts'
 import { oweUserEvent } from '../streams/owed.ts'
@@ -21,18 +20,18 @@ import {
   countBlocks,
   deleteBlock,
   findSettings,
+  freezeMarks,
   insertBlock,
   listBlocks,
   listGone,
   saveSettings,
   takeContacts,
+  thawMarks,
 } from './queries.ts'
 
-export type ContactDeps = {
-  db: Communications
+export type ContactDeps = DeliveryDeps & {
   write: WriteStreams
   guard: Guard
-  clock: Clock
   directory: Directory
   nudge: () => void
 }
@@ -58,6 +57,8 @@ export async function blockUser(deps: ContactDeps, caller: Caller, blockedId: st
     if ((await countBlocks(tx, userId)) > MAX_BLOCKS) throw blockErrors.tooMany()
     await oweUserEvent(tx, { userId, type: 'block.added', data: { userId: blockedId }, at })
     await recordAudit(tx, [messagingAudit('block.added', actorOf(caller), userId, {})])
+    const conversation = await findByKey(tx, keyOfTwo(userId, blockedId))
+    if (conversation) await freezeMarks(tx, conversation.id)
   })
   nudge()
   // Whoever holds the stream has not seen the block; whoever holds it afterwards does.
@@ -70,15 +71,21 @@ export async function blockUser(deps: ContactDeps, caller: Caller, blockedId: st
 }
 
 /** Takes a block back; nothing where there is none. */
-export async function unblockUser({ db, clock, nudge }: ContactDeps, caller: Caller, blockedId: string): Promise<void> {
+export async function unblockUser(deps: ContactDeps, caller: Caller, blockedId: string): Promise<void> {
+  const { db, clock, nudge } = deps
   const { userId } = caller
-  await db.transaction(async (tx) => {
+  const conversation = await db.transaction(async (tx) => {
     await takeContacts(tx, userId)
-    if (!(await deleteBlock(tx, userId, blockedId))) return
+    if (!(await deleteBlock(tx, userId, blockedId))) return undefined
     await oweUserEvent(tx, { userId, type: 'block.removed', data: { userId: blockedId }, at: clock.now() })
     await recordAudit(tx, [messagingAudit('block.removed', actorOf(caller), userId, {})])
+    const found = await findByKey(tx, keyOfTwo(userId, blockedId))
+    if (found) await thawMarks(tx, found.id)
+    return found
   })
   nudge()
+  // What either has read meanwhile is no secret any more.
+  if (conversation) await Promise.all([userId, blockedId].map((id) => announceMarks(deps, conversation.id, id)))
 }
 
 /** Whom the caller has blocked, by their ids. @throws request.invalid (422) for a cursor that no page gave out */

@@ -11,12 +11,13 @@ import {
 import { type Communications, conversationParticipants, readStates, streams } from '@conntext/db-communications'
 import type { Clock, Logger } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
+import { findRifts } from '../contacts/queries.ts'
 import { readConversation } from './queries.ts'
 
 export type DeliveryDeps = { db: Communications; bus: Bus; clock: Clock; log: Logger }
 
 /**
- * Notes what has reached a device of somebody's, and tells the others in the conversation. Left alone is what they take
+ * Notes what has reached a device of somebody's, and tells the others in the conversation, but for who is blocked. Left alone is what they take
  * no part in, and what is known already; no mark goes beyond what there is.
  */
 export async function acknowledgeDeliveries(
@@ -44,20 +45,27 @@ export async function acknowledgeDeliveries(
     returning p.conversation_id as id, p.delivered_seq as delivered,
       coalesce((select last_read_seq from ${readStates}
         where user_id = ${userId} and channel_id = p.conversation_id), 0) as read`)
+  const movedIds = moved.map(({ id }) => id)
+  const apart = new Set((await findRifts(deps.db, movedIds)).map((rift) => rift.conversationId))
+  const told = moved.filter(({ id }) => !apart.has(id))
   await Promise.all(
-    moved.map(({ id, delivered, read }) => {
+    told.map(({ id, delivered, read }) => {
       const readSeq = Number(read)
       return tell(deps, { channelId: id, userId, deliveredSeq: Math.max(Number(delivered), readSeq), readSeq })
     }),
   )
 }
 
-/** Tells the others in a conversation how far somebody has read it, once that is stored. Nothing for a channel. */
-export async function announceRead(deps: DeliveryDeps, channelId: string, userId: string): Promise<void> {
+/**
+ * Tells the others in a conversation how far it has reached somebody and they have read it, once that is stored. Nothing
+ * for a channel, nor between two of whom one has blocked the other.
+ */
+export async function announceMarks(deps: DeliveryDeps, channelId: string, userId: string): Promise<void> {
   const news = await readConversation(deps.db, channelId)
   const isThem = (one: ConversationParticipant) => one.userId === userId
   const mark = news?.conversation.participants.find(isThem)
-  if (mark) await tell(deps, { channelId, userId, deliveredSeq: mark.deliveredSeq, readSeq: mark.readSeq })
+  if (!mark || (await findRifts(deps.db, [channelId])).length > 0) return
+  await tell(deps, { channelId, userId, deliveredSeq: mark.deliveredSeq, readSeq: mark.readSeq })
 }
 
 /** Without a number, and stored nowhere but in the state itself: who misses it finds that. */

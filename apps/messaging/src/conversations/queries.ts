@@ -43,13 +43,14 @@ async function readParticipants(
   db: CommunicationsExecutor,
   ids: string[],
 ): Promise<Map<string, ConversationParticipant[]>> {
+  const { deliveredSeq, shownDeliveredSeq, shownReadSeq } = conversationParticipants
   const rows = await db
     .select({
       conversationId: conversationParticipants.conversationId,
       userId: conversationParticipants.userId,
       joinedAt: conversationParticipants.joinedAt,
-      deliveredSeq: conversationParticipants.deliveredSeq,
-      readSeq: sql`coalesce(${readStates.lastReadSeq}, 0)`.mapWith(Number),
+      deliveredSeq: sql`coalesce(${shownDeliveredSeq}, ${deliveredSeq})`.mapWith(Number),
+      readSeq: sql`coalesce(${shownReadSeq}, ${readStates.lastReadSeq}, 0)`.mapWith(Number),
     })
     .from(conversationParticipants)
     .leftJoin(

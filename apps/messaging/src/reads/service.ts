@@ -2,7 +2,7 @@ import type { EventType, ReadState, StreamAppend, UnreadOverview } from '@connte
 import type { Communications } from '@conntext/db-communications'
 import { type Caller, type Guard, inScope } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
-import { announceRead, type DeliveryDeps } from '../conversations/delivery.ts'
+import { announceMarks, type DeliveryDeps } from '../conversations/delivery.ts'
 import { listConversationIds } from '../conversations/queries.ts'
 import { oweUserEvent } from '../streams/owed.ts'
 import { countUnread, findMark, raiseMark } from './queries.ts'
@@ -30,7 +30,7 @@ export async function markRead(
   })
   if (raised === undefined) return { channelId, lastReadSeq: await findMark(deps.db, userId, channelId) }
   deps.nudge()
-  await announceRead(deps, channelId, userId)
+  await announceMarks(deps, channelId, userId)
   return { channelId, lastReadSeq: raised }
 }
 
