@@ -135,6 +135,7 @@ export const readings: Record<string, Recorded> = {
 export const elsewhere: Record<string, string> = {
   'access.refused': 'a permission is missing',
   'login.failed': 'a login fails',
+  'refusals.summed': 'more is refused in a minute than is recorded one by one',
   'confirmation.failed': 'a confirmation fails',
   'registration.refused': 'a registration is refused',
   'session.refreshReused': 'a refresh token is used twice',

@@ -1,5 +1,5 @@
 import type { Bus } from '@conntext/bus'
-import { authPort, type MessagingPort, type SystemPort } from '@conntext/contracts'
+import { auditFor, authPort, type MessagingPort, type SystemPort } from '@conntext/contracts'
 import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
 import {
   type AccessOptions,
@@ -126,6 +126,7 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const topics = { mail: mail.deliver, passwordReset: (batch: Parameters<Deliver>[0]) => resets.handle(batch) }
   const changes = createChanges({ db, bus, log, keyring, system, messaging, topics })
   const refusalLog = new RefusalLog({
+    audit: auditFor('auth'),
     clock,
     log,
     record: async (event) => {

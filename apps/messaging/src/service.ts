@@ -108,6 +108,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   const write = createStreamWriter(db, publication)
   const refusals = new RefusalLog({
     ...deps,
+    audit: messagingAudit,
     async record(event) {
       await recordAudit(db, [event])
       nudge()

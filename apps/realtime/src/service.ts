@@ -94,7 +94,7 @@ export function createRealtimeService(given: RealtimeDeps): Service {
   }
   const { clock = systemClock } = given
   const figures = createVoiceFigures(given.registry)
-  const refusals = new RefusalLog({ record, clock, log })
+  const refusals = new RefusalLog({ record, audit: realtimeAudit, clock, log })
   const refused = noteAccess(refusals, realtimeAudit)
   const conversations = new Conversations({ messaging: given.messaging, bus: given.bus, clock })
   const guard = given.guard.withConversations((id, userId) => conversations.isParticipant(id, userId))

@@ -113,6 +113,7 @@ export function createSystemService(given: SystemDeps): SystemService {
     async record(event) {
       await recordAudit(deps.db, [event])
       nudge()
+    audit: systemAudit,
     },
   })
   const refused = noteAccess(refusals, systemAudit)

@@ -1,18 +1,31 @@
-import type { AuditActor, AuditEvent } from '@conntext/contracts'
-import type { Clock, Logger } from '@conntext/kernel'
+import { type AuditActor, type AuditEvent, systemActor } from '@conntext/contracts'
+import { type Clock, type Logger, withoutContext } from '@conntext/kernel'
 import type { Refused } from './access.ts'
 import { actorOf } from './caller.ts'
 
 const WINDOW_MS = 60_000
 const SWEEP_EVERY_MS = 10_000
-// What is recorded in a window, whoever is refused: so a flood fills neither the disk nor, since only what has been
-// recorded is remembered, the memory.
+// What is recorded one by one in a window, whoever is refused: so a flood fills neither the disk nor, since only what has
+// been recorded is remembered, the memory. Of what is beyond, one record says how much it was.
 const MOST_RECORDED = 600
 
 /** For an event's data: how often what it tells of was repeated. Absent in the first one. */
 export type Repeats = { repeats?: number }
 
-export type RefusalLogDeps = { record(event: AuditEvent): Promise<void>; clock: Clock; log: Logger }
+type Summed = (
+  action: 'refusals.summed',
+  actor: AuditActor,
+  targetId: null,
+  data: { actions: Record<string, number> },
+) => AuditEvent
+
+export type RefusalLogDeps = {
+  record(event: AuditEvent): Promise<void>
+  /** Makes the service's events. */
+  audit: Summed
+  clock: Clock
+  log: Logger
+}
 
 type Window = { since: number; repeats: number; make(repeats: Repeats): AuditEvent }
 
@@ -27,7 +40,9 @@ export class RefusalLog {
   readonly #windows = new Map<string, Window>()
   // One after the other: in their order, and never more than one connection's worth.
   #writing: Promise<void> = Promise.resolve()
-  #budget = { since: 0, recorded: 0, dropped: 0 }
+  #budget = { since: 0, recorded: 0 }
+  // By action, what was beyond the budget.
+  readonly #beyond = new Map<string, number>()
   #timer: Timer | undefined
 
   constructor(private readonly deps: RefusalLogDeps) {}
@@ -42,6 +57,7 @@ export class RefusalLog {
     this.#timer = undefined
     for (const window of this.#windows.values()) this.#close(window)
     this.#windows.clear()
+    this.#sum()
     await this.#writing
   }
 
@@ -68,36 +84,49 @@ export class RefusalLog {
       this.#windows.delete(key)
       this.#close(window)
     }
+    this.#renewBudget(now)
   }
 
   #close({ repeats, make }: Window): void {
     if (repeats > 0) this.#record(make, { repeats })
   }
 
-  #record(make: Window['make'], repeats: Repeats): boolean {
-    if (!this.#spend()) return false
-    const event = make(repeats)
+  #record(make: Window['make'], { repeats }: Repeats): boolean {
+    const event = make(repeats === undefined ? {} : { repeats })
+    const isWithin = this.#spend()
+    if (isWithin) this.#write(event)
+    else this.#beyond.set(event.action, (this.#beyond.get(event.action) ?? 0) + (repeats ?? 1))
+    return isWithin
+  }
+
+  #write(event: AuditEvent): void {
     this.#writing = this.#writing
       .then(() => this.deps.record(event))
       .catch((error: unknown) =>
         this.deps.log.error({ err: error, action: event.action }, 'a refusal could not be recorded'),
       )
-    return true
   }
 
   #spend(): boolean {
-    const now = this.deps.clock.now().getTime()
-    if (isOver(this.#budget.since, now)) {
-      const { dropped } = this.#budget
-      if (dropped > 0) this.deps.log.warn({ dropped }, 'more was refused than is recorded in a minute')
-      this.#budget = { since: now, recorded: 0, dropped: 0 }
-    }
-    if (this.#budget.recorded >= MOST_RECORDED) {
-      this.#budget.dropped += 1
-      return false
-    }
+    this.#renewBudget(this.deps.clock.now().getTime())
+    if (this.#budget.recorded >= MOST_RECORDED) return false
     this.#budget.recorded += 1
     return true
+  }
+
+  #renewBudget(now: number): void {
+    if (!isOver(this.#budget.since, now)) return
+    this.#budget = { since: now, recorded: 0 }
+    this.#sum()
+  }
+
+  /** Records how much was beyond the budget: of no one's doing, and of no request's. */
+  #sum(): void {
+    if (this.#beyond.size === 0) return
+    const actions = Object.fromEntries(this.#beyond)
+    this.#beyond.clear()
+    this.deps.log.warn({ actions }, 'more was refused than is recorded one by one in a minute')
+    withoutContext(() => this.#write(this.deps.audit('refusals.summed', systemActor, null, { actions })))
   }
 }
 

@@ -15,11 +15,12 @@ function refusalLog(hold: () => Promise<void> = async () => {}) {
     await hold()
     recorded.push(event)
   }
-  const refusals = new RefusalLog({ record, clock, log })
+  const refusals = new RefusalLog({ record, audit, clock, log })
   const note = (code: string, key = code) =>
     refusals.note(key, (repeats: Repeats) => audit('login.failed', systemActor, null, { code, ...repeats }))
   const told = () =>
-    recorded.map(({ data }) => {
+    recorded.map(({ action, data }) => {
+      if (action === 'refusals.summed') return data.actions as Record<string, number>
       const { code, repeats } = data as { code: string } & Repeats
       return repeats === undefined ? code : `${code}×${repeats}`
     })
@@ -123,15 +124,43 @@ describe('recording', () => {
   })
 
   test('of a flood from everywhere goes only so far in a minute, and says how much it left out', async () => {
-    const { clock, lines, refusals, note, recorded } = refusalLog()
+    const { clock, lines, refusals, note, recorded, told } = refusalLog()
     for (let i = 0; i < 700; i += 1) note(`guess ${i}`)
     await settled()
     expect(recorded).toHaveLength(600)
     clock.advance(60_000)
     note('a minute later')
     await refusals.stop()
-    expect(recorded).toHaveLength(601)
-    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ level: 'warn', dropped: 100 }])
+    expect(told().slice(600)).toEqual([{ 'login.failed': 100 }, 'a minute later'])
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ level: 'warn', actions: { 'login.failed': 100 } }])
+  })
+
+  test('leaves no count out: what was repeated while nothing more was recorded, and what was left at the end', async () => {
+    const { clock, refusals, note, told } = refusalLog()
+    for (let i = 0; i < 1_000; i += 1) note(`guess ${i % 500}`)
+    clock.advance(60_000)
+    for (let i = 0; i < 300; i += 1) note(`guess ${i}`)
+    refusals.sweep()
+    await settled()
+    await refusals.stop()
+    const one = (word: string | Record<string, number>): number =>
+      typeof word === 'string'
+        ? Number(word.split('×')[1] ?? 1)
+        : Object.values(word).reduce((sum, count) => sum + count, 0)
+    expect(told().reduce((sum, word) => sum + one(word), 0)).toBe(1_300)
+    expect(told().length).toBeLessThanOrEqual(500 + 600 + 2)
+    expect(told().at(-1)).toEqual({ 'login.failed': 200 })
+  })
+
+  test('is summed up within the minute after, also where nothing more comes', async () => {
+    const { clock, refusals, note, told } = refusalLog()
+    for (let i = 0; i < 601; i += 1) note(`guess ${i}`)
+    clock.advance(60_000)
+    refusals.sweep()
+    await settled()
+    expect(told().at(-1)).toEqual({ 'login.failed': 1 })
+    await refusals.stop()
+    expect(told()).toHaveLength(601)
   })
 })
 

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Fields } from '../api/common.ts'
-import { accessRefused, changes, declare, None, names, nullableText, repeats, text } from './declare.ts'
+import { accessRefused, changes, declare, None, names, nullableText, refusalsSummed, repeats, text } from './declare.ts'
 
 /** What auth records. */
 export const authActions = declare('auth', {
@@ -145,4 +145,5 @@ export const authActions = declare('auth', {
   },
   'server.claimed': { title: 'The server got its owner', target: 'user', data: None, severity: 'notice' },
   'access.refused': accessRefused,
+  'refusals.summed': refusalsSummed,
 })

@@ -34,6 +34,15 @@ export const accessRefused = {
   outcome: 'refused',
 } as const
 
+// What a flood of refusals leaves: the first of them one by one, and of the others how many there were.
+export const refusalsSummed = {
+  title: 'More was refused within a minute than is recorded one by one',
+  target: 'server',
+  data: Fields({ actions: Type.Record(text, Type.Integer({ minimum: 1 })) }),
+  severity: 'warning',
+  outcome: 'refused',
+} as const
+
 /** The actions of one service. */
 export function declare<const S extends Record<string, Declaration>>(service: ServiceName, declarations: S) {
   return { service, declarations }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Fields } from '../api/common.ts'
-import { accessRefused, changes, declare, None, names, repeats, text } from './declare.ts'
+import { accessRefused, changes, declare, None, names, refusalsSummed, repeats, text } from './declare.ts'
 
 /** What messaging records. */
 export const messagingActions = declare('messaging', {
@@ -126,4 +126,5 @@ export const messagingActions = declare('messaging', {
   },
   'media.deleted': { title: 'A file was deleted', target: 'media', data: Fields({ ownerId: text }) },
   'access.refused': accessRefused,
+  'refusals.summed': refusalsSummed,
 })

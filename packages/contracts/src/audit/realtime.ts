@@ -1,5 +1,5 @@
 import { Fields } from '../api/common.ts'
-import { accessRefused, declare, text } from './declare.ts'
+import { accessRefused, declare, refusalsSummed, text } from './declare.ts'
 
 /** What realtime records. */
 export const realtimeActions = declare('realtime', {
@@ -23,4 +23,5 @@ export const realtimeActions = declare('realtime', {
     severity: 'notice',
   },
   'access.refused': accessRefused,
+  'refusals.summed': refusalsSummed,
 })

@@ -1,6 +1,16 @@
 import { Type } from '@sinclair/typebox'
 import { Fields } from '../api/common.ts'
-import { accessRefused, changes, declare, None, names, nullableNumber, nullableText, text } from './declare.ts'
+import {
+  accessRefused,
+  changes,
+  declare,
+  None,
+  names,
+  nullableNumber,
+  nullableText,
+  refusalsSummed,
+  text,
+} from './declare.ts'
 
 /** What system records. */
 export const systemActions = declare('system', {
@@ -160,3 +170,4 @@ export const systemActions = declare('system', {
   'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
   'access.refused': accessRefused,
 })
+  'refusals.summed': refusalsSummed,

@@ -7,7 +7,7 @@ const READS = new Set(['audit.queried', 'audit.sqlRun', 'audit.exported', 'audit
 const SUBJECTS: Record<string, AuditCategory> = {
   ...of(
     'administration',
-    'server role channel override invite webhook keys audit system oidcProvider bot access backup',
+    'server refusals role channel override invite webhook keys audit system oidcProvider bot access backup',
   ),
   ...of('moderation', 'member message messages reaction reactions voice'),
   ...of('accounts', 'user mfa passkey identity token session login registration confirmation'),
