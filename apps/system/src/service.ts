@@ -56,6 +56,7 @@ import { statusRoutes } from './status/routes.ts'
 import { storageRoutes } from './storage/routes.ts'
 import { createStorage } from './storage/service.ts'
 import { appendForeign } from './streams/service.ts'
+import { hearOfWork, LOOK_FOR_WORK_EVERY_MS } from './work.ts'
 
 export type { BackupPlace } from './backups/service.ts'
 export * from './settings.ts'
@@ -95,7 +96,6 @@ const GIVE_BACK_EVERY_MS = 60_000
 const SWEEP_OVERRIDES_EVERY_MS = 600_000
 const SAMPLE_EVERY_MS = 3_600_000
 const FIRST_SAMPLE_AFTER_MS = 60_000
-const BACKUPS_EVERY_MS = 1_000
 const SCHEDULE_EVERY_MS = 60_000
 
 /** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
@@ -175,18 +175,22 @@ export function createSystemService(given: SystemDeps): SystemService {
           log,
         ),
       ]
-      ends.push(watchBackups(backing))
+      const making = startJob(
+        {
+          name: 'backups',
+          everyMs: LOOK_FOR_WORK_EVERY_MS,
+          run: async (stopping) => void (await makeWaiting(backing, stopping)),
+        },
+        log,
+      )
+      ends.push(
+        watchBackups(backing),
+        await hearOfWork(deps, { backups: () => making.nudge(), verifications: chain.wake }),
+      )
       jobs.push(
         ...first,
+        making,
         startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
-        startJob(
-          {
-            name: 'backups',
-            everyMs: BACKUPS_EVERY_MS,
-            run: async (stopping) => void (await makeWaiting(backing, stopping)),
-          },
-          log,
-        ),
         startJob(
           {
             name: 'storage',

@@ -3,6 +3,7 @@ import { systemActor } from '@conntext/contracts'
 import type { Audit } from '@conntext/db-audit'
 import type { Logger } from '@conntext/kernel'
 import { recordAudit, systemAudit } from '../recorder.ts'
+import { announceWork } from '../work.ts'
 import {
   type BackupRow,
   claimBackup,
@@ -10,7 +11,8 @@ import {
   latestBackup,
   leftBackups,
   lockBackups,
-  setBackup,
+  removeOldFailures,
+  setRunning,
   surplusBackups,
 } from './queries.ts'
 import { type BackupDeps, type BackupPlace, deleteBackup } from './service.ts'
@@ -19,8 +21,7 @@ export type MakingDeps = BackupDeps & { audit: Audit; log: Logger; version: stri
 
 const TELL_EVERY_MS = 2_000
 const HOUR_MS = 3_600_000
-/** What an interrupted backup wrote, and nobody has added to for so long, is removed. */
-const LEFT_MS = 10 * 60_000
+const KEEP_FAILED_MS = 90 * 24 * HOUR_MS
 
 class GivenUp extends Error {}
 
@@ -45,13 +46,17 @@ export async function schedule(deps: MakingDeps): Promise<void> {
 export async function makeWaiting(deps: MakingDeps, stopping: AbortSignal): Promise<boolean> {
   const { db, backups } = deps
   if (!backups?.sealing) return false
-  const row = await db.transaction(async (tx) => {
+  const { left, row } = await db.transaction(async (tx) => {
     await lockBackups(tx)
-    for (const left of await leftBackups(tx)) await fail(deps, left, new Error('Whoever made it is gone.'), tx)
-    return claimBackup(tx)
+    const gone = await leftBackups(tx)
+    for (const one of gone) await fail(deps, one, new Error('Whoever made it is gone.'), tx)
+    return { left: gone, row: await claimBackup(tx) }
   })
+  if (left.length > 0) deps.nudge()
+  // One is made at a time: whatever else lies there half done is nobody's any more.
+  for (const { name } of left) await backups.target.delete(name)
+  if (left.length > 0 || row) await backups.target.sweepTemporary(0)
   if (!row) return false
-  await backups.target.sweepTemporary(LEFT_MS)
   await make(deps, backups, row, stopping)
   deps.nudge()
   return true
@@ -62,8 +67,8 @@ async function make(deps: MakingDeps, place: BackupPlace, row: BackupRow, stoppi
   const over = new AbortController()
   let progress: BackupProgress = { done: 0, total: 0, what: '' }
   const timer = setInterval(() => {
-    setBackup(db, row.id, { doneBytes: Math.floor(progress.done), totalBytes: Math.floor(progress.total) }).then(
-      (isThere) => isThere || over.abort(new GivenUp()),
+    setRunning(db, row.id, { doneBytes: Math.floor(progress.done), totalBytes: Math.floor(progress.total) }).then(
+      (isOurs) => isOurs || over.abort(new GivenUp()),
       (error: unknown) => log.warn({ err: error }, 'how far a backup is could not be written down'),
     )
   }, TELL_EVERY_MS)
@@ -87,14 +92,20 @@ async function make(deps: MakingDeps, place: BackupPlace, row: BackupRow, stoppi
     await finish(deps, row, { ...stored, manifest, read: progress.total })
   } catch (error) {
     await place.target.delete(row.name).catch(() => {})
-    if (over.signal.aborted) log.warn({ backup: row.id }, 'a backup was given up: it has been deleted')
-    // Another instance, or this one after its start, begins it anew.
-    else if (stopping.aborted) await setBackup(db, row.id, { state: 'waiting', doneBytes: 0 })
+    if (over.signal.aborted || error instanceof GivenUp) {
+      log.warn({ backup: row.id }, 'a backup was given up: it has been deleted, or taken for left')
+    } else if (stopping.aborted) await giveBack(deps, row)
     else await fail(deps, row, error)
   } finally {
     clearInterval(timer)
   }
   await removeSurplus(deps, place)
+}
+
+/** Another instance, or this one after its start, begins it anew. */
+async function giveBack({ db }: MakingDeps, { id }: BackupRow): Promise<void> {
+  await setRunning(db, id, { state: 'waiting', doneBytes: 0 })
+  await announceWork(db, 'backups')
 }
 
 type Made = { size: number; sha256: string; manifest: BackupManifest; read: number }
@@ -108,7 +119,7 @@ async function finish(deps: MakingDeps, row: BackupRow, { size, sha256, manifest
   }
   await db.transaction(async (tx) => {
     const ended = { ...counts, state: 'done' as const, doneBytes: read, totalBytes: read, finishedAt: clock.now() }
-    if (!(await setBackup(tx, row.id, ended))) throw new GivenUp('It was deleted.')
+    if (!(await setRunning(tx, row.id, ended))) throw new GivenUp()
     await recordAudit(tx, [systemAudit('backup.created', systemActor, row.id, { name: row.name, ...counts })])
   })
 }
@@ -122,11 +133,12 @@ async function fail(
   deps.log.error({ err: cause, backup: row.id }, 'a backup could not be made')
   const error = (cause instanceof Error ? cause.message : String(cause)).slice(0, 500)
   await tx.transaction(async (inner) => {
-    await setBackup(inner, row.id, { state: 'failed', error, finishedAt: deps.clock.now() })
+    if (!(await setRunning(inner, row.id, { state: 'failed', error, finishedAt: deps.clock.now() }))) return
     await recordAudit(inner, [systemAudit('backup.failed', systemActor, row.id, { error })])
   })
 }
 
 async function removeSurplus(deps: MakingDeps, { keep }: BackupPlace): Promise<void> {
   for (const { id } of await surplusBackups(deps.db, keep)) await deleteBackup(deps, id)
+  await removeOldFailures(deps.db, new Date(deps.clock.now().getTime() - KEEP_FAILED_MS))
 }

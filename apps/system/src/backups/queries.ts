@@ -2,6 +2,7 @@ import type { Backup } from '@conntext/contracts'
 import { backups, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import { announceWork } from '../work.ts'
 
 export type BackupRow = typeof backups.$inferSelect
 
@@ -35,6 +36,7 @@ export const lockBackups = (tx: ServerDetailsExecutor) =>
 const nameOf = (id: string, at: Date): string =>
   `conntext-${at.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}-${id.slice(-8)}.tar.age`
 
+/** Asks for one: every instance hears of it. */
 export async function insertBackup(
   tx: ServerDetailsExecutor,
   { now, ...asked }: Pick<BackupRow, 'trigger' | 'askedBy' | 'logs'> & { now: Date },
@@ -44,6 +46,7 @@ export async function insertBackup(
     .insert(backups)
     .values({ id, state: 'waiting', name: nameOf(id, now), createdAt: now, ...asked })
     .returning()
+  await announceWork(tx, 'backups')
   return row!
 }
 
@@ -82,31 +85,31 @@ export async function claimBackup(tx: ServerDetailsExecutor): Promise<BackupRow 
   if (open.some(({ state }) => state === 'running')) return undefined
   const [next] = open.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   if (!next) return undefined
-  await setBackup(tx, next.id, { state: 'running' })
+  await tx.update(backups).set({ state: 'running', updatedAt: sql`now()` }).where(eq(backups.id, next.id))
   return next
 }
 
-/** Answers whether it is still there. */
-export async function setBackup(db: ServerDetailsExecutor, id: string, values: Partial<BackupRow>): Promise<boolean> {
+/** Of one that is being made; answers whether it still is: somebody may have deleted it, or taken its maker for gone. */
+export async function setRunning(db: ServerDetailsExecutor, id: string, values: Partial<BackupRow>): Promise<boolean> {
   const changed = await db
     .update(backups)
     .set({ ...values, updatedAt: sql`now()` })
-    .where(eq(backups.id, id))
+    .where(and(eq(backups.id, id), eq(backups.state, 'running')))
     .returning({ id: backups.id })
   return changed.length > 0
 }
 
-/** The latest that ended so, or of that trigger, whatever became of it. */
+/** The latest of those states, or of that trigger. */
 export async function latestBackup(
   db: ServerDetailsExecutor,
-  of: Partial<Pick<BackupRow, 'state' | 'trigger'>>,
+  of: { states?: BackupRow['state'][]; trigger?: BackupRow['trigger'] },
 ): Promise<BackupRow | undefined> {
   const [row] = await db
     .select()
     .from(backups)
     .where(
       and(
-        of.state === undefined ? undefined : eq(backups.state, of.state),
+        of.states && inArray(backups.state, of.states),
         of.trigger === undefined ? undefined : eq(backups.trigger, of.trigger),
       ),
     )
@@ -125,6 +128,10 @@ export async function surplusBackups(db: ServerDetailsExecutor, keep: number): P
     .offset(keep)
   return rows.reverse()
 }
+
+/** What could not be made long ago is of no use to anybody: there is no file of it. */
+export const removeOldFailures = (db: ServerDetailsExecutor, before: Date) =>
+  db.delete(backups).where(and(eq(backups.state, 'failed'), lt(backups.createdAt, before)))
 
 export async function removeBackup(tx: ServerDetailsExecutor, id: string): Promise<boolean> {
   const removed = await tx.delete(backups).where(eq(backups.id, id)).returning({ id: backups.id })

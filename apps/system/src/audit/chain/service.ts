@@ -2,6 +2,7 @@ import type { Audit } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { type Clock, type Logger, type RunningJob, startJob } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
+import { LOOK_FOR_WORK_EVERY_MS } from '../../work.ts'
 import { createIngest, type Ingest } from '../ingest.ts'
 import { eraseDue } from './erasure.ts'
 import { createSigners, loadLog, type Signers } from './keys.ts'
@@ -17,16 +18,18 @@ export type AuditChain = {
   signers: Signers
   /** Once the keyring is loaded. */
   start(): Promise<void>
+  /** There may be a verification to carry out. */
+  wake(): void
   stop(): Promise<void>
 }
 
 const LOOK_AFTER_EVERY_MS = 30_000
-const VERIFICATIONS_EVERY_MS = 1_000
 
 /** Ingest, and what has to be done again and again for the log that it writes. */
 export function createAuditChain(given: Deps): AuditChain {
   const deps = { ...given, signers: createSigners(given.keyring) }
   const jobs: RunningJob[] = []
+  let verifying: RunningJob | undefined
   return {
     ingest: createIngest(deps),
     signers: deps.signers,
@@ -44,11 +47,11 @@ export function createAuditChain(given: Deps): AuditChain {
       const verifications = async (stopping: AbortSignal) => {
         if ((await carryOut(deps, stopping)) > 0) deps.nudge()
       }
-      jobs.push(
-        startJob({ name: 'audit chain', everyMs: LOOK_AFTER_EVERY_MS, run: lookAfter }, deps.log),
-        startJob({ name: 'audit verifications', everyMs: VERIFICATIONS_EVERY_MS, run: verifications }, deps.log),
-      )
+      const everyMs = LOOK_FOR_WORK_EVERY_MS
+      verifying = startJob({ name: 'audit verifications', everyMs, run: verifications }, deps.log)
+      jobs.push(startJob({ name: 'audit chain', everyMs: LOOK_AFTER_EVERY_MS, run: lookAfter }, deps.log), verifying)
     },
+    wake: () => verifying?.nudge(),
     async stop() {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
     },

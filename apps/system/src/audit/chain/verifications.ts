@@ -5,6 +5,7 @@ import { actorOf, type Caller } from '@conntext/http'
 import { AppError, type Logger, newId } from '@conntext/kernel'
 import { desc, eq, gte, inArray, lt, lte, min, sql } from 'drizzle-orm'
 import { recordAudit, systemAudit } from '../../recorder.ts'
+import { announceWork } from '../../work.ts'
 import { auditErrors } from '../errors.ts'
 import { type Progress, readNotes, type VerifyDeps, verifyLog } from './verify.ts'
 
@@ -60,6 +61,7 @@ export async function askVerification(
     const data = { fromBatch, toBatch, against: checkpoint !== undefined }
     const actor = caller ? actorOf(caller) : systemActor
     await recordAudit(tx, [systemAudit('audit.verificationAsked', actor, row.id, data)])
+    await announceWork(tx, 'verifications')
     return toVerification(row)
   })
 }
@@ -173,7 +175,10 @@ async function carryOutOne(deps: VerifyDeps & { log: Logger }, row: Row, stoppin
     })
   } catch (error) {
     // Another instance, or this one after its start, begins it anew.
-    if (error instanceof Interrupted) return void (await set({ state: 'waiting' }))
+    if (error instanceof Interrupted) {
+      await set({ state: 'waiting' })
+      return announceWork(db, 'verifications')
+    }
     log.warn({ err: error, verification: row.id }, 'a verification could not be carried out')
     // What else is wrong with a store is the log's to tell.
     const told = error instanceof AppError ? (error.detail ?? error.title) : 'The log of the server tells why.'
