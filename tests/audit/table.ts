@@ -65,6 +65,7 @@ export const changes: Record<string, Recorded> = {
 
   updateServer: ['server.updated'],
   restoreServerSettings: ['server.updated'],
+  updateLogSettings: ['logs.settingsChanged'],
   setMaintenance: { none: 'to end what has not begun changes nothing; what does is recorded' },
   createBackup: ['backup.asked'],
   deleteBackup: ['backup.deleted'],
@@ -134,8 +135,8 @@ export const readings: Record<string, Recorded> = {
 /** What no good request of any operation brings about: when it is. */
 export const elsewhere: Record<string, string> = {
   'access.refused': 'a permission is missing',
-  'login.failed': 'a login fails',
   'refusals.summed': 'more is refused in a minute than is recorded one by one',
+  'login.failed': 'a login fails',
   'confirmation.failed': 'a confirmation fails',
   'registration.refused': 'a registration is refused',
   'session.refreshReused': 'a refresh token is used twice',

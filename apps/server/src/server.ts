@@ -2,7 +2,7 @@ import { createMemoryBus } from '@conntext/bus'
 import type { VoiceStatus } from '@conntext/contracts'
 import { openDataDirectory } from '@conntext/embedded'
 import { instanceName, shipLogs } from '@conntext/http'
-import { createLogger } from '@conntext/kernel'
+import { createLogger, LogThreshold } from '@conntext/kernel'
 import { addressFault, Lifecycle } from '@conntext/runtime'
 import { startTraces } from '@conntext/telemetry'
 import asyncapi from '../../../openapi/asyncapi.yaml' with { type: 'text' }
@@ -26,7 +26,8 @@ export type RunningServer = {
 /** Starts all of ConnText in this process. What was started is stopped again when a later part fails. */
 export async function startServer(config: ServerConfig, say: (line: string) => void): Promise<RunningServer> {
   const logs = shipLogs({ say })
-  const log = createLogger({ service: 'server', level: config.logLevel, ship: logs.ship })
+  const logging = new LogThreshold(config.logLevel)
+  const log = createLogger({ service: 'server', level: logging, ship: logs.ship })
   const lifecycle = new Lifecycle(log, say)
   try {
     const about = { service: 'server', version: manifest.version, instance: instanceName() }
@@ -45,6 +46,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     const bus = createMemoryBus(log)
     const { services, gateway, voiceStatus, voiceSelfTest, logStore, beacon } = createServices({
       logs,
+      logging,
       config,
       stores,
       bus,

@@ -3,7 +3,7 @@ import type { Bus } from '@conntext/bus'
 import { authPort, messagingPort, realtimePort, systemPort } from '@conntext/contracts'
 import { createGateway } from '@conntext/gateway'
 import { callPort, createBeacon, type LogShipping, type Service } from '@conntext/http'
-import { createLogger, randomToken } from '@conntext/kernel'
+import { createLogger, type LogThreshold, randomToken } from '@conntext/kernel'
 import type { MasterKey } from '@conntext/keyring'
 import { createConsoleMailer, createSmtpMailer } from '@conntext/mailer'
 import { createMessagingService } from '@conntext/messaging'
@@ -25,13 +25,16 @@ export type Deps = {
   openapi: object
   asyncapi: string
   logs: LogShipping
+  /** How much all of them log. */
+  logging: LogThreshold
 }
 
 /** The five services of one process, each reaching the others through its port, as it would across a network. */
-export function createServices({ config, stores, bus, masterKey, setupCode, version, openapi, asyncapi, logs }: Deps) {
+export function createServices(deps: Deps) {
+  const { config, stores, bus, masterKey, setupCode, version, openapi, asyncapi, logs, logging } = deps
   // Nobody outside this process can reach the ports, and within it they are called directly.
   const credential = randomToken()
-  const log = (service: string) => createLogger({ service, level: config.logLevel, ship: logs.ship })
+  const log = (service: string) => createLogger({ service, level: logging, ship: logs.ship })
   const registry = createRegistry()
   const services: Record<string, Service> = {}
   // Each port is looked up when it is called: the services know one another in a circle.
@@ -121,6 +124,6 @@ export function createServices({ config, stores, bus, masterKey, setupCode, vers
     voiceStatus: () => realtime.voiceStatus({}),
     voiceSelfTest: realtime.voiceSelfTest,
     logStore: systemService.logs,
-    beacon: createBeacon({ service: 'server', version, bus, registry, log: log('server') }),
+    beacon: createBeacon({ service: 'server', version, bus, registry, log: log('server'), logging }),
   }
 }

@@ -43,6 +43,7 @@ import { giveBackAbandoned, type RedeemDeps } from './invites/redeem.ts'
 import { inviteRoutes } from './invites/routes.ts'
 import { inviteKeys } from './invites/service.ts'
 import { loadKeys, systemKeys } from './keys.ts'
+import { createLogTeller, dropOldLogs } from './logs/obeying.ts'
 import { logRoutes } from './logs/routes.ts'
 import { LogStore } from './logs/store.ts'
 import { maintenanceRoutes } from './maintenance/routes.ts'
@@ -96,6 +97,8 @@ const GIVE_BACK_EVERY_MS = 60_000
 const SWEEP_OVERRIDES_EVERY_MS = 600_000
 const SAMPLE_EVERY_MS = 3_600_000
 const FIRST_SAMPLE_AFTER_MS = 60_000
+const DROP_LOGS_EVERY_MS = 3_600_000
+const FIRST_DROP_AFTER_MS = 30_000
 const SCHEDULE_EVERY_MS = 60_000
 
 /** Server settings, channels, invites, the audit trail and health; owner of the server's and the users' streams. */
@@ -110,15 +113,25 @@ export function createSystemService(given: SystemDeps): SystemService {
   const relay = createRelay(deps, ingest)
   const refusals = new RefusalLog({
     ...deps,
+    audit: systemAudit,
     async record(event) {
       await recordAudit(deps.db, [event])
       nudge()
-    audit: systemAudit,
     },
   })
   const refused = noteAccess(refusals, systemAudit)
   const logs = new LogStore(deps)
-  const processes = new Processes(deps.bus)
+  const logTeller = createLogTeller(deps)
+  const processes = new Processes(deps.bus, logTeller.heard)
+  let logDropping: RunningJob | undefined
+  const logSettings = {
+    ...deps,
+    nudge,
+    apply() {
+      void logTeller.tell()
+      logDropping?.nudge()
+    },
+  }
   const keys = inviteKeys(keyring)
   const backing = { ...deps, backups: given.backups, nudge }
   const own = createOwnHealth({ ...deps, relay, logs, processes, backups: backupProbe(backing) })
@@ -141,7 +154,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   return {
     name: 'system',
     app: baseApp({ service: 'system', log })
-      .use(serverRoutes({ ...deps, nudge }, options))
+      .use(serverRoutes({ ...deps, nudge, logSettings }, options))
       .use(maintenanceRoutes({ ...deps, nudge }, options))
       .use(channelRoutes({ ...deps, refused, nudge }, options))
       .use(inviteRoutes({ ...deps, keys, refused, nudge }, options))
@@ -150,7 +163,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       .use(proofRoutes({ ...deps, recorder }, options))
       .use(backupRoutes(backing, options))
       .use(healthRoutes(readiness, options))
-      .use(logRoutes({ ...deps, recorder }, options))
+      .use(logRoutes({ ...logSettings, recorder }, options))
       .use(storageRoutes(storage, options))
       .use(statusRoutes({ ...deps, processes }, options)),
     port: servePort(systemPort, implementPort({ ...redeem, bus: deps.bus, log, logs, ingest, health: own }), {
@@ -187,8 +200,18 @@ export function createSystemService(given: SystemDeps): SystemService {
         watchBackups(backing),
         await hearOfWork(deps, { backups: () => making.nudge(), verifications: chain.wake }),
       )
+      logDropping = startJob(
+        {
+          name: 'log retention',
+          everyMs: DROP_LOGS_EVERY_MS,
+          firstAfterMs: FIRST_DROP_AFTER_MS,
+          run: () => dropOldLogs(deps),
+        },
+        log,
+      )
       jobs.push(
         ...first,
+        logDropping,
         making,
         startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),
         startJob(
@@ -211,6 +234,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       await Promise.all(jobs.splice(0).map((job) => job.stop()))
       await analytics.stop()
       await processes.stop()
+      await logTeller.settled()
       await refusals.stop()
       await relay.stop({ flush: true })
       await chain.stop()

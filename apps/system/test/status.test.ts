@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { SystemHealth, SystemStatus } from '@conntext/contracts'
 import { createBeacon } from '@conntext/http'
-import { silentLogger } from '@conntext/kernel'
+import { LogThreshold, silentLogger } from '@conntext/kernel'
 import { createRegistry } from '@conntext/runtime'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
@@ -13,7 +13,8 @@ beforeAll(async () => {
   system = await startSystem()
   viewer = await system.member('system.view')
   const registry = createRegistry()
-  beacon = createBeacon({ service: 'server', version: '1.2.3', bus: system.bus, registry, log: silentLogger })
+  const logging = new LogThreshold('warn')
+  beacon = createBeacon({ service: 'server', version: '1.2.3', bus: system.bus, registry, log: silentLogger, logging })
   await beacon.start()
 })
 afterAll(async () => {
@@ -26,7 +27,7 @@ const status = async () => (await system.call('GET', '/v1/system/status', viewer
 test('the status names the processes that say that they are there, and how much there is', async () => {
   expect(await status()).toMatchObject({
     version: '1.2.3',
-    processes: [{ service: 'server', pid: process.pid, away: false, version: '1.2.3' }],
+    processes: [{ service: 'server', pid: process.pid, away: false, version: '1.2.3', logLevel: 'warn' }],
     counts: { channels: 1 },
   })
 })

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
 import type { Bus, Unsubscribe } from '@conntext/bus'
-import { type Logger, newId, withoutContext } from '@conntext/kernel'
+import { type Logger, type LogLevel, type LogThreshold, newId, withoutContext } from '@conntext/kernel'
 import type { MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
 import { instanceName } from './log-shipping.ts'
 
 const ALIVE = 'process.alive'
 const ASK = 'process.ask'
+const LOGGING = 'process.logging'
 const answerTo = (id: string) => `process.answer.${id}`
 
 const BEAT_MS = 10_000
@@ -23,46 +24,71 @@ export type ProcessInfo = {
   service: string
   version: string
   startedAt: string
+  /** How much it logs; null: it is of a release that doesn't say. */
+  logLevel: LogLevel | null
 }
 
-type Alive = ProcessInfo & { at: string; leaving?: boolean }
+/** `told`: the level that it was told to log at; undefined: it can't be told. */
+type Alive = ProcessInfo & { at: string; leaving?: boolean; told?: LogLevel | null }
 type Answer = { instance: string; service: string; metrics: MetricObjectWithValues<MetricValue<string>>[] }
 
-export type BeaconOptions = { service: string; version: string; bus: Bus; registry: Registry; log: Logger }
+export type BeaconOptions = {
+  service: string
+  version: string
+  bus: Bus
+  registry: Registry
+  log: Logger
+  logging: LogThreshold
+}
+
+/** Tells all processes how much to log; `null`: as much as each was started with. */
+export const tellLogging = (bus: Bus, level: LogLevel | null): Promise<void> =>
+  bus.publish(LOGGING, JSON.stringify({ level }))
 
 /**
- * Lets the others know of this process over the bus, and answers what they ask of it. Losing any of that harms nobody:
- * it is said again.
+ * Lets the others know of this process over the bus, answers what they ask of it, and logs as much as it is told. Losing
+ * any of that harms nobody: it is said again.
  */
-export function createBeacon({ service, version, bus, registry, log }: BeaconOptions) {
-  const self: ProcessInfo = {
+export function createBeacon({ service, version, bus, registry, log, logging }: BeaconOptions) {
+  const self: Omit<ProcessInfo, 'logLevel'> = {
     instance: instanceName(),
     ...{ host: hostname(), pid: process.pid, service, version },
     startedAt: new Date(Date.now() - performance.now()).toISOString(),
   }
   const say = (subject: string, what: object) =>
     withoutContext(() => bus.publish(subject, JSON.stringify(what))).catch(() => {})
-  const alive = (more: Partial<Alive> = {}) => say(ALIVE, { ...self, at: new Date().toISOString(), ...more })
+  const alive = (more: Partial<Alive> = {}) => {
+    const { current: logLevel, told } = logging
+    return say(ALIVE, { ...self, logLevel, told, at: new Date().toISOString(), ...more })
+  }
+  const logAsTold = (payload: string) => {
+    const { level } = JSON.parse(payload) as { level: LogLevel | null }
+    if (level === logging.told) return
+    logging.tell(level)
+    // So that whoever looks at the processes sees it at once.
+    void alive()
+  }
   const answer = async (payload: string) => {
     const { id, want } = JSON.parse(payload) as { id: string; want: 'alive' | 'metrics' }
     if (want === 'alive') return alive()
     const metrics = await registry.getMetricsAsJSON()
     return say(answerTo(id), { instance: self.instance, service, metrics })
   }
-  let end: Unsubscribe | undefined
+  const ends: Unsubscribe[] = []
   let timer: Timer | undefined
   return {
     self,
     async start(): Promise<void> {
-      end = await bus.subscribe(ASK, (payload) => {
+      const asked = await bus.subscribe(ASK, (payload) => {
         answer(payload).catch((error: unknown) => log.warn({ err: error }, 'this process could not say how it is'))
       })
+      ends.push(asked, await bus.subscribe(LOGGING, logAsTold))
       timer = setInterval(alive, BEAT_MS)
       await alive()
     },
     async stop(): Promise<void> {
       clearInterval(timer)
-      await end?.()
+      await Promise.all(ends.splice(0).map((end) => end()))
       await alive({ leaving: true })
     },
   }
@@ -80,7 +106,11 @@ export class Processes {
   readonly #known = new Map<string, { info: ProcessInfo; seenAt: number; skews: number[] }>()
   #end: Unsubscribe | undefined
 
-  constructor(private readonly bus: Bus) {}
+  /** `heard` is called with what each of them was told to log, whenever one speaks. */
+  constructor(
+    private readonly bus: Bus,
+    private readonly heard: (told: LogLevel | null) => void = () => {},
+  ) {}
 
   async start(): Promise<void> {
     this.#end = await this.bus.subscribe(ALIVE, (payload) => this.#heard(JSON.parse(payload) as Alive))
@@ -127,9 +157,12 @@ export class Processes {
     return { metrics: merged(answers), missing: [...wanted] }
   }
 
-  #heard({ at, leaving, ...info }: Alive): void {
+  #heard({ at, leaving, told, ...said }: Alive): void {
     const now = Date.now()
-    if (leaving) return void this.#known.delete(info.instance)
+    if (leaving) return void this.#known.delete(said.instance)
+    // An older release says nothing of it.
+    const info = { ...said, logLevel: said.logLevel ?? null }
+    if (told !== undefined) this.heard(told)
     const skews = [...(this.#known.get(info.instance)?.skews ?? []), Date.parse(at) - now].slice(-6)
     this.#known.set(info.instance, { info, seenAt: now, skews })
     for (const [instance, { seenAt }] of this.#known) if (now - seenAt > FORGET_MS) this.#known.delete(instance)

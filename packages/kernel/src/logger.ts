@@ -13,9 +13,44 @@ export type Logger = {
 
 export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug'
 
+/** How much a process's loggers write: what it was started with, until it is told something else. */
+export class LogThreshold {
+  #told: LogLevel | null = null
+
+  constructor(readonly own: LogLevel) {}
+
+  get told(): LogLevel | null {
+    return this.#told
+  }
+
+  get current(): LogLevel {
+    return this.#told ?? this.own
+  }
+
+  /** `null`: its own again. */
+  tell(level: LogLevel | null): void {
+    this.#told = level
+  }
+
+  /** Whether a line of this severity, as pino counts it, is written. */
+  takes(severity: number): boolean {
+    return severity >= SEVERITIES[this.current]
+  }
+}
+
+// pino's.
+const SEVERITIES: Record<LogLevel, number> = {
+  debug: 20,
+  info: 30,
+  warn: 40,
+  error: 50,
+  silent: Number.POSITIVE_INFINITY,
+}
+
 export type LoggerOptions = {
   service: string
-  level: LogLevel
+  /** A threshold is followed while the logger is there. */
+  level: LogLevel | LogThreshold
   /** Where lines go; to standard output unless told. */
   write?: (line: string) => void
   /** Gets each line as well, but for what is logged while lines are shipped. */
@@ -30,8 +65,10 @@ const BOUND = ['password', 'token', 'accessToken', 'refreshToken', 'authorizatio
  * what `reportError` makes of them. A line says to which request it belongs, and to which trace.
  */
 export function createLogger({ service, level, write, ship }: LoggerOptions): Logger {
+  const threshold = level instanceof LogThreshold ? level : undefined
   const settings = {
-    level,
+    // Below a threshold a line ends at the hook.
+    level: threshold ? 'debug' : level,
     base: { service },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }), log: loggable },
@@ -40,7 +77,8 @@ export function createLogger({ service, level, write, ship }: LoggerOptions): Lo
     redact: { paths: BOUND.flatMap((field) => [field, `*.${field}`]), censor: CENSORED },
     mixin: ofContext,
     hooks: {
-      logMethod(args: unknown[], method: (...args: unknown[]) => void) {
+      logMethod(args: unknown[], method: (...args: unknown[]) => void, severity: number) {
+        if (threshold && !threshold.takes(severity)) return
         const [fields, message] = args
         method.call(this, fields, typeof message === 'string' ? loggableText(message) : message)
       },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { AppError, createLogger, type LogLevel } from '../src/index.ts'
+import { AppError, createLogger, type LogLevel, LogThreshold } from '../src/index.ts'
 
 function record(level: LogLevel = 'debug') {
   const lines: string[] = []
@@ -22,6 +22,36 @@ test('what is below the level is not written, and a silent logger writes nothing
   const silent = record('silent')
   silent.log.error({}, 'no')
   expect(silent.lines).toHaveLength(0)
+})
+
+test('a threshold is followed by every logger of it, and their children, while they are there', () => {
+  const lines: string[] = []
+  const level = new LogThreshold('warn')
+  const log = createLogger({ service: 'test', level, write: (line) => lines.push(line) })
+  const child = log.child({ part: 1 })
+  const written = () => {
+    for (const one of [log, child]) {
+      one.debug({}, 'debug')
+      one.info({}, 'info')
+      one.warn({}, 'warn')
+      one.error({}, 'error')
+    }
+    return lines.splice(0).map((line) => (JSON.parse(line) as { msg: string }).msg)
+  }
+  expect(written()).toEqual(['warn', 'error', 'warn', 'error'])
+  level.tell('debug')
+  expect(level).toMatchObject({ own: 'warn', told: 'debug', current: 'debug' })
+  expect(written()).toHaveLength(8)
+  level.tell('error')
+  expect(written()).toEqual(['error', 'error'])
+  level.tell(null)
+  expect(written()).toHaveLength(4)
+  const silent = new LogThreshold('silent')
+  const quiet = createLogger({ service: 'test', level: silent, write: (line) => lines.push(line) })
+  quiet.error({}, 'no')
+  silent.tell('error')
+  quiet.error({}, 'yes')
+  expect(lines).toHaveLength(1)
 })
 
 describe('secrets', () => {

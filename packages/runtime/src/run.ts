@@ -16,6 +16,7 @@ import {
   createLogger,
   type Logger,
   type LogLevel,
+  LogThreshold,
   parseConfig,
   readEnvironment,
   StartError,
@@ -93,7 +94,8 @@ export async function runProcess<S extends TProperties, N extends Neighbour>(
     const settings = readSettings(definition)
     const common = settings as unknown as Static<TObject<typeof processSettings>>
     const logs = shipLogs({ say })
-    const log = createLogger({ service: name, level: common.CONNTEXT_LOG_LEVEL as LogLevel, ship: logs.ship })
+    const logging = new LogThreshold(common.CONNTEXT_LOG_LEVEL as LogLevel)
+    const log = createLogger({ service: name, level: logging, ship: logs.ship })
     lifecycle = new Lifecycle(log, say)
     lifecycle.endOnSignals()
     const { signal } = lifecycle
@@ -125,7 +127,7 @@ export async function runProcess<S extends TProperties, N extends Neighbour>(
       untilThere: (what, attempt) => untilThere(what, attempt, { say, signal }),
       say,
     })
-    const beacon = createBeacon({ service: name, version: definition.version, bus, registry, log })
+    const beacon = createBeacon({ service: name, version: definition.version, bus, registry, log, logging })
     await beacon.start()
     await lifecycle.closing('beacon', () => beacon.stop())
     say(`ready after ${((performance.now() - began) / 1000).toFixed(1)} s`)

@@ -16,6 +16,10 @@ const PROVIDER = {
   enabled: false,
 }
 
+let retention = 14
+/** Another one each time, so that it changes something. */
+const nextRetention = () => (retention = (retention % 366) + 1)
+
 /** The server: its settings, roles, channels, invites, and its audit trail. */
 export const serverRequests: GoodRequests = {
   updateServer: () => ({
@@ -71,6 +75,7 @@ export const serverRequests: GoodRequests = {
   queryAudit: () => ({ body: { sql: 'SELECT action, count() FROM audit_events GROUP BY action', limit: 10 } }),
   // Under maintenance whatever comes next would be refused.
   setMaintenance: () => ({ body: { enabled: false } }),
+  updateLogSettings: () => ({ body: { retentionDays: nextRetention() } }),
   restoreServerSettings: async ({ call, name, owner }) => {
     await call('PATCH', '/v1/server', { token: owner.token, body: { description: name('description') } })
     const path = '/v1/server/history?limit=1'

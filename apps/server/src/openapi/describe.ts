@@ -3,7 +3,7 @@ import { openAudit } from '@conntext/db-audit'
 import { openCommunications } from '@conntext/db-communications'
 import { openServerDetails } from '@conntext/db-server-details'
 import { shipLogs } from '@conntext/http'
-import { silentLogger } from '@conntext/kernel'
+import { LogThreshold, silentLogger } from '@conntext/kernel'
 import { openFilesystemStore } from '@conntext/object-store'
 import manifest from '../../package.json'
 import { loadConfig } from '../config.ts'
@@ -26,6 +26,7 @@ export async function describeServer(scratch: string) {
     close: async () => {},
   }
   const { services, gateway } = createServices({
+    logging: new LogThreshold('silent'),
     config: loadConfig({ CONNTEXT_LOG_LEVEL: 'silent' }),
     stores,
     bus: createMemoryBus(silentLogger),

@@ -1,4 +1,4 @@
-import { type LogEntry, type LogQuery, type Page, pageLimit } from '@conntext/contracts'
+import { type LogEntry, type LogQuery, MAX_LOG_RETENTION_DAYS, type Page, pageLimit } from '@conntext/contracts'
 import { type Audit, type LogRow, selectLogs, type TimeWindow } from '@conntext/db-audit'
 import { type Caller, CURSOR_ID, CURSOR_NUMBER, decodeCursor, encodeCursor, pageOf } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
@@ -10,7 +10,7 @@ export type LogDeps = { audit: Audit; clock: Clock; recorder: Recorder }
 
 const DAY_MS = 86_400_000
 // Longer than anything is kept.
-const KEPT_MS = 30 * DAY_MS
+const KEPT_MS = (MAX_LOG_RETENTION_DAYS + 2) * DAY_MS
 // The clock of another machine may be a little ahead of ours.
 const CLOCK_SKEW_MS = 60_000
 

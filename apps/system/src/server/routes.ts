@@ -2,12 +2,12 @@ import { IdParams, PageQuery, ServerInfo, ServerPatch, SettingsChangePage } from
 import { type AccessOptions, access, refusals } from '@conntext/http'
 import { Elysia } from 'elysia'
 import { listHistory } from './history.ts'
-import { restoreSettings } from './restore.ts'
-import { getServer, type ServerSettingsDeps, updateServer } from './service.ts'
+import { type RestoreDeps, restoreSettings } from './restore.ts'
+import { getServer, updateServer } from './service.ts'
 
 const tags = ['Server']
 
-export const serverRoutes = (deps: ServerSettingsDeps, options: AccessOptions) =>
+export const serverRoutes = (deps: RestoreDeps, options: AccessOptions) =>
   new Elysia({ normalize: false })
     .use(access(options))
     .get('/v1/server', () => getServer(deps.db), {

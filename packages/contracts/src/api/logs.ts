@@ -34,3 +34,21 @@ export const LogQuery = Fields({
   to: Type.Optional(Timestamp),
 })
 export type LogQuery = Static<typeof LogQuery>
+
+export const MAX_LOG_RETENTION_DAYS = 366
+const LogLevelWanted = Nullable(LogLevelName)
+const LogRetention = Type.Integer({
+  minimum: 1,
+  maximum: MAX_LOG_RETENTION_DAYS,
+  description: 'Days for which they are kept, by whole days of UTC',
+})
+
+/** How much all processes log, and for how long that is kept. `level` null: as much as each was started with. */
+export const LogSettings = Shape('LogSettings', { level: LogLevelWanted, retentionDays: LogRetention })
+export type LogSettings = Static<typeof LogSettings>
+
+export const LogSettingsPatch = Shape('LogSettingsPatch', {
+  level: Type.Optional(LogLevelWanted),
+  retentionDays: Type.Optional(LogRetention),
+})
+export type LogSettingsPatch = Static<typeof LogSettingsPatch>

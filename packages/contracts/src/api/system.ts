@@ -41,6 +41,8 @@ export const SystemProcess = Shape('SystemProcess', {
   startedAt: Timestamp,
   seenAt: Timestamp,
   away: Type.Boolean({ description: 'Nothing has been heard of it for a while' }),
+  // Null: it is of a release that doesn't say.
+  logLevel: Nullable(Enumeration(['silent', 'error', 'warn', 'info', 'debug'])),
   clockSkewMs: Type.Number({ description: 'How far its clock is ahead, as far as a message can tell' }),
 })
 

@@ -50,6 +50,12 @@ export const systemActions = declare('system', {
     data: Fields({ values: Type.Integer(), masterKey: Type.Boolean(), auditKeyId: Type.Optional(text) }),
     severity: 'notice',
   },
+  'logs.settingsChanged': {
+    title: 'How much is logged, or for how long that is kept, was changed',
+    target: 'logs',
+    data: changes,
+    severity: 'notice',
+  },
   'logs.queried': { title: 'Somebody read the logs', target: 'logs', data: Fields({ filters: names }) },
   'audit.verificationAsked': {
     title: 'A verification of the audit trail was asked for',
@@ -169,5 +175,5 @@ export const systemActions = declare('system', {
   },
   'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
   'access.refused': accessRefused,
-})
   'refusals.summed': refusalsSummed,
+})

@@ -1322,6 +1322,22 @@ export type LogEntryPage = {
     nextCursor: string | null;
 };
 
+export type LogSettings = {
+    level: 'debug' | 'info' | 'warn' | 'error' | null;
+    /**
+     * Days for which they are kept, by whole days of UTC
+     */
+    retentionDays: number;
+};
+
+export type LogSettingsPatch = {
+    level?: 'debug' | 'info' | 'warn' | 'error' | null;
+    /**
+     * Days for which they are kept, by whole days of UTC
+     */
+    retentionDays?: number;
+};
+
 export type LoginRequest = {
     /**
      * User name or email address
@@ -2474,6 +2490,7 @@ export type SystemProcess = {
      * Nothing has been heard of it for a while
      */
     away: boolean;
+    logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug' | null;
     /**
      * How far its clock is ahead, as far as a message can tell
      */
@@ -11241,6 +11258,120 @@ export type ListLogsResponses = {
 };
 
 export type ListLogsResponse = ListLogsResponses[keyof ListLogsResponses];
+
+export type GetLogSettingsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/v1/logs/settings';
+};
+
+export type GetLogSettingsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetLogSettingsError = GetLogSettingsErrors[keyof GetLogSettingsErrors];
+
+export type GetLogSettingsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: LogSettings;
+};
+
+export type GetLogSettingsResponse = GetLogSettingsResponses[keyof GetLogSettingsResponses];
+
+export type UpdateLogSettingsData = {
+    body: LogSettingsPatch;
+    path?: never;
+    query?: never;
+    url: '/v1/logs/settings';
+};
+
+export type UpdateLogSettingsErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * It is in the way of something that exists
+     */
+    409: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The body is of a type that is not taken here
+     */
+    415: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type UpdateLogSettingsError = UpdateLogSettingsErrors[keyof UpdateLogSettingsErrors];
+
+export type UpdateLogSettingsResponses = {
+    /**
+     * Response for status 200
+     */
+    200: LogSettings;
+};
+
+export type UpdateLogSettingsResponse = UpdateLogSettingsResponses[keyof UpdateLogSettingsResponses];
 
 export type DeleteMediaData = {
     body?: never;
