@@ -1,6 +1,7 @@
 export * from './columns.ts'
 export * from './errors.ts'
 export * from './executor.ts'
+export * from './known-time.ts'
 export * from './migrate.ts'
 export * from './open.ts'
 export * from './provision.ts'

@@ -78,6 +78,7 @@ export const provisionCommunications = (
           'search_progress',
           'messaging_outbox',
           'messaging_idempotency_keys',
+          'messaging_known_time',
         ],
       },
       { name: 'conntext_realtime', password: passwords.realtime, owns: [] },

@@ -1,4 +1,4 @@
-import { bytea, time } from '@conntext/database'
+import { bytea, knownTimeTable, time } from '@conntext/database'
 import { idempotencyTable } from '@conntext/idempotency'
 import { outboxTable } from '@conntext/outbox'
 import { streamTables } from '@conntext/streams'
@@ -424,3 +424,4 @@ export const searchProgress = pgTable('search_progress', {
 
 export const messagingOutbox = outboxTable('messaging_outbox')
 export const messagingIdempotencyKeys = idempotencyTable('messaging_idempotency_keys')
+export const messagingKnownTime = knownTimeTable('messaging_known_time')

@@ -1,4 +1,4 @@
-import { bytea, time } from '@conntext/database'
+import { bytea, knownTimeTable, time } from '@conntext/database'
 import { idempotencyTable } from '@conntext/idempotency'
 import { dataKeyTable } from '@conntext/keyring'
 import { outboxTable } from '@conntext/outbox'
@@ -297,3 +297,4 @@ export const authorityState = pgTable('authority_state', {
 
 export const authOutbox = outboxTable('auth_outbox')
 export const authIdempotencyKeys = idempotencyTable('auth_idempotency_keys')
+export const authKnownTime = knownTimeTable('auth_known_time')

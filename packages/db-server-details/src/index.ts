@@ -95,6 +95,7 @@ export const provisionServerDetails = (
           'authority_state',
           'auth_outbox',
           'auth_idempotency_keys',
+          'auth_known_time',
         ],
       },
       {
@@ -111,6 +112,7 @@ export const provisionServerDetails = (
           'stream_events',
           'system_outbox',
           'system_idempotency_keys',
+          'system_known_time',
           'audit_log',
           'audit_keys',
           'audit_batches',

@@ -1,4 +1,4 @@
-import { bytea, time } from '@conntext/database'
+import { bytea, knownTimeTable, time } from '@conntext/database'
 import { idempotencyTable } from '@conntext/idempotency'
 import { dataKeyTable } from '@conntext/keyring'
 import { outboxTable } from '@conntext/outbox'
@@ -148,3 +148,4 @@ export const { streams, streamEvents } = streamTables()
 export const systemDataKeys = dataKeyTable('system_data_keys')
 export const systemOutbox = outboxTable('system_outbox')
 export const systemIdempotencyKeys = idempotencyTable('system_idempotency_keys')
+export const systemKnownTime = knownTimeTable('system_known_time')
