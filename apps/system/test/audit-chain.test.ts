@@ -10,10 +10,12 @@ import { openLines } from '../src/audit/chain/append.ts'
 import { createSigners, rotateAuditKey } from '../src/audit/chain/keys.ts'
 import { parseNotes } from '../src/audit/chain/note.ts'
 import { lockChain } from '../src/audit/chain/queries.ts'
-import { cutEvents } from '../src/audit/chain/retention.ts'
+import { type Cut, type CutStep, cutEvents } from '../src/audit/chain/retention.ts'
 import { createAuditChain } from '../src/audit/chain/service.ts'
 import { keepWatch } from '../src/audit/chain/settle.ts'
+import { atTask } from '../src/audit/chain/task.ts'
 import { toRow } from '../src/audit/rows.ts'
+import { storesOf } from './support/process-stores.ts'
 import { startSystem } from './support/system.ts'
 import { event, openSystemKeyring, startTrail, type Trail } from './support/trail.ts'
 
@@ -205,13 +207,7 @@ describe('exactly once, and in order, whoever dies on the way', () => {
   test('killed -9 again and again, with several sources that repeat themselves', async () => {
     await using trail = await startTrail({ batches: 1 })
     const sources = Array.from({ length: 3 }, () => Array.from({ length: 400 }, () => event()))
-    const given = JSON.stringify({
-      postgres: postgresUrl(trail),
-      clickhouse: connectionOf(trail),
-      masterKey: [...(trail.deps.masterKey as Uint8Array)],
-      batch: 7,
-      sources,
-    })
+    const given = JSON.stringify({ stores: storesOf(trail), batch: 7, sources })
     const run = async (batches: number) => {
       const child = Bun.spawn([process.execPath, `${import.meta.dir}/support/ingest-process.ts`], {
         stdin: Buffer.from(given),
@@ -385,9 +381,14 @@ describe('retention', () => {
     const forged = gone[5]!
     await trail.clickhouse("ALTER TABLE events UPDATE outcome = 'failed' WHERE id = {id:UUID}", { id: forged.id })
     const deps = await chainDeps(trail)
-    const cut = await cutEvents(
-      { ...deps, signers: createSigners(deps.keyring) },
-      { before: new Date(Date.now() - 365 * DAY), filter: { actions: ['session.created'] }, category: 'sessions' },
+    const request = {
+      before: new Date(Date.now() - 365 * DAY),
+      filter: { actions: ['session.created'] },
+      category: 'sessions',
+    }
+    const chain = { ...deps, signers: createSigners(deps.keyring) }
+    const cut = await eventually(() =>
+      atTask<CutStep, Cut>(chain, 'retention', (task) => cutEvents(chain, task, request)),
     )
     expect(cut).toMatchObject({ events: 9, batches: 1, tampered: [{ eventId: forged.id }] })
     expect(await stored(trail, ids(old))).toEqual(ids(old.filter((one) => !gone.includes(one) || one === forged)))
@@ -408,20 +409,6 @@ const ids = (events: { id: string }[]): string[] => events.map(({ id }) => id)
 function plainRow(one: AuditEvent): Partial<EventRow> {
   const { personal: _, ...row } = toRow(one, new Date())
   return { ...row, data: JSON.stringify(one.data) }
-}
-
-const connectionOf = ({ auditConnection: { url, username, password, database } }: Trail) => ({
-  url,
-  username,
-  password,
-  database,
-})
-
-const postgresUrl = ({ databases: { adminUrl } }: Trail): string => {
-  const url = new URL(adminUrl)
-  url.username = 'conntext_system'
-  url.password = 'test'
-  return url.href
 }
 
 /** Has the erasures carried out that are due: the service itself does it every half a minute. */

@@ -1,7 +1,7 @@
 import { type AuditEvent, systemActor } from '@conntext/contracts'
 import type { Audit, ChainedRow, EventRow } from '@conntext/db-audit'
 import { auditErasures, auditPending, type ServerDetailsExecutor } from '@conntext/db-server-details'
-import { asc, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { asc, eq, inArray, isNull } from 'drizzle-orm'
 import type { Transaction } from '../../change.ts'
 import { recordAudit, systemAudit } from '../../recorder.ts'
 import { fromAudit } from '../errors.ts'
@@ -12,6 +12,7 @@ import { eraseOrigin, erasePersonal } from './leaf.ts'
 import { type ChainState, erasedAmong, lockChain } from './queries.ts'
 import { settleLeft } from './settle.ts'
 import { erasureText } from './signing.ts'
+import { atTask } from './task.ts'
 
 // Decision 0032. What tells where somebody was (their address and program), and what tells of somebody who was acted
 // upon (a name, a reason), is covered by the chain through salted hashes alone. When an account is deleted the values and
@@ -78,39 +79,45 @@ const measured = (column: string) => `ifNull(concat(toString(length(${column})),
 const commitment = (salt: string, ...columns: string[]) =>
   `lower(hex(SHA256(concat(${[salt, ...columns.map(measured)].join(', ')}))))`
 
+/** Whose data is being erased. */
+type ErasureStep = { subjects: string[] }
+
 /**
  * Carries out the erasures that are due: in the rows that wait, then in ClickHouse, until none is left that holds
- * anything. It may be interrupted anywhere. Answers how many people were erased.
+ * anything. It may be interrupted anywhere, and is gone on with. Answers how many people were erased.
  * @throws dependency.away (503)
  */
-export const eraseDue = (deps: ChainDeps, logId: string): Promise<number> =>
-  deps.db.transaction(async (tx) => {
-    // Not while a backup reads the rows: what it knows of erasures is of the moment at which it began.
-    const lock = sql`select pg_try_advisory_xact_lock(hashtextextended('audit.erasure', 0)) as mine`
-    const [{ mine }] = (await tx.execute(lock)) as unknown as [{ mine: boolean }]
-    return mine ? carryOutErasures(deps, logId) : 0
+export async function eraseDue(deps: ChainDeps, logId: string): Promise<number> {
+  const erased = await atTask<ErasureStep, number>(deps, 'erasure', async (task) => {
+    // What a backup knows of erasures is of the moment at which it began: only those that it has a record of go on
+    // while it reads.
+    if (!task.step) await task.record(nextDue, { exclusive: true })
+    if (!task.step) return 0
+    const { subjects } = task.step
+    await settleLeft(deps, logId)
+    await erasePending(deps, new Set(subjects))
+    await eraseStored(deps.audit, subjects)
+    await task.record(async (tx) => {
+      await tx.update(auditErasures).set({ doneAt: deps.clock.now() }).where(inArray(auditErasures.subject, subjects))
+      await recordAudit(
+        tx,
+        subjects.map((subject) => systemAudit('audit.personErased', systemActor, subject, {})),
+      )
+      return null
+    })
+    return subjects.length
   })
+  return erased ?? 0
+}
 
-async function carryOutErasures(deps: ChainDeps, logId: string): Promise<number> {
-  const due = await deps.db
+async function nextDue(tx: Transaction): Promise<ErasureStep | null> {
+  const due = await tx
     .select({ subject: auditErasures.subject })
     .from(auditErasures)
     .where(isNull(auditErasures.doneAt))
     .orderBy(asc(auditErasures.at))
     .limit(AT_ONCE)
-  if (due.length === 0) return 0
-  const subjects = due.map(({ subject }) => subject)
-  await settleLeft(deps, logId)
-  await erasePending(deps, new Set(subjects))
-  await eraseStored(deps.audit, subjects)
-  await deps.db.transaction(async (tx) => {
-    await tx.update(auditErasures).set({ doneAt: deps.clock.now() }).where(inArray(auditErasures.subject, subjects))
-    await recordAudit(
-      tx,
-      subjects.map((subject) => systemAudit('audit.personErased', systemActor, subject, {})),
-    )
-  })
-  return subjects.length
+  return due.length === 0 ? null : { subjects: due.map(({ subject }) => subject) }
 }
 
 /** The rows that wait must not bring back what is removed. */

@@ -12,6 +12,7 @@ import { leafHash } from './leaf.ts'
 import { endOfPart, lockChain, readBatch, readHead, readState, unpackLeaves } from './queries.ts'
 import { settleLeft } from './settle.ts'
 import { cutText } from './signing.ts'
+import type { Task } from './task.ts'
 
 export type Cut = {
   events: number
@@ -20,67 +21,103 @@ export type Cut = {
   tampered: { batch: number; index: number; eventId: string }[]
 }
 
-const EPOCH = new Date(0)
+/** What is to be removed: what is older than `before` and passes the filter. `category` is what the trail calls it by. */
+export type CutRequest = { before: Date; filter: EventFilter; category: string }
 
-/**
- * Removes events for retention: those older than `before` that pass the filter. This is the only way in which rows may be
- * removed: a ClickHouse TTL, or a DELETE beside it, is found by verification as tampering. The log in Postgres keeps the
- * hashes of what is removed, so the proofs of all other events, and those that were given out for the removed ones, stay
- * valid; a signed record of each batch says which of its rows are gone, written before they are. It may be interrupted
- * anywhere and repeated. `category` is what the trail calls it by (`audit.cut`).
- * @throws dependency.away (503)
- */
-export async function cutEvents(
-  deps: ChainDeps,
-  { before, filter, category }: { before: Date; filter: EventFilter; category: string },
-): Promise<Cut> {
-  const { db, audit } = deps
-  const { logId } = await readState(db)
-  await settleLeft(deps, logId)
-  const last = (await readHead(db))?.number ?? 0
-  const window = { from: EPOCH, to: before }
-  const cut: Cut = { events: 0, batches: 0, tampered: [] }
-  for (let first = await nextBatch(deps, window, filter, 1, last); first !== undefined; ) {
-    const end = await endOfPart(db, first, last)
-    const rows = await fromAudit(selectMatching(audit, { window, filter, first, last: end }))
-    await recordCuts(deps, logId, rows, cut)
-    first = end < last ? await nextBatch(deps, window, filter, end + 1, last) : undefined
-  }
-  if (cut.events > 0) await remove(deps, { window, filter, last, cut, category })
-  return cut
+/** How far a cut is: first all of it is signed, then it is removed. */
+export type CutStep = Cut & {
+  at: 'signing' | 'removing'
+  before: string
+  filter: EventFilter
+  category: string
+  /** The last batch that it is about. */
+  last: number
+  /** Those before it are signed. */
+  next: number
 }
 
-async function nextBatch(
-  { audit }: ChainDeps,
-  window: TimeWindow,
-  filter: EventFilter,
-  first: number,
-  last: number,
-): Promise<number | undefined> {
-  const { sql: condition, params } = matching(window, filter)
+const EPOCH = new Date(0)
+const windowOf = ({ before }: Pick<CutStep, 'before'>): TimeWindow => ({ from: EPOCH, to: new Date(before) })
+
+/**
+ * Removes events for retention. This is the only way in which rows may be removed: a ClickHouse TTL, or a DELETE beside
+ * it, is found by verification as tampering. The log in Postgres keeps the hashes of what is removed, so the proofs of all
+ * other events, and those that were given out for the removed ones, stay valid; a signed record of each batch says which of
+ * its rows are gone, written before they are. It may be interrupted anywhere: whoever is at the task next has `finishCut`
+ * go on with it.
+ * @throws dependency.away (503)
+ */
+export async function cutEvents(deps: ChainDeps, task: Task<CutStep>, request: CutRequest): Promise<Cut> {
+  const { logId } = await readState(deps.db)
+  await settleLeft(deps, logId)
+  const last = (await readHead(deps.db))?.number ?? 0
+  const { before, filter, category } = request
+  const begun = { before: before.toISOString(), filter, category, last, next: 1, events: 0, batches: 0, tampered: [] }
+  if ((await nextBatch(deps, { ...begun, at: 'signing' })) === undefined) return NOTHING
+  await task.record(async () => ({ ...begun, at: 'signing' }))
+  return finishCut(deps, task)
+}
+
+const NOTHING: Cut = { events: 0, batches: 0, tampered: [] }
+
+/** Goes on with what is under way, by whomever it was begun. @throws dependency.away (503) */
+export async function finishCut(deps: ChainDeps, task: Task<CutStep>): Promise<Cut> {
+  while (task.step?.at === 'signing') await signNext(deps, task, task.step)
+  if (!task.step) return NOTHING
+  await remove(deps, task.step)
+  const { events, batches, tampered, category, before } = task.step
+  await task.record(async (tx) => {
+    const data = { before, category, events, batches }
+    await recordAudit(tx, [systemAudit('audit.cut', systemActor, null, data)])
+    return null
+  })
+  return { events, batches, tampered }
+}
+
+/** Signs a part of what is to be removed. Not while a backup reads: it has no record of that. */
+async function signNext(deps: ChainDeps, task: Task<CutStep>, step: CutStep): Promise<void> {
+  const { db, audit } = deps
+  const first = await nextBatch(deps, step)
+  if (first === undefined) {
+    return task.record(async () => (step.events > 0 ? { ...step, at: 'removing' } : null))
+  }
+  const end = await endOfPart(db, first, step.last)
+  const rows = await fromAudit(selectMatching(audit, { window: windowOf(step), filter: step.filter, first, last: end }))
+  await task.record((tx) => recordCuts(tx, deps, { ...step, next: end + 1 }, rows), { exclusive: true })
+}
+
+async function nextBatch({ audit }: ChainDeps, step: CutStep): Promise<number | undefined> {
+  const { sql: condition, params } = matching(windowOf(step), step.filter)
   const [row] = await fromAudit(
     audit.rows<{ batch: string }>({
       sql: `SELECT batch FROM events WHERE ${condition} AND batch BETWEEN {first:UInt64} AND {last:UInt64}
         ORDER BY batch LIMIT 1`,
-      params: { ...params, first, last },
+      params: { ...params, first: step.next, last: step.last },
     }),
   )
   return row && Number(row.batch)
 }
 
-/** Tells `cut` of what is about to be removed, and signs it. */
-const recordCuts = ({ db, signers, clock, log }: ChainDeps, logId: string, rows: ChainedRow[], cut: Cut) =>
-  db.transaction(async (tx) => {
-    await lockChain(tx)
-    const signer = await signers(tx, (await readState(tx)).keyId)
-    for (const [number, ofBatch] of Map.groupBy(rows, ({ batch }) => batch)) {
-      const { events, tampered } = await recordCut(tx, { signer, logId, at: clock.now() }, number, ofBatch)
-      for (const where of tampered) log.error(where, 'an audit row is not as it was written')
-      cut.tampered.push(...tampered)
-      cut.events += events
-      cut.batches += events > 0 ? 1 : 0
-    }
-  })
+/** Signs what is about to be removed; answers the step with that told of. */
+async function recordCuts(
+  tx: Transaction,
+  { signers, clock, log }: ChainDeps,
+  step: CutStep,
+  rows: ChainedRow[],
+): Promise<CutStep> {
+  await lockChain(tx)
+  const { keyId, logId } = await readState(tx)
+  const signer = await signers(tx, keyId)
+  const after = { ...step, tampered: [...step.tampered] }
+  for (const [number, ofBatch] of Map.groupBy(rows, ({ batch }) => batch)) {
+    const { events, tampered } = await recordCut(tx, { signer, logId, at: clock.now() }, number, ofBatch)
+    for (const where of tampered) log.error(where, 'an audit row is not as it was written')
+    after.tampered.push(...tampered)
+    after.events += events
+    after.batches += events > 0 ? 1 : 0
+  }
+  return after
+}
 
 /** Adds to the batch's record what is about to be removed from it. */
 async function recordCut(
@@ -110,25 +147,13 @@ async function recordCut(
   return { events: intact.length, tampered }
 }
 
-async function remove(
-  { db, audit }: ChainDeps,
-  {
-    window,
-    filter,
-    last,
-    cut,
-    category,
-  }: { window: TimeWindow; filter: EventFilter; last: number; cut: Cut; category: string },
-): Promise<void> {
-  const { sql: condition, params } = matching(window, filter)
+async function remove({ audit }: ChainDeps, step: CutStep): Promise<void> {
+  const { sql: condition, params } = matching(windowOf(step), step.filter)
   await fromAudit(
     audit.mutate({
       sql: `ALTER TABLE events DELETE WHERE ${condition} AND batch BETWEEN 1 AND {last:UInt64}
         AND NOT (id IN ({kept:Array(UUID)}))`,
-      params: { ...params, last, kept: cut.tampered.map(({ eventId }) => eventId) },
+      params: { ...params, last: step.last, kept: step.tampered.map(({ eventId }) => eventId) },
     }),
   )
-  const { events, batches } = cut
-  const data = { before: window.to.toISOString(), category, events, batches }
-  await db.transaction((tx) => recordAudit(tx, [systemAudit('audit.cut', systemActor, null, data)]))
 }

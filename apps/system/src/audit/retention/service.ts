@@ -10,7 +10,8 @@ import { auditRetention, type ServerDetails, type ServerDetailsExecutor } from '
 import { actorOf, type Caller } from '@conntext/http'
 import { sql } from 'drizzle-orm'
 import { recordAudit, systemAudit } from '../../recorder.ts'
-import { type Cut, cutEvents } from '../chain/retention.ts'
+import { type CutStep, cutEvents, finishCut } from '../chain/retention.ts'
+import { atTask } from '../chain/task.ts'
 import type { ChainDeps } from '../ingest.ts'
 import { actionsOf, filtersOf } from './categories.ts'
 import { retentionErrors } from './errors.ts'
@@ -71,24 +72,20 @@ export async function setRetention(
 
 /**
  * Removes what is kept no longer, through the chain, which knows its own cuts from tampering. One instance at a time; the
- * others go by. Answers how many events are gone.
+ * others go by. What was interrupted is finished first, by the policy that it was begun by: it is signed already. Answers
+ * how many events are gone.
  */
 export async function cutExpired(deps: ChainDeps): Promise<number> {
-  const { db, clock } = deps
-  return db.transaction(async (tx) => {
-    const [lock] = (await tx.execute(
-      sql`select pg_try_advisory_xact_lock(hashtextextended('audit.retention', 0)) as mine`,
-    )) as unknown as [{ mine: boolean }]
-    if (!lock.mine) return 0
-    let events = 0
-    for (const [category, days] of Object.entries(await readPolicy(tx)) as [AuditCategory, number | null][]) {
+  const cut = await atTask<CutStep, number>(deps, 'retention', async (task) => {
+    let { events } = await finishCut(deps, task)
+    for (const [category, days] of Object.entries(await readPolicy(deps.db)) as [AuditCategory, number | null][]) {
       if (days === null) continue
-      const before = new Date(clock.now().getTime() - days * DAY_MS)
+      const before = new Date(deps.clock.now().getTime() - days * DAY_MS)
       for (const filter of filtersOf(category)) {
-        const cut: Cut = await cutEvents(deps, { before, filter, category })
-        events += cut.events
+        events += (await cutEvents(deps, task, { before, filter, category })).events
       }
     }
     return events
   })
+  return cut ?? 0
 }
