@@ -287,6 +287,41 @@ describe('what the caller may not see', () => {
   )
 
   test(
+    'in conversations as well, by whom one has them with and by what groups are called',
+    async () => {
+      const { stack, ann, bob, say } = await scene()
+      await using _ = stack
+      const carl = await stack.authority.member()
+      const open = async (member: Member, body: object) =>
+        (await stack.json<Conversation>('POST', '/v1/dms', member, body)).body.id
+      const channelId = await open(ann, { userIds: [bob.userId] })
+      const group = await open(ann, { userIds: [bob.userId, carl.userId], name: 'Long Walks' })
+      const others = await open(bob, { userIds: [carl.userId] })
+      await say(ann, 'boots for all')
+      await say(bob, 'boots for ann', { channelId })
+      await say(carl, 'boots for walks', { channelId: group })
+      await say(carl, 'boots for bob', { channelId: others })
+      const cases: [member: Member, query: string, found: string[]][] = [
+        [ann, `in:@${nameOf(bob)} boots`, ['boots for ann']],
+        [ann, `in:<@${bob.userId}>`, ['boots for ann']],
+        [bob, `in:@${nameOf(ann).toUpperCase()} in:@${nameOf(carl)} boots`, ['boots for ann', 'boots for bob']],
+        [bob, `boots -in:@${nameOf(carl)}`, ['boots for all', 'boots for ann', 'boots for walks']],
+        [ann, `in:@${nameOf(carl)} boots`, []],
+        [carl, 'in:"long walks" boots', ['boots for walks']],
+        [ann, `in:${nameOf(bob)} boots`, []],
+        [ann, 'in:@nobody boots', []],
+        [ann, 'in:@ boots', []],
+      ]
+      for (const when of ['at once', 'indexed']) {
+        if (when === 'indexed') await indexed(stack)
+        for (const [member, query, found] of cases)
+          expect([query, await contents(stack, member, query)]).toEqual([query, found])
+      }
+    },
+    SLOW,
+  )
+
+  test(
     'is what others say to each other: a conversation is searched by those who take part in it, as long as they do',
     async () => {
       const { stack, ann, bob } = await scene()

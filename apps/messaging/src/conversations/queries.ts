@@ -135,6 +135,23 @@ export async function listConversationIds(db: CommunicationsExecutor, userId: st
   return rows.map((row) => row.id)
 }
 
+/** What somebody knows each of their conversations by: a group's name, or whom they have it with. */
+export async function listConversationNames(
+  db: CommunicationsExecutor,
+  userId: string,
+): Promise<{ id: string; name: string | null; withUserId: string | null }[]> {
+  const rows = await db
+    .select({ id: conversations.id, kind: conversations.kind, name: conversations.name, key: conversations.key })
+    .from(conversationParticipants)
+    .innerJoin(conversations, eq(conversations.id, conversationParticipants.conversationId))
+    .where(eq(conversationParticipants.userId, userId))
+  return rows.map(({ id, kind, name, key }) => ({
+    id,
+    name,
+    withUserId: kind === 'oneToOne' ? (key?.split(':').find((one) => one !== userId) ?? null) : null,
+  }))
+}
+
 /** Who takes part in each of these; nobody where there is no such conversation. */
 export async function findParticipantIds(
   db: CommunicationsExecutor,

@@ -1,10 +1,10 @@
 import type { Communications } from '@conntext/db-communications'
 import type { Guard, Principal } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
-import { listConversationIds } from '../conversations/queries.ts'
+import { listConversationNames } from '../conversations/queries.ts'
 
-/** Something whose messages are searched: a channel, or with no name a conversation. */
-export type Searchable = { id: string; name: string | null }
+/** Something whose messages are searched: a channel, a group, or a conversation with one other person. */
+export type Searchable = { id: string; name: string | null; withUserId?: string | null }
 
 export type ChannelDeps = { db: Communications; guard: Guard; clock: Clock }
 
@@ -29,6 +29,5 @@ async function ownConversations({ db, guard }: ChannelDeps, caller: Principal): 
     guard.allowsParticipant(caller, 'message.history'),
   ])
   if (may.includes(false)) return []
-  const ids = await listConversationIds(db, caller.userId)
-  return ids.map((id) => ({ id, name: null }))
+  return listConversationNames(db, caller.userId)
 }

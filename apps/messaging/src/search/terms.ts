@@ -23,6 +23,8 @@ export type Terms = {
 
 type Named = Extract<Filter, { kind: 'from' | 'in' | 'mentions' }>
 type UserNamed = Named & { kind: 'from' | 'mentions' }
+/** The ids of people by what they are called, as far as there are any. */
+type Identify = (names: string[]) => Promise<Map<string, string>>
 type Resolving = { caller: Caller; channels: Searchable[]; auth: Pick<AuthPort, 'findUsers'> }
 
 // In more channels than these, the channels' own entries of the index help nothing.
@@ -33,7 +35,7 @@ const CHANNELS_BY_INDEX = 16
  * somebody or something hidden goes by them is not told.
  */
 export async function resolveTerms(query: Query, { caller, channels, auth }: Resolving): Promise<Terms | undefined> {
-  const channelIds = channelsOf(query.filters, channels)
+  const channelIds = await channelsOf(query.filters, channels, (names) => identify(names, caller, auth))
   const wanted = query.filters.some((one) => one.kind === 'in' && !one.negated)
   const conditions: Condition[] = [
     ...query.phrases,
@@ -54,12 +56,22 @@ export async function resolveTerms(query: Query, { caller, channels, auth }: Res
 
 const condition = (anyOf: string[], negated: boolean): Properties => ({ kind: 'properties', anyOf, negated })
 
-/** Several channels are alternatives: no message is in two. */
-function channelsOf(filters: Filter[], channels: Searchable[]): string[] {
+/**
+ * Several channels are alternatives: no message is in two. Behind `@` stands whom one has a conversation with, everything
+ * else is a name or an id.
+ */
+async function channelsOf(filters: Filter[], channels: Searchable[], find: Identify): Promise<string[]> {
   const named = filters.filter((one): one is Named => one.kind === 'in')
-  const isIn = ({ id, name }: Searchable, { value }: Named): boolean => {
-    const wanted = value.replace(/^<#(.*)>$|^#/, '$1').toLowerCase()
-    return id === wanted || name?.toLowerCase() === wanted
+  const personIn = ({ value }: Named): string | undefined =>
+    /^<@(.*)>$|^@(.*)/
+      .exec(value.toLowerCase())
+      ?.slice(1)
+      .find((name) => name !== undefined)
+  const idOf = await find(named.flatMap((one) => personIn(one) ?? []))
+  const isIn = ({ id, name, withUserId }: Searchable, one: Named): boolean => {
+    const wanted = one.value.replace(/^<#(.*)>$|^#/, '$1').toLowerCase()
+    if (id === wanted || name?.toLowerCase() === wanted) return true
+    return Boolean(withUserId) && withUserId === idOf.get(personIn(one) ?? '')
   }
   const wanted = named.filter((one) => !one.negated)
   const unwanted = named.filter((one) => one.negated)
