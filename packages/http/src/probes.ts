@@ -53,7 +53,7 @@ export const outboxProbe = ({ lag, clock, table, receivers }: OutboxProbeOptions
     return {
       state: 'degraded',
       detail: `Set aside, because their receiver refused them: ${refused} of what this service owes.`,
-      remedy: `The log and ${table}.refused_with say why; set refusals to 0 to have them tried again.`,
+      remedy: `The log and ${table}.refused_with say why. They are kept, and tried again at the next start of the service, or once refusals is set to 0.`,
     }
   },
 })
@@ -103,6 +103,32 @@ export const clockProbe = (skews: () => Promise<Record<string, number>>): Probe 
       state: 'degraded',
       detail: `Clocks differ from the system service's: ${told.join(', ')}.`,
       remedy: 'Have all machines keep their time by NTP (systemd-timesyncd, chrony).',
+    }
+  },
+})
+
+type Doubt = { kind: 'ahead' | 'apart' | 'behind'; ms: number; now: Date; known: Date }
+
+/** Tells whether this machine's clock is to be believed, and what that means. */
+export const clockDoubtProbe = (look: () => Promise<Doubt | undefined>): Probe => ({
+  name: 'clock',
+  critical: false,
+  remedy: 'The clock could not be compared with what is known.',
+  async run() {
+    const doubt = await look()
+    if (!doubt) return undefined
+    const { kind, ms, now, known } = doubt
+    const seconds = Math.round(Math.abs(ms) / 1000)
+    const kept = 'What would expire by it is kept.'
+    const details = {
+      ahead: `It says ${now.toISOString()}; the latest time that is known is ${known.toISOString()}. ${kept}`,
+      apart: `It is ${seconds} s ${ms > 0 ? 'ahead of' : 'behind'} the database's. ${kept}`,
+      behind: `It says ${now.toISOString()}; ${known.toISOString()} has been before. What is done now is dated earlier than what was done then.`,
+    }
+    return {
+      state: 'degraded',
+      detail: details[kind],
+      remedy: 'Set the clock right (NTP). If it is right, say so: conntext clock confirm.',
     }
   },
 })

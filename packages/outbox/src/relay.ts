@@ -28,6 +28,8 @@ export type RelayOptions = {
   idleMs?: number
   /** How long `stop` waits for deliveries, in ms. */
   stopWithinMs?: number
+  /** After so many failures in a row it is looked whether single rows are what their receiver fails at. */
+  patience?: number
 }
 
 /** `due` is still to be delivered, `oldest` since when; `refused` is set aside for an administrator to look at. */
@@ -55,8 +57,9 @@ const RETRY_MS = { first: 100, longest: 30_000 }
 
 /**
  * Ships outbox rows to their receivers, in order per topic, at least once. A receiver that is away is tried again
- * with growing pauses, for ever. A row that the receiver refuses for what it is (a 4xx, or text that no database keeps) is set aside, counted and
- * logged, so that it cannot block the rest; it stays in the table.
+ * with growing pauses, for ever. A row that the receiver refuses for what it is (a 4xx, or text that no database keeps),
+ * or fails at again and again while it takes the others (a 500), is set aside, counted and logged, so that it cannot
+ * block the rest. It stays in the table, and is tried again at the next start: a newer receiver may take it.
  */
 export class OutboxRelay {
   readonly #options: Required<RelayOptions>
@@ -67,10 +70,12 @@ export class OutboxRelay {
   #running = false
   #ends: (() => void)[] = []
   #looked: { at: number; lag: Promise<OutboxLag[]> } | undefined
+  /** In a row, by topic. */
+  readonly #failures = new Map<string, number>()
 
   constructor(options: RelayOptions) {
     const times = { keepMs: 3_600_000, pruneEveryMs: 60_000, idleMs: 2_000, stopWithinMs: 5_000 }
-    this.#options = { batchSize: 500, repeatAtStart: [], ...times, ...options }
+    this.#options = { batchSize: 500, repeatAtStart: [], patience: 10, ...times, ...options }
   }
 
   start(): void {
@@ -153,17 +158,16 @@ export class OutboxRelay {
   }
 
   async #loop(topic: string, alarm: Alarm): Promise<void> {
-    let failures = 0
-    let repeat = this.#options.repeatAtStart.includes(topic)
+    let isFirst = true
     while (this.#running) {
       try {
-        if (repeat) await this.#owe(topic)
-        repeat = false
+        if (isFirst) await this.#owe(topic)
+        isFirst = false
         await this.#drain(topic, () => this.#running)
-        failures = 0
         await alarm.sleep()
       } catch (error) {
-        failures += 1
+        const failures = (this.#failures.get(topic) ?? 0) + 1
+        this.#failures.set(topic, failures)
         failed.add(1, tableName(this.#options.table), topic)
         this.#options.log.warn({ err: error, topic, failures }, 'outbox delivery failed; it will be tried again')
         const pause = Math.min(RETRY_MS.longest, RETRY_MS.first * 2 ** Math.min(failures, 10))
@@ -193,9 +197,14 @@ export class OutboxRelay {
     return (rows as unknown as { topic: string }[]).map((row) => row.topic)
   }
 
-  /** Makes what was delivered due again, within the time for which it is kept. */
+  /** Makes due again what was set aside, and what was delivered, where the topic asks for it, as far as it is kept. */
   async #owe(topic: string): Promise<void> {
-    const { db, table, keepMs } = this.#options
+    const { db, table, keepMs, repeatAtStart } = this.#options
+    await db
+      .update(table)
+      .set({ refusals: 0 })
+      .where(and(eq(table.topic, topic), isNull(table.deliveredAt), gt(table.refusals, 0)))
+    if (!repeatAtStart.includes(topic)) return
     const since = new Date(Date.now() - keepMs).toISOString()
     await db
       .update(table)
@@ -235,27 +244,39 @@ export class OutboxRelay {
     })
   }
 
-  /** Delivers the rows; where the receiver refuses the batch for what it is, one by one. Answers what was refused. */
-  async #deliver(
-    topic: string,
-    rows: { position: number; id: string; payload: unknown }[],
-  ): Promise<Map<number, string>> {
-    const deliver = tracedDelivery(topic, this.#options.topics[topic]!)
+  /**
+   * Delivers the rows, in their order; where the receiver refuses a batch for what it is, in halves, down to single rows.
+   * Answers what was refused.
+   */
+  async #deliver(topic: string, rows: Row[]): Promise<Map<number, string>> {
+    const { topics, patience, log } = this.#options
+    const deliver = tracedDelivery(topic, topics[topic]!)
+    const isImpatient = (this.#failures.get(topic) ?? 0) >= patience
     const refused = new Map<number, string>()
-    try {
-      await deliver(rows)
-    } catch (error) {
-      if (!isRefusal(error)) throw error
-      for (const row of rows) {
-        try {
-          await deliver([row])
-        } catch (one) {
-          if (!isRefusal(one)) throw one
-          this.#options.log.error({ err: one, topic, id: row.id }, 'an outbox row was refused and is set aside')
-          refused.set(row.position, one instanceof AppError ? one.code : 'unstorable')
+    let delivered = 0
+    let failure: unknown
+    const ship = async (part: Row[]): Promise<void> => {
+      try {
+        await deliver(part)
+        delivered += part.length
+      } catch (error) {
+        const isFault = isImpatient && isInternal(error)
+        if (!isRefusal(error) && !isFault) throw error
+        if (part.length > 1) {
+          const half = part.length >> 1
+          await ship(part.slice(0, half))
+          return ship(part.slice(half))
         }
+        if (isFault) failure = error
+        const [row] = part as [Row]
+        log.error({ err: error, topic, id: row.id }, 'an outbox row was refused and is set aside')
+        refused.set(row.position, error instanceof AppError ? error.code : 'unstorable')
       }
     }
+    await ship(rows)
+    // Nothing tells that it is the row's fault and not the receiver's.
+    if (failure !== undefined && delivered === 0) throw failure
+    this.#failures.delete(topic)
     return refused
   }
 
@@ -272,6 +293,10 @@ export class OutboxRelay {
     }
   }
 }
+
+type Row = { position: number; id: string; payload: unknown }
+
+const isInternal = (error: unknown): boolean => error instanceof AppError && error.status === 500
 
 // Text that no database keeps is none at the next try either.
 const isRefusal = (error: unknown): boolean =>
