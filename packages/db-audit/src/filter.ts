@@ -1,4 +1,5 @@
 import type { Query } from './client.ts'
+import { ADDRESS_PLACES, LOWER_REASON } from './migrations/0006-search.ts'
 
 /** Both ends belong to it. Every read of events has one, so that none ever scans all partitions by accident. */
 export type TimeWindow = { from: Date; to: Date }
@@ -15,7 +16,7 @@ export type EventFilter = {
   targetId?: string
   targetKind?: string
   sessionId?: string
-  /** In CIDR notation. */
+  /** In CIDR notation, with its prefix. */
   network?: string
   requestId?: string
   /** Within the reason, whatever the case. */
@@ -42,7 +43,7 @@ const CONDITIONS: { [K in keyof EventFilter]-?: string } = {
   // The function fails for what is no address.
   network: `(${IS_ADDRESS} AND isIPAddressInRange(if(${IS_ADDRESS}, ${ADDRESS}, '::'), {network:String}))`,
   requestId: 'request_id = {requestId:String}',
-  reason: 'positionCaseInsensitiveUTF8(reason, {reason:String}) > 0',
+  reason: `${LOWER_REASON} LIKE lowerUTF8({reason:String})`,
   service: 'service = {service:String}',
   outcome: 'outcome = {outcome:String}',
   severity: 'severity = {severity:String}',
@@ -58,7 +59,24 @@ export function conditionsOf(filter: EventFilter): { conditions: string[]; param
     .filter((key) => !(either && (key === 'actions' || key === 'actionPrefixes')))
     .map((key) => CONDITIONS[key])
   if (either) conditions.push(`(${CONDITIONS.actions} OR ${CONDITIONS.actionPrefixes})`)
-  return { conditions, params: Object.fromEntries(wanted.map((key) => [key, filter[key]])) }
+  const params: Record<string, unknown> = Object.fromEntries(wanted.map((key) => [key, filter[key]]))
+  const { network, reason } = filter
+  if (network !== undefined) {
+    conditions.push(...nearbyOf(network))
+    params.networkAddress = network.split('/')[0]
+  }
+  if (reason !== undefined) params.reason = `%${reason.replace(/[\\%_]/g, '\\$&')}%`
+  return { conditions, params }
+}
+
+/** What the index is asked by before each address is looked at; nothing where the network is larger than those it knows. */
+function nearbyOf(network: string): string[] {
+  const isV4 = !network.includes(':')
+  const prefix = Number(network.split('/')[1])
+  const address = 'toIPv6({networkAddress:String})'
+  if (prefix === (isV4 ? 32 : 128)) return [`has(${ADDRESS_PLACES}, ${address})`]
+  if (prefix < (isV4 ? 24 : 64)) return []
+  return [`has(${ADDRESS_PLACES}, tupleElement(IPv6CIDRToRange(${address}, ${isV4 ? 120 : 64}), 1))`]
 }
 
 /** The condition for events of a window that pass a filter, to stand behind WHERE. */

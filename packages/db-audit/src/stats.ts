@@ -1,23 +1,39 @@
 import type { Audit, Query } from './client.ts'
 import { conditionsOf, type EventFilter, type TimeWindow } from './filter.ts'
 
-/** A rollup: its steps in time, and what else it can be asked by. */
-type Rollup = { start: string; stepMs: number; columns: Set<string>; filters: Set<string> }
+/** A rollup: its steps in time, counted from one that begins at `firstMs`, and what else it can be asked by. */
+type Rollup = {
+  start: string
+  stepMs: number
+  firstMs: number
+  /** A moment as `start` is compared with it. */
+  moment(time: string): string
+  columns: Set<string>
+  filters: Set<string>
+}
 
 const QUARTER_HOUR_MS = 900_000
 const DAY_MS = 86_400_000
 
+const KINDS = {
+  columns: ['service', 'action', 'severity', 'outcome', 'actor_kind', 'target_kind'],
+  filters: 'action actions actionPrefixes service outcome severity severities actorKind targetKind'.split(' '),
+}
 const byQuarterHour: Rollup = {
   start: 'toStartOfFifteenMinutes(occurred_at)',
   stepMs: QUARTER_HOUR_MS,
-  columns: new Set(['service', 'action', 'severity', 'outcome', 'actor_kind', 'target_kind']),
-  filters: new Set('action actions actionPrefixes service outcome severity severities actorKind targetKind'.split(' ')),
+  firstMs: 0,
+  moment: (time) => `toDateTime(${time}, 'UTC')`,
+  columns: new Set(KINDS.columns),
+  filters: new Set(KINDS.filters),
 }
-const byActorDay: Rollup = {
-  start: 'toStartOfDay(occurred_at)',
-  stepMs: DAY_MS,
-  columns: new Set(['outcome', 'actor_kind', 'actor_id']),
-  filters: new Set(['outcome', 'actorKind', 'actorId']),
+const byActorWeek: Rollup = {
+  start: 'toMonday(occurred_at)',
+  stepMs: 7 * DAY_MS,
+  firstMs: Date.UTC(1970, 0, 5),
+  moment: (time) => `toDate(${time}, 'UTC')`,
+  columns: new Set([...KINDS.columns, 'actor_id']),
+  filters: new Set([...KINDS.filters, 'actorId']),
 }
 
 /** Columns that events are counted by, under the names that the API has for them. */
@@ -68,10 +84,12 @@ function counted(window: TimeWindow, filter: EventFilter, columns: string[], wan
   const knows = (rollup: Rollup) =>
     columns.every((column) => rollup.columns.has(column)) &&
     Object.keys(filter).every((key) => filter[key as keyof EventFilter] === undefined || rollup.filters.has(key))
-  const rollup = knows(byQuarterHour) ? byQuarterHour : !wantsTime && knows(byActorDay) ? byActorDay : undefined
+  const rollup = knows(byQuarterHour) ? byQuarterHour : !wantsTime && knows(byActorWeek) ? byActorWeek : undefined
   const [from, end] = [window.from.getTime(), window.to.getTime() + 1]
-  const step = rollup?.stepMs ?? 1
-  const middle = { from: Math.ceil(from / step) * step, end: Math.floor(end / step) * step }
+  const { stepMs, firstMs } = rollup ?? { stepMs: 1, firstMs: 0 }
+  const onStep = (moment: number, round: (steps: number) => number) =>
+    round((moment - firstMs) / stepMs) * stepMs + firstMs
+  const middle = { from: Math.max(firstMs, onStep(from, Math.ceil)), end: onStep(end, Math.floor) }
   const hasMiddle = rollup !== undefined && middle.from < middle.end
   const list = [...(wantsTime ? ['toStartOfFifteenMinutes(occurred_at) AS quarter'] : []), ...columns]
   const groups = [...(wantsTime ? ['quarter'] : []), ...columns]
@@ -86,8 +104,8 @@ function counted(window: TimeWindow, filter: EventFilter, columns: string[], wan
   const pieces = [
     piece(between('from', 'middleFrom')),
     piece([
-      `${rollup.start} >= toDateTime(${time('middleFrom')}, 'UTC')`,
-      `${rollup.start} < toDateTime(${time('middleEnd')}, 'UTC')`,
+      `${rollup.start} >= ${rollup.moment(time('middleFrom'))}`,
+      `${rollup.start} < ${rollup.moment(time('middleEnd'))}`,
     ]),
     piece(between('middleEnd', 'end')),
   ]

@@ -52,6 +52,8 @@ const WINDOWS = {
   'within a quarter': { from: new Date('2026-03-20T05:07:11.123Z'), to: new Date('2026-03-20T05:09:00Z') },
   'on quarters': { from: new Date('2026-03-20T05:15:00Z'), to: new Date('2026-03-29T05:15:00Z') },
   'from one quarter to the next': { from: new Date('2026-03-20T05:14:59.999Z'), to: new Date('2026-03-20T05:15:00Z') },
+  'on weeks': { from: new Date('2026-03-23T00:00:00Z'), to: new Date('2026-04-05T23:59:59.999Z') },
+  'within a week': { from: new Date('2026-03-23T00:00:00.001Z'), to: new Date('2026-03-29T23:59:59.999Z') },
   'days and years': { from: new Date(0), to: new Date('2100-01-01T00:00:00Z') },
 }
 const FILTERS = {
@@ -61,6 +63,7 @@ const FILTERS = {
   both: { actions: ['login.failed'], actionPrefixes: ['member.'] },
   severities: { severities: ['notice', 'warning'], outcome: 'done' },
   actor: { actorId: ACTORS[2]! },
+  'actor and action': { actorId: ACTORS[2]!, actionPrefixes: ['member.'], outcome: 'done' },
   target: { targetId: '3' },
 }
 const cases = Object.entries(WINDOWS).flatMap(([window, bounds]) =>
@@ -127,9 +130,9 @@ describe('counts', () => {
       toStartOfFifteenMinutes(occurred_at) >= toDateTime('2026-03-20 00:00:00', 'UTC') AND action IN ('member.kicked')
       GROUP BY action`)
     expect(plan).toContain('events_by_quarter_hour')
-    const days = await explain(`SELECT actor_id, count() FROM events
-      WHERE toStartOfDay(occurred_at) >= toDateTime('2026-03-20 00:00:00', 'UTC') GROUP BY actor_id`)
-    expect(days).toContain('events_by_actor_day')
+    const weeks = await explain(`SELECT actor_id, count() FROM events
+      WHERE toMonday(occurred_at) >= toDate('2026-03-23') AND startsWith(action, 'member.') GROUP BY actor_id`)
+    expect(weeks).toContain('events_by_actor_week')
   })
 
   test('stay right when an insert is repeated, and when rows are erased or cut', async () => {
