@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { AuditCheckpoint, AuditConsistency, AuditEvent, AuditKeys, AuditProof } from '@conntext/contracts'
 import type { Audit, ChainedRow, EventRow } from '@conntext/db-audit'
-import { auditBatches, auditErasures, auditPending, auditVerifications } from '@conntext/db-server-details'
+import { auditBatches, auditErasures, auditPending, auditVerifications, authOutbox } from '@conntext/db-server-details'
 import { newId, silentLogger } from '@conntext/kernel'
 import { hashLeaf, verifyConsistency, verifyInclusion } from '@conntext/merkle'
+import { enqueue, OutboxRelay } from '@conntext/outbox'
 import { eventually } from '@conntext/testing'
 import { asc, gte, inArray, isNull } from 'drizzle-orm'
 import { openLines } from '../src/audit/chain/append.ts'
@@ -201,6 +202,46 @@ describe('exactly once, and in order, whoever dies on the way', () => {
     await second.service.stop()
     expect((await stored(trail, ids(events))).sort()).toEqual(ids(events).sort())
     expect(await stored(trail, ids(more))).toHaveLength(3)
+    expect((await trail.verify()).findings).toEqual([])
+  })
+
+  test('what the port refuses is set aside by the outbox that has it, and all else arrives, in order', async () => {
+    await using trail = await startTrail({ batches: 1 })
+    const [first, second, third] = [event(), event(), event()]
+    const actor = { ...first.actor, id: 'nobody' }
+    const owed = [first, event({ actor }), second, event({ occurredAt: '0001-01-01T00:00:00.000Z' }), third]
+    const { auth: db } = trail.databases
+    const relay = new OutboxRelay({
+      ...{ db, table: authOutbox, log: silentLogger },
+      topics: {
+        audit: async (batch) =>
+          void (await trail.port.ingestAudit({ events: batch.map(({ payload }) => payload as AuditEvent) })),
+      },
+    })
+    await enqueue(
+      db,
+      authOutbox,
+      owed.map((payload) => ({ id: newId(), topic: 'audit', payload })),
+    )
+    relay.start()
+    await eventually(async () => (await relay.lag())[0]?.due === 0)
+    await relay.stop()
+    expect(await stored(trail, ids(owed))).toEqual(ids([first, second, third]))
+    const aside = await db.select().from(authOutbox).where(isNull(authOutbox.deliveredAt)).orderBy(authOutbox.position)
+    expect(aside.map(({ payload, refusedWith }) => [(payload as AuditEvent).id, refusedWith])).toEqual([
+      [owed[1]!.id, 'request.invalid'],
+      [owed[3]!.id, 'audit.unstorable'],
+    ])
+    expect((await trail.verify()).findings).toEqual([])
+  })
+
+  test('events of hundreds of months in one batch are stored: what is in the chain never waits for good', async () => {
+    await using trail = await startTrail({ batches: 1 })
+    const events = Array.from({ length: 130 }, (_, i) =>
+      event({ occurredAt: new Date(Date.UTC(2000, i)).toISOString() }),
+    )
+    await trail.port.ingestAudit({ events })
+    expect(await stored(trail, ids(events))).toEqual(ids(events))
     expect((await trail.verify()).findings).toEqual([])
   })
 

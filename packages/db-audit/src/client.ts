@@ -42,7 +42,13 @@ const STREAM_TIMEOUT_MS = 5 * 60_000
 const READ_LIMITS = { readonly: '2', max_execution_time: 10, date_time_output_format: 'iso' } as const
 
 const insertSettings = (token: string) =>
-  ({ async_insert: 0, date_time_input_format: 'best_effort', insert_deduplication_token: token }) as const
+  ({
+    async_insert: 0,
+    date_time_input_format: 'best_effort',
+    insert_deduplication_token: token,
+    // A batch that is in the chain has to be stored, of however many months its events are.
+    max_partitions_per_insert_block: '0',
+  }) as const
 
 export function openAudit(connection: AuditConnection): Audit {
   const client = connect(connection)
