@@ -1,6 +1,7 @@
 import type { Bus } from '@conntext/bus'
 import { auditFor, authPort, type MessagingPort, type SystemPort } from '@conntext/contracts'
-import { authIdempotencyKeys, type ServerDetails } from '@conntext/db-server-details'
+import { KnownTime } from '@conntext/database'
+import { authIdempotencyKeys, authKnownTime, type ServerDetails } from '@conntext/db-server-details'
 import {
   type AccessOptions,
   baseApp,
@@ -143,7 +144,10 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const expiry = new BanExpiry({ db, clock, changes })
   const membership = createMembership({ db, clock, changes, expiry, throttle, log, system })
   const tokenHash = keyring.hasher('api-tokens')
-  const port = createAuthPort({ db, bus, mailer: deps.mailer, relay: changes.relay, clock, tokenHash, membership })
+  const knownTime = new KnownTime({ db, table: authKnownTime, log })
+  const port = createAuthPort({
+    ...{ db, bus, mailer: deps.mailer, relay: changes.relay, clock, tokenHash, membership, knownTime },
+  })
   const guard = new Guard({ auth: port, bus, log, clock })
   const jobs: RunningJob[] = []
   let endMeasuring = () => {}
@@ -163,7 +167,8 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       changes.relay.start()
       refusalLog.start()
       endMeasuring = slots.measured()
-      for (const job of [pruningJob({ db, clock }), expiry.job]) jobs.push(startJob(job, log))
+      const work = [pruningJob({ db, clock }), expiry.job].map((job) => knownTime.guard(job))
+      for (const job of [knownTime.job, ...work]) jobs.push(startJob(job, log))
     },
     async stop() {
       endMeasuring()

@@ -139,6 +139,7 @@ test('health tries the database, and says what to do when it is away', async () 
       { name: 'postgres', state: 'up' },
       { name: 'outbox', state: 'up' },
       { name: 'bus', state: 'up' },
+      { name: 'clock', state: 'up' },
     ],
   })
   const { check } = auth.database.auth

@@ -8,10 +8,12 @@ import {
   type Problem,
   READY_CONVERSATIONS,
 } from '@conntext/contracts'
+import type { KnownTime } from '@conntext/database'
 import type { Communications } from '@conntext/db-communications'
 import {
   accessErrors,
   busProbe,
+  clockDoubtProbe,
   type Caller,
   channelNotFound,
   createHealth,
@@ -61,6 +63,7 @@ export type PortDeps = ConversationDeps & {
   refused: Refused
   relay: OutboxRelay
   pictures: PictureQueue
+  knownTime: KnownTime
   nudge: () => void
 }
 
@@ -175,7 +178,7 @@ async function admit({ guard, refused }: PortDeps, caller: Caller, channelId: st
   throw accessErrors.forbidden('This needs the permission message.send.')
 }
 
-function healthOf({ db, bus, objects, relay, pictures, clock }: PortDeps) {
+function healthOf({ db, bus, objects, relay, pictures, clock, knownTime }: PortDeps) {
   const receivers = 'the system service and the object store'
   const store: Probe = {
     name: 'object store',
@@ -200,7 +203,10 @@ function healthOf({ db, bus, objects, relay, pictures, clock }: PortDeps) {
   const outbox = outboxProbe({ lag: () => relay.lag(), clock, table: 'messaging_outbox', receivers })
   return createHealth(
     'messaging',
-    [postgresProbe(db, 'Communication'), store, thumbnails, outbox, busProbe(bus)],
+    [
+      ...[postgresProbe(db, 'Communication'), store, thumbnails, outbox, busProbe(bus)],
+      clockDoubtProbe(() => knownTime.look()),
+    ],
     clock,
   )
 }

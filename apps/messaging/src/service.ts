@@ -1,6 +1,7 @@
 import type { Bus } from '@conntext/bus'
 import type { AuditEvent, AuthPort, ConversationNews, StreamAppend, SystemPort } from '@conntext/contracts'
-import { type Communications, messagingOutbox } from '@conntext/db-communications'
+import { KnownTime } from '@conntext/database'
+import { type Communications, messagingKnownTime, messagingOutbox } from '@conntext/db-communications'
 import { baseApp, type Guard, noteAccess, RefusalLog, type Service } from '@conntext/http'
 import { type Clock, type Logger, type RunningJob, startJob, systemClock } from '@conntext/kernel'
 import { metered, type ObjectStore } from '@conntext/object-store'
@@ -116,6 +117,7 @@ export function createMessagingService(given: MessagingDeps): Service {
   })
   const refused = noteAccess(refusals, messagingAudit)
   const jobs: RunningJob[] = []
+  const knownTime = new KnownTime({ db, table: messagingKnownTime, log })
   const pictures = new PictureQueue({ ...deps, nudge: () => relay.nudge() })
   const sender = new Sender({ ...deps, write, refused, pictures })
   const shared = { ...deps, pictures, leases: new Leases(deps), write, sender, refused, nudge }
@@ -142,20 +144,19 @@ export function createMessagingService(given: MessagingDeps): Service {
       .use(contactRoutes(routeDeps))
       .use(callRoutes(routeDeps))
       .use(webhookRoutes(routeDeps)),
-    port: createPort({ ...shared, relay }, deps.credential),
+    port: createPort({ ...shared, relay, knownTime }, deps.credential),
     async start() {
-      await objects
-        .sweepTemporary(ABANDONED_MS)
-        .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
+      if (!(await knownTime.isInDoubt().catch(() => true)))
+        await objects
+          .sweepTemporary(ABANDONED_MS)
+          .catch((error) => log.warn({ err: error }, 'abandoned uploads could not be swept'))
       await directory.start()
       relay.start()
       refusals.start()
       indexer.start()
       pictures.start()
-      const work = [
-        ...[pruningJob(deps), orphanSweepJob(deps), retentionJob(shared)],
-        ...[callSettlingJob(shared), callRetentionJob(shared)],
-      ]
+      const expiring = [pruningJob(deps), orphanSweepJob(deps), retentionJob(shared), callRetentionJob(shared)]
+      const work = [knownTime.job, callSettlingJob(shared), ...expiring.map((job) => knownTime.guard(job))]
       for (const job of work) jobs.push(startJob(job, log))
     },
     async stop() {

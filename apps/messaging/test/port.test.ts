@@ -140,6 +140,7 @@ describe('health', () => {
       'thumbnails',
       'outbox',
       'bus',
+      'clock',
     ])
     stack.objects.check = () => Promise.reject(new Error('read-only file system'))
     const degraded = await stack.port.health({})

@@ -8,8 +8,9 @@ import {
   type SystemHealth,
   systemPort,
 } from '@conntext/contracts'
+import { KnownTime } from '@conntext/database'
 import type { Audit } from '@conntext/db-audit'
-import { type ServerDetails, systemIdempotencyKeys, systemOutbox } from '@conntext/db-server-details'
+import { type ServerDetails, systemIdempotencyKeys, systemKnownTime, systemOutbox } from '@conntext/db-server-details'
 import {
   type AccessOptions,
   baseApp,
@@ -108,7 +109,8 @@ export function createSystemService(given: SystemDeps): SystemService {
   const chain = createAuditChain({ ...deps, keyring, nudge: () => relay.nudge() })
   const nudge = () => relay.nudge()
   const recorder = new Recorder({ ...deps, nudge })
-  const analytics = createAuditAnalytics({ ...deps, keyring, signers: chain.signers, recorder, nudge })
+  const knownTime = new KnownTime({ ...deps, table: systemKnownTime })
+  const analytics = createAuditAnalytics({ ...deps, knownTime, keyring, signers: chain.signers, recorder, nudge })
   const ingest = analytics.telling(chain.ingest)
   const relay = createRelay(deps, ingest)
   const refusals = new RefusalLog({
@@ -134,7 +136,7 @@ export function createSystemService(given: SystemDeps): SystemService {
   }
   const keys = inviteKeys(keyring)
   const backing = { ...deps, backups: given.backups, nudge }
-  const own = createOwnHealth({ ...deps, relay, logs, processes, backups: backupProbe(backing) })
+  const own = createOwnHealth({ ...deps, knownTime, relay, logs, processes, backups: backupProbe(backing) })
   const { auth, messaging, realtime, clock, log } = deps
   const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
   const options: AccessOptions = {
@@ -182,7 +184,10 @@ export function createSystemService(given: SystemDeps): SystemService {
       await processes.start()
       refusals.start()
       const first = [
-        startJob({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }, log),
+        startJob(
+          knownTime.guard({ name: 'invites', everyMs: GIVE_BACK_EVERY_MS, run: () => giveBackAbandoned(redeem) }),
+          log,
+        ),
         startJob(
           { name: 'overrides', everyMs: SWEEP_OVERRIDES_EVERY_MS, run: () => removeLeftOverrides({ ...deps, nudge }) },
           log,
@@ -196,17 +201,18 @@ export function createSystemService(given: SystemDeps): SystemService {
         },
         log,
       )
+      jobs.push(startJob(knownTime.job, log))
       ends.push(
         watchBackups(backing),
         await hearOfWork(deps, { backups: () => making.nudge(), verifications: chain.wake }),
       )
       logDropping = startJob(
-        {
+        knownTime.guard({
           name: 'log retention',
           everyMs: DROP_LOGS_EVERY_MS,
           firstAfterMs: FIRST_DROP_AFTER_MS,
           run: () => dropOldLogs(deps),
-        },
+        }),
         log,
       )
       jobs.push(

@@ -153,6 +153,7 @@ describe('GET /v1/system/health', () => {
       'outbox',
       'bus',
       'clocks',
+      'clock',
       'disk of ClickHouse',
       'logs',
       'processes',

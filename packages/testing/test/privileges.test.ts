@@ -33,6 +33,7 @@ const SERVER_DETAILS: Privilege[] = [
   { table: 'authority_state', writer: 'auth' },
   { table: 'auth_outbox', writer: 'auth', secret: true },
   { table: 'auth_idempotency_keys', writer: 'auth', secret: true },
+  { table: 'auth_known_time', writer: 'auth' },
   { table: 'server_settings', writer: 'system' },
   { table: 'channels', writer: 'system' },
   { table: 'channel_overrides', writer: 'system' },
@@ -43,6 +44,7 @@ const SERVER_DETAILS: Privilege[] = [
   { table: 'stream_events', writer: 'system' },
   { table: 'system_outbox', writer: 'system', secret: true },
   { table: 'system_idempotency_keys', writer: 'system', secret: true },
+  { table: 'system_known_time', writer: 'system' },
   { table: 'audit_log', writer: 'system' },
   { table: 'audit_keys', writer: 'system', secret: true },
   { table: 'audit_batches', writer: 'system' },
@@ -86,6 +88,7 @@ const COMMUNICATIONS: Privilege[] = [
   { table: 'conversation_participants', writer: 'messaging' },
   { table: 'messaging_outbox', writer: 'messaging', secret: true },
   { table: 'messaging_idempotency_keys', writer: 'messaging', secret: true },
+  { table: 'messaging_known_time', writer: 'messaging' },
 ]
 
 // What a user may do to a database itself is not cloned with it.

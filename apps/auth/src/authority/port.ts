@@ -1,7 +1,8 @@
 import type { Bus } from '@conntext/bus'
 import type { AuthPort } from '@conntext/contracts'
+import type { KnownTime } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { busProbe, createHealth, outboxProbe, type Probe, postgresProbe, seldom } from '@conntext/http'
+import { busProbe, clockDoubtProbe, createHealth, outboxProbe, type Probe, postgresProbe, seldom } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
 import type { KeyedHash } from '@conntext/keyring'
 import type { Mailer } from '@conntext/mailer'
@@ -24,10 +25,12 @@ type Dependencies = {
   clock: Clock
   tokenHash: KeyedHash
   membership: Pick<Membership, 'join'>
+  knownTime: KnownTime
 }
 
 /** What the other services, and this one's own guard, ask of auth. */
-export function createAuthPort({ db, bus, relay, clock, mailer, tokenHash, membership }: Dependencies): AuthPort {
+export function createAuthPort(deps: Dependencies): AuthPort {
+  const { db, bus, relay, clock, mailer, tokenHash, membership, knownTime } = deps
   const grants = async (userIds: string[]) => (userIds.length > 0 ? (await listGrants(db, userIds)).map(toGrant) : [])
   const outbox = outboxProbe({
     lag: () => relay.lag(),
@@ -57,7 +60,11 @@ export function createAuthPort({ db, bus, relay, clock, mailer, tokenHash, membe
       const row = await findOwnUser(db, userId)
       return row ? toOwnUser(row) : null
     },
-    health: createHealth('auth', [postgresProbe(db, 'Server Details'), outbox, busProbe(bus), ...mail], clock),
+    health: createHealth(
+      'auth',
+      [postgresProbe(db, 'Server Details'), outbox, busProbe(bus), clockDoubtProbe(() => knownTime.look()), ...mail],
+      clock,
+    ),
   }
 }
 

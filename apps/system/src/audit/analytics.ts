@@ -1,4 +1,5 @@
 import { subjects } from '@conntext/contracts'
+import type { KnownTime } from '@conntext/database'
 import type { AccessOptions } from '@conntext/http'
 import { type RunningJob, startJob } from '@conntext/kernel'
 import type { Keyring } from '@conntext/keyring'
@@ -16,7 +17,9 @@ const EXPORTS = 4
 const CUT_EVERY_MS = 3_600_000
 
 /** Counting, SQL, exports, the live tail and retention of the audit trail. */
-export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring; signers: Signers }) {
+export function createAuditAnalytics(
+  deps: AnalyticsDeps & { keyring: Keyring; signers: Signers; knownTime: Pick<KnownTime, 'guard'> },
+) {
   const { bus, log, nudge } = deps
   const jobs: RunningJob[] = []
   const tails = new Tails(deps)
@@ -38,7 +41,7 @@ export function createAuditAnalytics(deps: AnalyticsDeps & { keyring: Keyring; s
       const cut = async () => {
         if ((await cutExpired(deps)) > 0) nudge()
       }
-      jobs.push(startJob({ name: 'audit retention', everyMs: CUT_EVERY_MS, run: cut }, log))
+      jobs.push(startJob(deps.knownTime.guard({ name: 'audit retention', everyMs: CUT_EVERY_MS, run: cut }), log))
     },
     /** Whoever follows the trail comes back, to an instance that stays: until then their requests are under way. */
     drain: () => tails.endAll(),

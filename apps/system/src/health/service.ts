@@ -7,9 +7,18 @@ import type {
   ServiceHealth,
   SystemHealth,
 } from '@conntext/contracts'
+import type { KnownTime } from '@conntext/database'
 import type { Audit } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { busProbe, createHealth, outboxProbe, type Probe, type Processes, postgresProbe } from '@conntext/http'
+import {
+  busProbe,
+  clockDoubtProbe,
+  createHealth,
+  outboxProbe,
+  type Probe,
+  type Processes,
+  postgresProbe,
+} from '@conntext/http'
 import { answerWithin, type Clock } from '@conntext/kernel'
 import type { OutboxRelay } from '@conntext/outbox'
 import type { LogStore } from '../logs/store.ts'
@@ -29,6 +38,7 @@ type OwnDeps = {
   /** Where the data is, where that is this process's. */
   dataDirectory?: string | undefined
   backups: Probe
+  knownTime: KnownTime
 }
 
 /** This service's own health: the audit database may be away for a while, since the outbox keeps what it is owed. */
@@ -48,6 +58,7 @@ export function createOwnHealth(deps: OwnDeps): () => Promise<ServiceHealth> {
     outbox,
     busProbe(bus),
     clocks(deps),
+    clockDoubtProbe(() => deps.knownTime.look()),
     clickHouseDisk(audit),
     logsProbe(logs),
     processesProbe(processes),
