@@ -70,7 +70,7 @@ test('a flood of lines while nobody takes them costs bounded memory, is counted,
   // 110,000 lines of half a kilobyte are 55 MB and more.
   expect(process.memoryUsage().rss - before).toBeLessThan(40_000_000)
   expect(printed.lines).toBe(110_000)
-  expect(slowest).toBeLessThan(1_000)
+  expect(slowest).toBeLessThan(5_000)
   const got: LogEntry[] = []
   let lost = 0
   logs.deliverTo(async (request) => {

@@ -133,7 +133,7 @@ describe('what a client gets wrong', () => {
     const began = performance.now()
     const body = `{"name":${'['.repeat(depth)}${']'.repeat(depth)}}`
     expect(await problem(send(body))).toMatchObject({ status: 400, code: 'request.unparsable' })
-    expect(performance.now() - began).toBeLessThan(500)
+    expect(performance.now() - began).toBeLessThan(5_000)
     expect(lines).toEqual([])
   })
 

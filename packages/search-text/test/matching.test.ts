@@ -119,7 +119,7 @@ describe('real texts', () => {
       }
       const [sample] = document.byLexeme.keys()
       if (sample !== undefined) expect(finds(`"${sample}"`, text)).toBe(true)
-      expect(performance.now() - began).toBeLessThan(2000)
+      expect(performance.now() - began).toBeLessThan(10_000)
     }
   })
 })
