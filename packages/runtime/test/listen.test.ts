@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { freePort } from '@conntext/embedded'
 import { createTransport } from '../src/index.ts'
 import { credentialsOf } from '../src/settings.ts'
 import { CREDENTIAL, listening, speaking } from './support/servers.ts'
@@ -138,8 +139,9 @@ test('while its only instance is restarted again and again, no request fails and
     await Bun.sleep(Math.random() * 5)
     return Response.json({ id })
   }
-  let server = listening(answer)
-  const { port } = server
+  // One that no outgoing connection takes while nobody listens on it.
+  const port = await freePort()
+  let server = listening(answer, { port })
   const send = createTransport({ service: 'messaging', urls: [server.url], credential: CREDENTIAL })
   let running = true
   const sent: string[] = []

@@ -10,7 +10,7 @@ const server = Bun.serve({
 const ask = (path: string, ms = 60_000) =>
   fetch(`http://127.0.0.1:${server.port}${path}`, { signal: AbortSignal.timeout(ms) })
 for (let i = 0; i < 400; i += 1) ask('/hang').catch(() => {})
-const answer = await ask('/', 5_000).then(
+const answer = await ask('/', 20_000).then(
   (response) => response.text(),
   (error: Error) => error.name,
 )
