@@ -7,7 +7,7 @@ export const client = (baseUrl: GatewayOptions['baseUrl'], options: Partial<Gate
   new GatewayClient({ baseUrl, token: async () => 'token', reconnect: { firstMs: 1, longestMs: 20 }, ...options })
 
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 25_000
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not in time: ${condition}`)
     await Bun.sleep(2)

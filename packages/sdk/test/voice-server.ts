@@ -125,7 +125,7 @@ export async function voiceOf(baseUrl: string, options: Partial<VoiceOptions> = 
   }
   const gateway = client(baseUrl)
   const voice = new VoiceClient({
-    ...{ gateway, handlerFactory, joinMs: 200, iceRestartMs: 5 },
+    ...{ gateway, handlerFactory, joinMs: 2_000, iceRestartMs: 5 },
     reconnect: { firstMs: 1, longestMs: 20 },
     ...options,
   })
