@@ -10,7 +10,7 @@ test('what was just being started when its parent was killed is not left behind'
   const left = () => rounds.flatMap((seconds) => processesWith(`sleep ${seconds}`))
   try {
     // It takes a moment until they know that they are alone, or run for good.
-    await eventually('all have ended', () => left().length === 0, 5_000)
+    await eventually('all have ended', () => left().length === 0)
   } finally {
     for (const line of left()) process.kill(Number(line.trim().split(/\s+/)[1]), 'SIGKILL')
   }

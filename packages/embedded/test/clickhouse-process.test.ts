@@ -14,7 +14,7 @@ import { eventually, isRunning } from './support/processes.ts'
 import { clickHouseUser, clientOf, rowsOf, startTestClickHouse } from './support/stores.ts'
 
 // Each test starts databases; a busy machine takes its time.
-setDefaultTimeout(30_000)
+setDefaultTimeout(60_000)
 
 const running = async (client: ReturnType<typeof clientOf>) =>
   rowsOf<{ query: string }>(client, "SELECT query FROM system.processes WHERE query NOT LIKE '%system.processes%'")
@@ -38,7 +38,7 @@ describe('cancelling', () => {
         await eventually('the query runs', async () => (await running(client)).length === 1)
         abort.abort()
         await expect(read).rejects.toThrow()
-        await eventually('the query is gone', async () => (await running(client)).length === 0, 3_000)
+        await eventually('the query is gone', async () => (await running(client)).length === 0, 10_000)
       }
     }
   })
@@ -53,9 +53,9 @@ describe('cancelling', () => {
     )
     // Nobody reads: four streams wait, on two threads, and others still get their turn.
     expect(await rowsOf<object>(client, 'SELECT 1 one')).toEqual([{ one: 1 }])
-    expect((await running(client)).length).toBe(4)
+    await eventually('the four run', async () => (await running(client)).length === 4)
     for (const stream of streams) stream.destroy()
-    await eventually('the queries are gone', async () => (await running(client)).length === 0, 5_000)
+    await eventually('the queries are gone', async () => (await running(client)).length === 0)
   })
 })
 
@@ -71,7 +71,7 @@ describe('the process', () => {
       format: 'JSONEachRow',
       clickhouse_settings: { async_insert: 1, wait_for_async_insert: 0, async_insert_busy_timeout_ms: 60_000 },
     })
-    const slow = rowsOf<object>(client, 'SELECT 1 one, sleep(1) s')
+    const slow = rowsOf<object>(client, 'SELECT 1 one, sleep(2) s')
     await eventually('the query runs', async () => (await running(client)).length === 1)
     await Promise.all([first.stop(), first.stop()])
     expect(await slow).toEqual([{ one: 1, s: 0 }])

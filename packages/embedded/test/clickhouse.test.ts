@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { ClickHouseError, TupleParam } from '@clickhouse/client'
 import { temporaryDirectory } from './support/directories.ts'
+import { eventually } from './support/processes.ts'
 import { clientOf, type DisposableClickHouse, rowsOf, startTestClickHouse } from './support/stores.ts'
 
 // Each test starts databases; a busy machine takes its time.
-setDefaultTimeout(30_000)
+setDefaultTimeout(60_000)
 
 const place = temporaryDirectory()
 let clickHouse: DisposableClickHouse
@@ -243,8 +244,9 @@ describe('named sessions', () => {
 
   test('take one query at a time', async () => {
     await using named = clientOf(clickHouse, { session_id: crypto.randomUUID() })
-    const slow = rowsOf(named, 'SELECT sleep(0.5)')
-    await Bun.sleep(150)
+    const slow = rowsOf(named, 'SELECT sleep(2)')
+    const query = "SELECT 1 FROM system.processes WHERE query LIKE 'SELECT sleep%'"
+    await eventually('the first one runs', async () => (await rowsOf(client, query)).length === 1)
     expect((await failure(rowsOf(named, 'SELECT 1'))).code).toBe('373')
     await slow
   })

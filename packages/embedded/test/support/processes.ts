@@ -72,7 +72,7 @@ export function runScript(
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  ms = 10_000,
+  ms = 25_000,
 ): Promise<void> {
   const deadline = Date.now() + ms
   while (!(await condition())) {
