@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { isDatabaseAway, openDatabase } from '@conntext/database'
+import { freePort } from '@conntext/embedded'
 import { sql } from 'drizzle-orm'
 import { testServerDetails } from '../src/index.ts'
 import { asAdmin } from './support/sql.ts'
@@ -24,16 +25,17 @@ test.each([1, 2, 3])(
       }
     })
     going = false
-    expect(await Promise.race([Promise.all(load).then(() => 'ended'), Bun.sleep(5000).then(() => 'hangs')])).toBe(
+    expect(await Promise.race([Promise.all(load).then(() => 'ended'), Bun.sleep(20_000).then(() => 'hangs')])).toBe(
       'ended',
     )
     expect(failures.filter((error) => !isDatabaseAway(error))).toEqual([])
     // A slot that is lost would keep its query for ever.
     const after = Promise.allSettled(Array.from({ length: 12 }, () => db.execute(sql`select pg_sleep(0.02)`)))
-    expect(await Promise.race([after.then(() => 'ended'), Bun.sleep(5000).then(() => 'hangs')])).toBe('ended')
+    expect(await Promise.race([after.then(() => 'ended'), Bun.sleep(20_000).then(() => 'hangs')])).toBe('ended')
     await Promise.all(Array.from({ length: 8 }, () => db.check()))
     await db.close()
   },
+  60_000,
 )
 
 /** A way to the server that is closed until it is opened: `listen` may be called at any time, on the port it has. */
@@ -43,9 +45,7 @@ async function startDoor({ port: to, hostname }: URL) {
     for (const socket of [client, upstream]) socket.on('error', () => {})
     client.pipe(upstream).pipe(client)
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
-  await once(server.close(), 'close')
+  const port = await freePort()
   return { port, open: () => once(server.listen(port, '127.0.0.1'), 'listening'), server }
 }
 
@@ -60,15 +60,15 @@ test('while it is away statements fail soon, and once it is back they find it so
     const began = performance.now()
     const asked = await Promise.allSettled(Array.from({ length: 30 }, ask))
     for (const one of asked) expect(isDatabaseAway((one as PromiseRejectedResult).reason)).toBe(true)
-    expect(performance.now() - began).toBeLessThan(4_000)
+    expect(performance.now() - began).toBeLessThan(10_000)
   }
   await door.open()
   const back = performance.now()
   await ask()
-  expect(performance.now() - back).toBeLessThan(2_000)
+  expect(performance.now() - back).toBeLessThan(10_000)
   await db.close()
   door.server.close()
-}, 30_000)
+}, 60_000)
 
 test('what listens hears at once that it can hear, and again after an interruption', async () => {
   await using databases = await testServerDetails()

@@ -320,7 +320,7 @@ describe('a database', () => {
       port: server.port,
     })
     const back = async () => {
-      const deadline = performance.now() + 10_000
+      const deadline = performance.now() + 20_000
       for (;;) {
         try {
           return await Promise.all([db.check(), db.check()])

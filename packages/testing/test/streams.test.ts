@@ -128,7 +128,7 @@ describe('locking', () => {
       select pg_advisory_lock(42)`)
     const waiting = async (number: number) => {
       const [row] =
-        await admin`select count(*)::int as n from pg_locks where not granted and database = (select oid from pg_database where datname = current_database()) or not granted and locktype = 'transactionid'`
+        await admin`select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
       return row!.n >= number
     }
     // One wants a and b while there is only b; before it gets to make a, a is there, and somebody else has locked it.

@@ -7,7 +7,8 @@ import { newSubject } from './contract.ts'
 import { listen, startDeafSubscriber, startProxy, tidy, timed } from './support.ts'
 
 // Redis counts its time in ticks of a quarter of a second: about a second for an answer, and some for a slow machine.
-const ABOUT_A_SECOND_MS = 2_500
+// Three times that and more, for a machine that is busy; without a bound it would be for ever.
+const ABOUT_A_SECOND_MS = 5_000
 
 describe.skipIf(!hasRedis())('the bus over a Redis that', () => {
   const here = tidy()
@@ -68,7 +69,7 @@ describe.skipIf(!hasRedis())('the bus over a Redis that', () => {
     expect(first.failed).toBe(true)
     expect(first.ms).toBeLessThan(ABOUT_A_SECOND_MS)
     const many = await timed(Promise.all(Array.from({ length: 100 }, () => timed(bus.publish(subject, '2')))))
-    expect(many.ms).toBeLessThan(200)
+    expect(many.ms).toBeLessThan(1_000)
     expect(await timed(bus.announce(subject, 'announced'))).toMatchObject({ failed: true })
     expect(heard).toEqual(['announced'])
     expect((await timed(bus.check())).failed).toBe(true)
@@ -197,7 +198,7 @@ describe.skipIf(!hasRedis())('the bus over a Redis that', () => {
     const announced = await timed(bus.announce(subject, '1'))
     expect(announced.failed).toBe(false)
     expect(announced.ms).toBeGreaterThan(200)
-    expect(announced.ms).toBeLessThan(1_000)
+    expect(announced.ms).toBeLessThan(ABOUT_A_SECOND_MS)
     expect(heard).toEqual(['1'])
   })
 
