@@ -376,10 +376,13 @@ describe('what costs too much', () => {
         })
       )[0]!.n
     while ((await seen()) !== '1') await Bun.sleep(10)
+    const left = performance.now()
     leaving.abort()
     await expect(running).rejects.toThrow()
     while ((await seen()) !== '0') await Bun.sleep(10)
-  }, 9_000)
+    // By itself it would have gone on for ten seconds.
+    expect(performance.now() - left).toBeLessThan(8_000)
+  }, 60_000)
 })
 
 function tenfold(times: number): string {
