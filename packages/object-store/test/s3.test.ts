@@ -193,8 +193,10 @@ describe.skipIf(!server)('with an S3 server,', () => {
 
     test('without a word is given up after the time set', async () => {
       await using proxy = await proxyTo(server!.endpoint)
-      const store = await openS3Store(newPlace({ endpoint: proxy.endpoint, timeoutMs: 250 }))
-      await store.put('old', streamOf(30 * MIB))
+      const place = newPlace({ endpoint: proxy.endpoint })
+      const patient = await openS3Store(place)
+      await patient.put('old', streamOf(30 * MIB))
+      const store = await openS3Store({ ...place, timeoutMs: 1_000 })
       const { body } = await store.get('old')
       proxy.set('silent')
       const started = performance.now()
@@ -202,9 +204,9 @@ describe.skipIf(!server)('with an S3 server,', () => {
         expect(await failureOf(call())).toBeInstanceOf(ObjectStoreUnavailable)
       }
       expect(await failureOf(new Response(body).bytes())).toBeInstanceOf(Error)
-      expect(performance.now() - started).toBeLessThan(5000)
+      expect(performance.now() - started).toBeLessThan(20_000)
       proxy.set('open')
-      expect((await store.head('old')).size).toBe(30 * MIB)
+      expect((await patient.head('old')).size).toBe(30 * MIB)
     })
 
     test('at the start is said so', async () => {
