@@ -9,13 +9,18 @@ test('one at a time, and a lock whose holder died is taken over', async () => {
   const file = join(folder, 'lock')
   try {
     const order: string[] = []
-    const work = async (name: string) => {
-      await using _lock = await acquireLock(file, () => order.push(`${name} waits`))
+    const [isIn, waits] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const work = async (name: string, until?: Promise<void>) => {
+      await using _lock = await acquireLock(file, () => {
+        order.push(`${name} waits`)
+        waits.resolve()
+      })
       order.push(`${name} in`)
-      await Bun.sleep(20)
+      isIn.resolve()
+      await until
       order.push(`${name} out`)
     }
-    await Promise.all([work('first'), Bun.sleep(5).then(() => work('second'))])
+    await Promise.all([work('first', waits.promise), isIn.promise.then(() => work('second'))])
     expect(order).toEqual(['first in', 'second waits', 'first out', 'second in', 'second out'])
 
     const gone = Bun.spawn(['true'])
