@@ -264,25 +264,39 @@ test('a directory that holds no server is refused, and left as it is', async () 
   await rm(path, { recursive: true })
 })
 
-describe('a command that is given wrongly ends with 2 and the usage', () => {
-  const wrong = [
-    [],
-    ['keys', 'destroy'],
-    ['keys', 'list', '--master'],
-    ['keys', 'rotate', '--everything'],
-    ['users', 'reset-password', 'owner', 'password'],
+describe('a command that is given wrongly ends with 2, and with what would be right', () => {
+  const wrong: [args: string[], told: string, beside?: string][] = [
+    [[], 'keys rotate [--signing] [--master]'],
+    [['keys'], 'keys rotate [--signing] [--master]', 'users'],
+    [['keys', 'destroy'], 'keys rotate [--signing] [--master]', 'users'],
+    [['keys', 'list', '--master'], 'keys rotate [--signing] [--master]', 'users'],
+    [['keys', 'rotate', '--everything'], 'keys rotate [--signing] [--master]', 'users'],
+    [['users', 'reset-password', 'owner', 'password'], 'users reset-password USERNAME', 'keys'],
+    [['destroy'], '"conntext help" tells all there is.', 'keys'],
   ]
-  for (const args of wrong) {
+  for (const [args, told, beside] of wrong) {
     test(`conntext ${args.join(' ')}`, async () => {
       const { code, out, err } = await conntext('/nowhere', ...args)
       expect({ code, out }).toEqual({ code: 2, out: '' })
-      expect(err).toContain('keys rotate [--signing] [--master]')
+      expect(err).toContain(told)
+      if (beside) expect(err).not.toContain(`  ${beside} `)
     })
   }
 
-  test('while help is told', async () => {
-    const { code, out } = await conntext('/nowhere', 'help')
-    expect(code).toBe(0)
-    expect(out).toContain('users disable-mfa USERNAME')
+  test('while help is told, of all or of some', async () => {
+    const all = await conntext('/nowhere', 'help')
+    expect(all.code).toBe(0)
+    expect(all.out).toContain('users disable-mfa USERNAME')
+    const some = await conntext('/nowhere', 'help', 'media')
+    expect(some).toMatchObject({ code: 0, out: expect.stringMatching(/^media check.*\n +--repair.*$/) })
+    expect(await conntext('/nowhere', 'media', 'check', '--help')).toEqual(some)
+    expect(await conntext('/nowhere', 'help', 'nothing')).toEqual(all)
+  })
+
+  test('and the version', async () => {
+    const { version } = await Bun.file(new URL('../package.json', import.meta.url)).json()
+    for (const one of ['version', '--version']) {
+      expect(await conntext('/nowhere', one)).toEqual({ code: 0, out: version, err: '' })
+    }
   })
 })

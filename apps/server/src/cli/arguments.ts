@@ -18,9 +18,10 @@ export type Usage = { operands: string[]; flags?: (keyof Flags)[]; options?: (ke
 export function parse<C extends Usage>(
   args: string[],
   commands: Record<string, C>,
-): { command: C; given: Given } | 'help' {
+): { command: C; given: Given } | { help: string | undefined } {
   const { values, positionals } = readArguments(args)
-  if (values.help || positionals[0] === 'help') return 'help'
+  if (positionals[0] === 'help') return { help: positionals[1] }
+  if (values.help) return { help: positionals[0] }
   const length = [2, 1].find((words) => Object.hasOwn(commands, positionals.slice(0, words).join(' ')))
   const name = positionals.slice(0, length ?? 2).join(' ')
   const command = length === undefined ? undefined : commands[name]

@@ -1,5 +1,6 @@
 import { newBackupIdentity } from '@conntext/backup'
 import { createLogger } from '@conntext/kernel'
+import manifest from '../../package.json'
 import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
 import { printCheckpoint, verifyAudit } from './audit.ts'
@@ -17,53 +18,6 @@ import { openPlace, type Place } from './place.ts'
 import { printSettings } from './settings.ts'
 import { tellStatus } from './status.ts'
 import { disableMfa, listUsers, resetPassword } from './users.ts'
-
-export const HELP = `conntext COMMAND
-
-  start                              runs the server, as npm start does
-  status                             whether the server runs and is ready, and what of it is not
-  doctor                             looks at all that the server needs, and says what to do
-  doctor voice                       looks at ports, NAT, addresses and relays: whether calls get to the server
-  config print                       the settings in force, with secrets hidden
-  users list                         the accounts, and how they stand
-  users reset-password USERNAME      prints a single-use token that sets a new password
-  users disable-mfa USERNAME         removes the authenticator app, passkeys and recovery codes
-  migrate                            makes the databases, schemas and users of a split deployment, or brings
-                                     them up to date (docs/operations.md)
-  audit checkpoint                   prints what the audit log is now, signed: to be kept elsewhere
-  audit verify [--against FILE] [--from N] [--to N]
-                                     compares all that is stored of the audit log with what was signed
-      --against FILE                 and with the checkpoints in it, which were kept elsewhere
-      --from N, --to N               only these batches, by their numbers or the times at which they were made
-  maintenance on [--message TEXT] [--until TIME]
-                                     nobody but administrators changes anything from now on; all can be read
-      --message TEXT                 what members are told
-      --until TIME                   when it is expected to be over
-  maintenance off                    ends it
-  backup create [--to FILE] [--logs] has a backup made, by the running server or, where none runs, by this command
-      --to FILE                      and copies it there
-      --logs                         with what the services have logged
-  backup list                        the backups: when they were made, and what they hold
-  backup verify BACKUP [--identity FILE] [--deep] [--master-key FILE]
-                                     reads all of a backup, a file or one of the list, and compares it with its hashes
-      --identity FILE                what opens it, where it is not CONNTEXT_BACKUP_PASSPHRASE
-      --deep                         restores it for the trial, and verifies the audit log in it
-  backup restore BACKUP [--identity FILE] [--master-key FILE]
-                                     fills an empty server with what is in a backup
-      --master-key FILE              the master key that was in force, where it is not in its place yet
-  backup key                         makes a key pair: backups for its recipient are opened by its identity
-  keys list                          the keys: their age, and how many values each still opens
-  keys rotate [--signing] [--master] [--audit]
-                                     seals all that is sealed under new keys, while the server goes on
-      --signing                      and has access tokens signed by a new key
-      --master                       and wraps the keys under a new master key
-      --audit                        and has the audit log signed by a new key
-  media check [--repair]             compares the database with the files that are stored
-      --repair                       and brings them together
-  help                               prints this
-
-The server is the one whose data is in CONNTEXT_DATA (./data), be it running or not; or the split deployment whose
-Postgres CONNTEXT_POSTGRES_ADMIN_URL names.`
 
 export const say = (line: string) => console.error(`conntext: ${line}`)
 const log = createLogger({ service: 'command', level: 'error', write: (line) => void process.stderr.write(line) })
@@ -98,6 +52,13 @@ async function tell(findings: Iterable<Finding> | AsyncIterable<Finding>): Promi
 export const commands: Record<string, Command> = {
   // It ends with a signal, not with its own code.
   start: { operands: [], run: () => import('../main.ts').then(() => new Promise<never>(() => {})) },
+  version: {
+    operands: [],
+    async run() {
+      console.log(manifest.version)
+      return 0
+    },
+  },
   status: { operands: [], run: () => tellStatus(loadConfig(process.env), console.log) },
   doctor: {
     operands: [],

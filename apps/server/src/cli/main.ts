@@ -3,12 +3,13 @@
 import { EmbeddedError } from '@conntext/embedded'
 import { AppError, StartError } from '@conntext/kernel'
 import { parse, UsageError } from './arguments.ts'
-import { commands, HELP, say } from './commands.ts'
+import { commands, say } from './commands.ts'
+import { helpOf, hintAt } from './help.ts'
 
 async function main(args: string[]): Promise<number> {
-  const parsed = parse(args, commands)
-  if (parsed === 'help') {
-    console.log(HELP)
+  const parsed = parse(args[0] === '--version' ? ['version'] : args, commands)
+  if ('help' in parsed) {
+    console.log(helpOf(parsed.help))
     return 0
   }
   return parsed.command.run(parsed.given)
@@ -27,7 +28,7 @@ try {
   process.exit(await main(process.argv.slice(2)))
 } catch (error) {
   if (error instanceof UsageError) {
-    say(`${error.message}\n\n${HELP}`)
+    say(`${error.message}\n\n${hintAt(process.argv[2])}`)
     process.exit(2)
   }
   const explained = explain(error)
