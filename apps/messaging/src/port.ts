@@ -8,14 +8,14 @@ import {
   type Problem,
   READY_CONVERSATIONS,
 } from '@conntext/contracts'
-import type { KnownTime } from '@conntext/database'
-import type { Communications } from '@conntext/db-communications'
+import { appliedMigrations, type KnownTime } from '@conntext/database'
+import { type Communications, knownCommunicationsMigrations } from '@conntext/db-communications'
 import {
   accessErrors,
   busProbe,
-  clockDoubtProbe,
   type Caller,
   channelNotFound,
+  clockDoubtProbe,
   createHealth,
   type Guard,
   outboxProbe,
@@ -25,6 +25,7 @@ import {
   servePort,
   toAppError,
   toProblem,
+  withSchemas,
 } from '@conntext/http'
 import type { Clock, Logger } from '@conntext/kernel'
 import type { ObjectStore } from '@conntext/object-store'
@@ -142,7 +143,12 @@ export function createPort(deps: PortDeps, credential: string) {
       return {}
     },
     storage: () => readStorage(db, deps.log),
-    health: healthOf(deps),
+    health: withSchemas(healthOf(deps), {
+      communications: {
+        expected: knownCommunicationsMigrations().length,
+        applied: () => appliedMigrations(deps.db),
+      },
+    }),
   }
   return servePort(messagingPort, implementation, { credential, log: deps.log })
 }

@@ -98,6 +98,8 @@ const GIVE_BACK_EVERY_MS = 60_000
 const SWEEP_OVERRIDES_EVERY_MS = 600_000
 const SAMPLE_EVERY_MS = 3_600_000
 const FIRST_SAMPLE_AFTER_MS = 60_000
+const LOOK_EVERY_MS = 15_000
+const FIRST_LOOK_AFTER_MS = 5_000
 const DROP_LOGS_EVERY_MS = 3_600_000
 const FIRST_DROP_AFTER_MS = 30_000
 const SCHEDULE_EVERY_MS = 60_000
@@ -137,8 +139,9 @@ export function createSystemService(given: SystemDeps): SystemService {
   const keys = inviteKeys(keyring)
   const backing = { ...deps, backups: given.backups, nudge }
   const own = createOwnHealth({ ...deps, knownTime, relay, logs, processes, backups: backupProbe(backing) })
-  const { auth, messaging, realtime, clock, log } = deps
-  const readiness = createSystemHealth(own, { auth, messaging, realtime }, clock)
+  const { auth, messaging, realtime, log } = deps
+  const examination = createSystemHealth(own, { auth, messaging, realtime }, deps)
+  const readiness = examination.look
   const options: AccessOptions = {
     guard: deps.guard,
     refused,
@@ -148,6 +151,7 @@ export function createSystemService(given: SystemDeps): SystemService {
       log,
     }),
   }
+  const looking = async () => void (await readiness())
   const storage = createStorage(deps)
   const redeem: RedeemDeps = { ...deps, keys, nudge }
   const jobs: RunningJob[] = []
@@ -215,8 +219,11 @@ export function createSystemService(given: SystemDeps): SystemService {
         }),
         log,
       )
+      ends.push(examination.count())
       jobs.push(
         ...first,
+        // So that it is known since when something is as it is, though nobody has asked.
+        startJob({ name: 'health', everyMs: LOOK_EVERY_MS, firstAfterMs: FIRST_LOOK_AFTER_MS, run: looking }, log),
         logDropping,
         making,
         startJob({ name: 'backup schedule', everyMs: SCHEDULE_EVERY_MS, run: () => schedule(backing) }, log),

@@ -47,6 +47,13 @@ export async function migrateDatabaseTo(options: { url: string; folder: string; 
   }
 }
 
+/** How many migrations the database has seen. */
+export async function appliedMigrations(db: Pick<Executor, 'execute'>): Promise<number> {
+  const rows = await db.execute(sql`select count(*) as applied from drizzle.__drizzle_migrations`)
+  const [{ applied }] = rows as unknown as [{ applied: string }]
+  return Number(applied)
+}
+
 /** The schema is older than what runs: it is to be brought up to date first. */
 export class SchemaBehind extends Error {
   override name = 'SchemaBehind'

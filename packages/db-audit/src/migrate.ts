@@ -1,4 +1,4 @@
-import { type AuditConnection, connect } from './client.ts'
+import { type Audit, type AuditConnection, connect } from './client.ts'
 import { migrations as released } from './migrations/index.ts'
 
 /**
@@ -30,6 +30,15 @@ export async function migrateAudit(connection: AuditConnection, migrations: Migr
   } finally {
     await client.close()
   }
+}
+
+/** How many migrations the database has seen. */
+export async function appliedAuditMigrations(audit: Audit): Promise<number> {
+  const [row] = await audit.rows<{ applied: string }>({
+    sql: 'SELECT uniqExact(version) AS applied FROM migrations',
+    params: {},
+  })
+  return Number(row?.applied)
 }
 
 async function createDatabase({ database, ...server }: AuditConnection): Promise<void> {

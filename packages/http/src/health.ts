@@ -1,4 +1,4 @@
-import type { DependencyHealth, HealthState, ServiceHealth } from '@conntext/contracts'
+import type { DependencyHealth, HealthState, SchemaVersion, ServiceHealth } from '@conntext/contracts'
 import { answerWithin, type Clock, reportError, systemClock } from '@conntext/kernel'
 
 const PROBE_TIMEOUT_MS = 3_000
@@ -15,6 +15,34 @@ export type Probe = {
   critical: boolean
   /** What an administrator should do when it is away. */
   remedy: string
+}
+
+/** How far a database's schema is: how many migrations this release has, and how many were applied. */
+export type SchemaCount = { expected: number; applied(): Promise<number> }
+
+const SCHEMAS_EVERY_MS = 15_000
+
+/** Adds how far the schemas are of the databases that a service answers for. */
+export function withSchemas(
+  health: () => Promise<ServiceHealth>,
+  counts: Partial<Record<SchemaVersion['database'], SchemaCount>>,
+): () => Promise<ServiceHealth> {
+  let last: { at: number; found: Promise<SchemaVersion[]> } | undefined
+  const look = async ([name, { expected, applied }]: [string, SchemaCount]): Promise<SchemaVersion> => {
+    const database = name as SchemaVersion['database']
+    // Why it can't be asked, its own probe tells.
+    return { database, applied: await answerWithin(PROBE_TIMEOUT_MS, applied).catch(() => null), expected }
+  }
+  const schemas = () => {
+    if (!last || performance.now() - last.at > SCHEMAS_EVERY_MS) {
+      last = { at: performance.now(), found: Promise.all(Object.entries(counts).map(look)) }
+    }
+    return last.found
+  }
+  return async () => {
+    const [found, versions] = await Promise.all([health(), schemas()])
+    return { ...found, schemas: versions }
+  }
 }
 
 /** Tries every dependency at once, each in bounded time, and remembers since when it has been as it is. */

@@ -7,9 +7,9 @@ import type {
   ServiceHealth,
   SystemHealth,
 } from '@conntext/contracts'
-import type { KnownTime } from '@conntext/database'
-import type { Audit } from '@conntext/db-audit'
-import type { ServerDetails } from '@conntext/db-server-details'
+import { appliedMigrations, type KnownTime } from '@conntext/database'
+import { type Audit, appliedAuditMigrations, auditMigrations } from '@conntext/db-audit'
+import { knownServerDetailsMigrations, type ServerDetails } from '@conntext/db-server-details'
 import {
   busProbe,
   clockDoubtProbe,
@@ -18,8 +18,9 @@ import {
   type Probe,
   type Processes,
   postgresProbe,
+  withSchemas,
 } from '@conntext/http'
-import { answerWithin, type Clock } from '@conntext/kernel'
+import { answerWithin, type Clock, gauge } from '@conntext/kernel'
 import type { OutboxRelay } from '@conntext/outbox'
 import type { LogStore } from '../logs/store.ts'
 import { clickHouseDisk, clocks, directoryDisk, logsProbe, processesProbe } from './probes.ts'
@@ -65,7 +66,25 @@ export function createOwnHealth(deps: OwnDeps): () => Promise<ServiceHealth> {
     deps.backups,
     ...(dataDirectory === undefined ? [] : [directoryDisk(dataDirectory)]),
   ]
-  return createHealth('system', probes, clock)
+  return withSchemas(createHealth('system', probes, clock), {
+    server_details: {
+      expected: knownServerDetailsMigrations().length,
+      applied: () => appliedMigrations(db),
+    },
+    audit: { expected: auditMigrations.length, applied: () => appliedAuditMigrations(audit) },
+  })
+}
+
+const VALUES: Record<HealthState, number> = { up: 0, degraded: 1, down: 2 }
+const states = gauge('conntext_dependency_state', 'What services need, when last looked at: 0 up, 1 degraded, 2 down', [
+  'service',
+  'dependency',
+])
+
+export type SystemExamination = {
+  look(): Promise<SystemHealth>
+  /** Has what was found last counted; answers how to end it. */
+  count(): () => void
 }
 
 export type HealthPorts = {
@@ -80,9 +99,10 @@ export type HealthPorts = {
 export function createSystemHealth(
   own: () => Promise<ServiceHealth>,
   ports: HealthPorts,
-  clock: Clock,
-): () => Promise<SystemHealth> {
+  { clock, version }: { clock: Clock; version: string },
+): SystemExamination {
   const downSince = new Map<string, string>()
+  let last: SystemHealth | undefined
   const examine = async ([service, port]: [string, Pick<AuthPort, 'health'>]): Promise<ServiceHealth> => {
     try {
       const health = await answerWithin(PORT_TIMEOUT_MS, () => port.health({}))
@@ -94,11 +114,22 @@ export function createSystemHealth(
       return unreachable(service, error, since)
     }
   }
-  return async () => {
-    const services = await Promise.all([own(), ...Object.entries(ports).map(examine)])
-    return { state: worst(services.map((one) => one.state)), services }
+  return {
+    async look() {
+      const services = await Promise.all([own(), ...Object.entries(ports).map(examine)])
+      const state = worst(services.map((one) => one.state))
+      const now = clock.now()
+      const since = last?.state === state ? last.since : now.toISOString()
+      const startedAt = new Date(now.getTime() - performance.now()).toISOString()
+      last = { state, since, version, startedAt, uptimeSeconds: Math.floor(performance.now() / 1000), services }
+      return last
+    },
+    count: () => states.from(() => (last?.services ?? []).flatMap(samples)),
   }
 }
+
+const samples = ({ service, dependencies }: ServiceHealth): [number, string, string][] =>
+  dependencies.map(({ name, state }) => [VALUES[state], service, name])
 
 const worst = (states: HealthState[]): HealthState =>
   states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'up'

@@ -14,14 +14,31 @@ export const DependencyHealth = Shape('DependencyHealth', {
 })
 export type DependencyHealth = Static<typeof DependencyHealth>
 
+/** How many migrations a database has seen, and how many this release has. More: a newer release was there. */
+export const SchemaVersion = Shape('SchemaVersion', {
+  database: Enumeration(['server_details', 'communications', 'audit']),
+  applied: Nullable(Type.Integer({ minimum: 0, description: 'Null where it can not be asked now' })),
+  expected: Type.Integer({ minimum: 0 }),
+})
+export type SchemaVersion = Static<typeof SchemaVersion>
+
 export const ServiceHealth = Shape('ServiceHealth', {
   service: Type.String(),
   state: HealthState,
   dependencies: Type.Array(DependencyHealth),
+  // Of the databases that it answers for; an older release says nothing of them.
+  schemas: Type.Optional(Type.Array(SchemaVersion)),
 })
 export type ServiceHealth = Static<typeof ServiceHealth>
 
-export const SystemHealth = Shape('SystemHealth', { state: HealthState, services: Type.Array(ServiceHealth) })
+export const SystemHealth = Shape('SystemHealth', {
+  state: HealthState,
+  since: Timestamp,
+  version: Type.String({ description: 'The release' }),
+  startedAt: Timestamp,
+  uptimeSeconds: Type.Integer({ minimum: 0 }),
+  services: Type.Array(ServiceHealth),
+})
 export type SystemHealth = Static<typeof SystemHealth>
 
 export const VoiceStatus = Shape('VoiceStatus', {

@@ -1666,7 +1666,7 @@ export const getBackup = <ThrowOnError extends boolean = false>(options: Options
 });
 
 /**
- * Take a backup along: an encrypted file
+ * Take a backup along, or a range of it: an encrypted file
  */
 export const downloadBackup = <ThrowOnError extends boolean = false>(options: Options<DownloadBackupData, ThrowOnError>): RequestResult<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError> => (options.client ?? client).get<DownloadBackupResponses, DownloadBackupErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],

@@ -2220,6 +2220,15 @@ export type RolePatch = {
     position?: number;
 };
 
+export type SchemaVersion = {
+    database: 'server_details' | 'communications' | 'audit';
+    /**
+     * Null where it can not be asked now
+     */
+    applied: number | null;
+    expected: number;
+};
+
 export type SearchHit = {
     message: Message;
     /**
@@ -2343,6 +2352,7 @@ export type ServiceHealth = {
     service: string;
     state: 'up' | 'degraded' | 'down';
     dependencies: Array<DependencyHealth>;
+    schemas?: Array<SchemaVersion>;
 };
 
 export type Session = {
@@ -2466,6 +2476,19 @@ export type StoredTable = {
 
 export type SystemHealth = {
     state: 'up' | 'degraded' | 'down';
+    /**
+     * RFC 3339, in UTC
+     */
+    since: string;
+    /**
+     * The release
+     */
+    version: string;
+    /**
+     * RFC 3339, in UTC
+     */
+    startedAt: string;
+    uptimeSeconds: number;
     services: Array<ServiceHealth>;
 };
 
@@ -13440,9 +13463,17 @@ export type DownloadBackupErrors = {
      */
     410: Problem;
     /**
+     * The file is not the one that was meant by If-Match or If-Unmodified-Since
+     */
+    412: Problem;
+    /**
      * The body or the address is too long
      */
     413: Problem;
+    /**
+     * The range lies outside the file
+     */
+    416: Problem;
     /**
      * The request is not valid; `errors` says where
      */
@@ -13468,6 +13499,10 @@ export type DownloadBackupResponses = {
      * The file
      */
     200: Blob | File;
+    /**
+     * The part that was asked for
+     */
+    206: Blob | File;
 };
 
 export type DownloadBackupResponse = DownloadBackupResponses[keyof DownloadBackupResponses];
