@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { meters } from '@conntext/kernel'
+import { sql } from 'drizzle-orm'
 import { makeWaiting, schedule } from '../src/backups/making.ts'
 import { listBackupRows } from '../src/backups/queries.ts'
 import type { BackupPlace } from '../src/backups/service.ts'
@@ -136,6 +137,36 @@ test(
     } finally {
       await service.stop()
     }
+  },
+  MINUTES,
+)
+
+test(
+  'what was made while the clock was ahead stops no other from being made, and displaces none that is made afterwards',
+  async () => {
+    const kept = daily({ keep: 1 })
+    const before = system.clock.now().getTime()
+    const YEAR_MS = 365 * 24 * HOUR_MS
+    system.clock.advance(YEAR_MS)
+    expect(await turn(kept)).toBe(true)
+    const ahead = (await rows()).at(-1)!
+    expect(ahead.createdAt.getTime()).toBeGreaterThanOrEqual(before + YEAR_MS)
+    // Its id would be of that time, too.
+    const id = Bun.randomUUIDv7('hex', before + YEAR_MS)
+    await system.databases.system.execute(sql`update backups set id = ${id} where id = ${ahead.id}`)
+    system.clock.advance(-YEAR_MS)
+    expect(await backupProbe(kept).run()).toMatchObject({
+      state: 'degraded',
+      detail: expect.stringContaining('overdue'),
+    })
+
+    expect(await turn(kept)).toBe(true)
+    const scheduled = (await rows()).filter(({ trigger, state }) => trigger === 'scheduled' && state === 'done')
+    expect(scheduled.map(({ createdAt }) => createdAt.getTime() <= system.clock.now().getTime())).toEqual([true])
+    expect(await backups.filesIn()).toContain(scheduled[0]!.name)
+    expect(await backups.filesIn()).not.toContain(ahead.name)
+    expect(await turn(kept)).toBe(false)
+    expect(await backupProbe(kept).run()).toBeUndefined()
   },
   MINUTES,
 )

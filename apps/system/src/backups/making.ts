@@ -32,8 +32,8 @@ export async function schedule(deps: MakingDeps): Promise<void> {
   if (!every) return
   await db.transaction(async (tx) => {
     await lockBackups(tx)
-    const last = await latestBackup(tx, { trigger: 'scheduled' })
     const now = clock.now()
+    const last = await latestBackup(tx, { now, trigger: 'scheduled' })
     // One that failed is tried again sooner.
     const pause = last?.state === 'failed' ? Math.min(every, 1) : every
     if (last && (last.state === 'waiting' || last.state === 'running')) return
@@ -139,6 +139,6 @@ async function fail(
 }
 
 async function removeSurplus(deps: MakingDeps, { keep }: BackupPlace): Promise<void> {
-  for (const { id } of await surplusBackups(deps.db, keep)) await deleteBackup(deps, id)
+  for (const { id } of await surplusBackups(deps.db, { keep, now: deps.clock.now() })) await deleteBackup(deps, id)
   await removeOldFailures(deps.db, new Date(deps.clock.now().getTime() - KEEP_FAILED_MS))
 }

@@ -1,7 +1,7 @@
 import type { Backup } from '@conntext/contracts'
 import { backups, type ServerDetailsExecutor } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
-import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, lt, not, sql } from 'drizzle-orm'
 import { announceWork } from '../work.ts'
 
 export type BackupRow = typeof backups.$inferSelect
@@ -99,16 +99,24 @@ export async function setRunning(db: ServerDetailsExecutor, id: string, values: 
   return changed.length > 0
 }
 
+// By how much the clocks of instances may differ.
+const SKEW_MS = 60_000
+
+/** Made while a clock was ahead: neither the next one nor what is kept may go by it. */
+const isFromTheFuture = (now: Date) =>
+  sql`${backups.createdAt} > ${new Date(now.getTime() + SKEW_MS).toISOString()}::timestamptz`
+
 /** The latest of those states, or of that trigger. */
 export async function latestBackup(
   db: ServerDetailsExecutor,
-  of: { states?: BackupRow['state'][]; trigger?: BackupRow['trigger'] },
+  of: { now: Date; states?: BackupRow['state'][]; trigger?: BackupRow['trigger'] },
 ): Promise<BackupRow | undefined> {
   const [row] = await db
     .select()
     .from(backups)
     .where(
       and(
+        not(isFromTheFuture(of.now)),
         of.states && inArray(backups.state, of.states),
         of.trigger === undefined ? undefined : eq(backups.trigger, of.trigger),
       ),
@@ -119,12 +127,15 @@ export async function latestBackup(
 }
 
 /** The scheduled ones beyond those that are kept, oldest first. */
-export async function surplusBackups(db: ServerDetailsExecutor, keep: number): Promise<BackupRow[]> {
+export async function surplusBackups(
+  db: ServerDetailsExecutor,
+  { keep, now }: { keep: number; now: Date },
+): Promise<BackupRow[]> {
   const rows = await db
     .select()
     .from(backups)
     .where(and(eq(backups.state, 'done'), eq(backups.trigger, 'scheduled')))
-    .orderBy(desc(backups.id))
+    .orderBy(isFromTheFuture(now), desc(backups.id))
     .offset(keep)
   return rows.reverse()
 }

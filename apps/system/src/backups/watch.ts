@@ -12,10 +12,11 @@ const HOUR_MS = 3_600_000
 type Watched = Pick<BackupDeps, 'db' | 'clock' | 'backups'>
 type Standing = { done: BackupRow | undefined; tried: BackupRow | undefined }
 
-async function standingOf(db: Watched['db']): Promise<Standing> {
-  const done = await latestBackup(db, { states: ['done'] })
+async function standingOf({ db, clock }: Watched): Promise<Standing> {
+  const now = clock.now()
+  const done = await latestBackup(db, { now, states: ['done'] })
   // One that is under way now doesn't make up for the one before that failed.
-  return { done, tried: await latestBackup(db, { states: ['done', 'failed'] }) }
+  return { done, tried: await latestBackup(db, { now, states: ['done', 'failed'] }) }
 }
 
 /** By how many milliseconds the next is late; negative while it isn't due, undefined where none is scheduled. */
@@ -28,7 +29,7 @@ function lateMs({ clock, backups }: Watched, { done }: Standing, startedAt: numb
 /** Tells when the last backup was made, how large it is, and whether something is amiss. Answers how to end it. */
 export function watchBackups(deps: Watched): () => void {
   const startedAt = deps.clock.now().getTime()
-  const standing = () => standingOf(deps.db)
+  const standing = () => standingOf(deps)
   const ends = [
     lastAt.from(async () => {
       const { done } = await standing()
@@ -54,7 +55,7 @@ export function watchBackups(deps: Watched): () => void {
 
 /** Whether backups are made as they should: the last one failed, or the next is overdue, or none could be made at all. */
 export function backupProbe(deps: Watched): Probe {
-  const { db, clock, backups } = deps
+  const { clock, backups } = deps
   const startedAt = clock.now().getTime()
   return {
     name: 'backups',
@@ -69,7 +70,7 @@ export function backupProbe(deps: Watched): Probe {
           remedy: 'Set CONNTEXT_BACKUP_RECIPIENTS or CONNTEXT_BACKUP_PASSPHRASE.',
         }
       }
-      const standing = await standingOf(db)
+      const standing = await standingOf(deps)
       const { done, tried } = standing
       if (tried?.state === 'failed') {
         return { state: 'degraded', detail: `The last backup failed: ${tried.error}`, remedy: REMEDY }
