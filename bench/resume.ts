@@ -26,7 +26,10 @@ export const resume: Bench = async ({ quick }, report) => {
   await using bare = await startBaseline('greet.ts')
   await using crowd = await startCrowd(1)
   const accounts = await makeAccounts(bench, ACCOUNTS)
-  const clients = Array.from({ length: CLIENTS }, (_, index) => ({ token: accounts[index % ACCOUNTS]!.token }))
+  const clients = Array.from({ length: CLIENTS }, (_, index) => ({
+    token: accounts[index % ACCOUNTS]!.token,
+    returns: true,
+  }))
   await crowd.open('ours', 'gateway', Number(new URL(bench.server.url).port), clients)
   await crowd.open('bare', 'bare', bare.port, clients)
   const talking = keepTalking(bench, accounts[0]!)

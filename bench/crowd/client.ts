@@ -91,7 +91,7 @@ export class BareClient implements Client {
   }
 }
 
-/** A client of the gateway, which remembers how far it is and can come back from there. */
+/** A client of the gateway; one that `returns` remembers how far it is and can come back from there. */
 export class GatewayClient implements Client {
   received = 0
   faults = 0
@@ -161,7 +161,8 @@ export class GatewayClient implements Client {
     if (kind === 'event') {
       const stamp = stampIn(data, from, to)
       if (stamp === undefined) return
-      this.#note(data, from)
+      // Whoever doesn't come back looks at no more of a frame than the clients of the bare server do.
+      if (this.spec.returns) this.#note(data, from)
       this.hooks.event(this, stamp, to - from)
     } else if (kind === 'reply') this.#answer(data, from, to)
     else if (kind === 'ready') this.#begin(data.toString('utf8', from, to))
@@ -184,7 +185,6 @@ export class GatewayClient implements Client {
     this.#look()
   }
 
-  /** Only who may come back has to know its place. */
   #note(data: Buffer, from: number): void {
     let at = data.indexOf(SEQ, from) + SEQ.length
     let seq = 0

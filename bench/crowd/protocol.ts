@@ -4,10 +4,10 @@ import type { Outcome } from './tally.ts'
 export type Kind = 'gateway' | 'bare' | 'xmpp'
 
 /**
- * `token` for the gateway; `path` for a bare one, such as what it follows; `name` of an occupant; `port` where it is not
- * the group's.
+ * `token` for the gateway; `returns` for one that will come back to it, and hence has to know its place; `path` for a
+ * bare one, such as what it follows; `name` of an occupant; `port` where it is not the group's.
  */
-export type ClientSpec = { token?: string; path?: string; name?: string; port?: number }
+export type ClientSpec = { token?: string; returns?: boolean; path?: string; name?: string; port?: number }
 
 /** Who sends, and what apart from its content: a channel's id, or a topic's. */
 export type Job = { client: number; target: string }
