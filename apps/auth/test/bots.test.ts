@@ -106,7 +106,10 @@ describe('a bot', () => {
     expect(status).toBe(200)
     expect(body).toEqual({ ...bot, username: 'Robot2', displayName: 'Two' } as never)
     expect((await it.events('user.updated')).at(-1)!.data).toMatchObject({ id: bot.id, username: 'Robot2' })
-    expect((await it.actions('bot.updated'))[0]!.data).toEqual({ fields: ['username', 'displayName'] })
+    expect((await it.actions('bot.updated'))[0]!.data).toEqual({
+      fields: ['username', 'displayName'],
+      changes: { username: { from: 'robot', to: 'Robot2' }, displayName: { from: null, to: 'Two' } },
+    })
     await it.change(it.ownerOf, bot.id, { displayName: 'Two' })
     expect(await it.actions('bot.updated')).toHaveLength(1)
     expect((await it.make(it.ownerOf, { username: 'robot' })).status).toBe(201)

@@ -18,14 +18,18 @@ const take = (auth: Stack, token: string | undefined, id: string, roleId: string
   auth.request<Problem>('DELETE', `/v1/members/${id}/roles/${roleId}`, { token })
 const rolesOf = async (auth: Stack, userId: string) => (await auth.port.grant({ userId }))!.roleIds.toSorted()
 
-test('everybody names themselves; the name is kept clean, audited without it, and told', async () => {
+test('everybody names themselves; the name is kept clean, audited, and told', async () => {
   await using auth = await startAuth()
   const ann = await auth.member('ann')
   const answer = await rename(auth, ann.accessToken, ann.user.id, ' Ann  E\u0301 ')
   expect(answer).toMatchObject({ status: 200, body: { nickname: 'Ann É' } })
   expect(await auth.events('member.updated')).toMatchObject([{ data: { userId: ann.user.id, nickname: 'Ann É' } }])
   const [audited] = await auth.actions('member.nicknameChanged')
-  expect(audited).toMatchObject({ actor: { id: ann.user.id }, target: { id: ann.user.id }, data: {} })
+  expect(audited).toMatchObject({
+    actor: { id: ann.user.id },
+    target: { id: ann.user.id },
+    data: { changes: { nickname: { from: null, to: 'Ann É' } } },
+  })
   // The same again is no change; space alone is no name.
   await rename(auth, ann.accessToken, ann.user.id, 'Ann É')
   expect(await auth.actions('member.nicknameChanged')).toHaveLength(1)

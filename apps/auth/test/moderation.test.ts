@@ -79,9 +79,10 @@ test('a timeout silences at once, until then, and is told; another one sets anot
     { data: { userId: id, timedOutUntil: until(120) } },
   ])
   expect(await auth.actions('member.timedOut')).toMatchObject([
-    { actor: { id: mod.id }, target: { id }, reason: 'spam', data: { until: until(120) } },
+    { actor: { id: mod.id }, target: { id }, reason: 'spam', data: { until: until(120), before: null } },
   ])
   expect((await as(auth, mod.accessToken).timeOut(id, 60)).body.timedOutUntil).toBe(until(60))
+  expect((await auth.actions('member.timedOut'))[1]).toMatchObject({ data: { until: until(60), before: until(120) } })
   clock.advance(59_999)
   expect(await may(auth, id)).toBe(false)
   clock.advance(1)
@@ -99,7 +100,9 @@ test('a timeout is lifted, at once, and where there is none nothing happens', as
   expect(await moderator.lift(user.id)).toMatchObject({ status: 204, text: '' })
   expect(await may(auth, user.id)).toBe(true)
   expect((await moderator.lift(user.id)).status).toBe(204)
-  expect(await auth.actions('member.timeoutLifted')).toMatchObject([{ target: { id: user.id }, reason: 'spam' }])
+  expect(await auth.actions('member.timeoutLifted')).toMatchObject([
+    { target: { id: user.id }, reason: 'spam', data: { until: expect.any(String) } },
+  ])
   expect((await auth.events('member.updated')).at(-1)).toMatchObject({ data: { timedOutUntil: null } })
 })
 

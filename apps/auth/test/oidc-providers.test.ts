@@ -42,11 +42,15 @@ test('providers are set up, shown without their secret, changed and removed, eac
     {
       actor: { id: auth.admin.user.id },
       target: { kind: 'oidcProvider', id: 'corp' },
-      data: { fields: ['name', 'issuer', 'clientId', 'scopes', 'enabled', 'clientSecret'] },
+      data: {
+        fields: ['name', 'issuer', 'clientId', 'scopes', 'enabled', 'clientSecret'],
+        changes: { issuer: { to: ISSUER }, scopes: { to: ['openid', 'email'] }, enabled: { to: true } },
+      },
     },
     { target: { id: 'pro' } },
-    { data: { fields: ['clientSecret'] } },
+    { data: { fields: ['clientSecret'], changes: {} } },
   ])
+  expect(JSON.stringify(await auth.actions('oidcProvider.set'))).not.toContain(CLIENT_SECRET)
   expect(await auth.actions('oidcProvider.removed')).toMatchObject([{ target: { id: 'corp' } }])
 })
 

@@ -22,7 +22,11 @@ describe('what people show of themselves', () => {
       body: { ...user, displayName: 'Ann B.' },
     })
     expect(await auth.actions('user.updated')).toMatchObject([
-      { actor: { id: user.id }, target: { kind: 'user', id: user.id }, data: { fields: ['displayName'] } },
+      {
+        actor: { id: user.id },
+        target: { kind: 'user', id: user.id },
+        data: { fields: ['displayName'], changes: { displayName: { from: null, to: 'Ann B.' } } },
+      },
     ])
     const shown = publicSide(user)
     expect(await auth.events('user.updated')).toMatchObject([
@@ -47,7 +51,9 @@ describe('what people show of themselves', () => {
     )
     expect(await seen()).toEqual(status)
     expect(await auth.events('user.updated')).toMatchObject([{ data: { id: ann.user.id, status } }])
-    expect(await auth.actions('user.updated')).toMatchObject([{ data: { fields: ['status'] } }])
+    expect(await auth.actions('user.updated')).toMatchObject([
+      { data: { fields: ['status'], changes: { status: { from: null, to: status } } } },
+    ])
     clock.advance(59_000)
     expect(await seen()).toEqual(status)
     clock.advance(1_000)

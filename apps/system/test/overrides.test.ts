@@ -52,9 +52,17 @@ describe('overrides', () => {
     await end()
     expect((await system.trail('override.set', 3))[0]).toMatchObject({
       target: { kind: 'channel', id: channel.id },
-      data: { targetKind: 'role', targetId: everyone(), allow: [], deny: ['message.send', 'reaction.add'] },
+      data: {
+        targetKind: 'role',
+        targetId: everyone(),
+        allow: [],
+        deny: ['message.send', 'reaction.add'],
+        before: { allow: expect.any(Array), deny: expect.any(Array) },
+      },
     })
-    expect(await system.trail('override.removed')).toMatchObject([{ data: { targetKind: 'role' } }])
+    expect(await system.trail('override.removed')).toMatchObject([
+      { data: { targetKind: 'role', before: { allow: [], deny: ['message.send', 'reaction.add'] } } },
+    ])
   })
 
   test('nobody gives or takes by them what they do not have', async () => {

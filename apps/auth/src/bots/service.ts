@@ -76,7 +76,7 @@ export function createBots(deps: Dependencies) {
           await updateUser(tx, id, { ...wanted, ...(username === undefined ? {} : named(username)) })
           const after = { ...row, ...wanted }
           await changes.owe(tx, {
-            audit: [audit('bot.updated', actorOf(caller), id, { fields: Object.keys(changed.changes) })],
+            audit: [audit('bot.updated', actorOf(caller), id, { fields: Object.keys(changed.changes), ...changed })],
             events: [streamEvent(SERVER_STREAM, 'user.updated', toUser(after))],
           })
           return toBot(after)

@@ -1,4 +1,12 @@
-import { auditFor, type Grant, type Member, type MemberPatch, type MembersQuery, type Page } from '@conntext/contracts'
+import {
+  auditFor,
+  changedFields,
+  type Grant,
+  type Member,
+  type MemberPatch,
+  type MembersQuery,
+  type Page,
+} from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller, cleanName, pageById, pageRequest } from '@conntext/http'
 import { readGrant } from '../authority/snapshot.ts'
@@ -28,17 +36,17 @@ export function createMembers(deps: Dependencies) {
     const added = roleIds.filter((id) => !row.roleIds.includes(id))
     const removed = row.roleIds.filter((id) => !roleIds.includes(id))
     const rolesDiffer = added.length + removed.length > 0
-    const nameDiffers = nickname !== row.nickname
-    if (!rolesDiffer && !nameDiffers) return { member: toMember(row), changed: false }
+    const renamed = changedFields<{ nickname: string | null }>({ nickname: row.nickname }, { nickname })
+    if (!rolesDiffer && !renamed) return { member: toMember(row), changed: false }
     await takeRoles(tx, row.id, removed)
     await giveRoles(tx, row.id, added)
-    if (nameDiffers) await updateUser(tx, row.id, { nickname })
+    if (renamed) await updateUser(tx, row.id, { nickname })
     const member = toMember((await findMember(tx, row.id))!)
     const actor = actorOf(caller)
     await changes.owe(tx, {
       audit: [
         ...(rolesDiffer ? [audit('member.rolesChanged', actor, row.id, { added, removed })] : []),
-        ...(nameDiffers ? [audit('member.nicknameChanged', actor, row.id, {})] : []),
+        ...(renamed ? [audit('member.nicknameChanged', actor, row.id, renamed)] : []),
       ],
       events: [memberUpdated(member)],
     })

@@ -61,7 +61,7 @@ export function createModeration(deps: Dependencies) {
           throw moderationErrors.administratorExempt()
         }
         const until = new Date(now.getTime() + seconds * 1000)
-        const data = { until: until.toISOString() }
+        const data = { until: until.toISOString(), before: target.timedOutUntil }
         await changes.owe(tx, { audit: [audit('member.timedOut', { ...actorOf(caller), reason }, userId, data)] })
         return silence(tx, userId, until)
       })
@@ -79,7 +79,8 @@ export function createModeration(deps: Dependencies) {
         const reason = reasonOf(who, caller)
         const { timedOutUntil } = await findTarget(tx, who, userId)
         if (timedOutUntil === null || Date.parse(timedOutUntil) <= clock.now().getTime()) return
-        await changes.owe(tx, { audit: [audit('member.timeoutLifted', { ...actorOf(caller), reason }, userId, {})] })
+        const actor = { ...actorOf(caller), reason }
+        await changes.owe(tx, { audit: [audit('member.timeoutLifted', actor, userId, { until: timedOutUntil })] })
         await silence(tx, userId, null)
       })
       await changes.settled({ authority: [{ userId }] })

@@ -1,4 +1,10 @@
-import { auditFor, type OidcLoginOption, type OidcProvider, type OidcProviderSettings } from '@conntext/contracts'
+import {
+  auditFor,
+  changedFields,
+  type OidcLoginOption,
+  type OidcProvider,
+  type OidcProviderSettings,
+} from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller, cleanLabel } from '@conntext/http'
 import type { Keyring } from '@conntext/keyring'
@@ -64,12 +70,10 @@ export function createProviders({ db, keyring, changes, redirectUri }: Dependenc
       enabled,
     }
     const row = await upsertProvider(tx, { id, ...values, ...secretOf(id, settings, before) })
-    const fields = Object.entries(values)
-      .filter(([field, value]) => !Bun.deepEquals(before?.[field as keyof ProviderRow], value))
-      .map(([field]) => field)
-    if (settings.clientSecret !== undefined) fields.push('clientSecret')
+    const { changes: changed = {} } = changedFields<Partial<typeof values>>(before ?? {}, values) ?? {}
+    const fields = [...Object.keys(changed), ...(settings.clientSecret === undefined ? [] : ['clientSecret'])]
     if (fields.length > 0) {
-      await changes.owe(tx, { audit: [audit('oidcProvider.set', actorOf(caller), id, { fields })] })
+      await changes.owe(tx, { audit: [audit('oidcProvider.set', actorOf(caller), id, { fields, changes: changed })] })
     }
     return row
   }

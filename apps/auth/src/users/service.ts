@@ -21,7 +21,7 @@ import { addressSubject, type Throttle } from '../throttle/throttle.ts'
 import type { Transaction } from '../transaction.ts'
 import { userErrors } from './errors.ts'
 import { pictureHolder } from './pictures.ts'
-import { type ProfileChange, profileChange, profileOf } from './profile.ts'
+import { type Profile, type ProfileChange, profileChange, profileOf } from './profile.ts'
 import { findOwnUser, findUser, lockOwnUser, type OwnUserRow, updateUser } from './queries.ts'
 import { emailKey, toOwnUser, toUser } from './users.ts'
 
@@ -57,7 +57,7 @@ export function createUsers(deps: Dependencies) {
       await apply(tx, deps, { caller, before: row, wanted, fields })
       const after = (await findOwnUser(tx, caller.userId))!
       await changes.owe(tx, {
-        audit: [audit('user.updated', actorOf(caller), caller.userId, { fields: told(fields) })],
+        audit: [audit('user.updated', actorOf(caller), caller.userId, told(profileOf(row), profileOf(after)))],
         // An email address is nobody else's business, nor is it that it changed.
         events: fields.some((field) => field !== 'email')
           ? [streamEvent(SERVER_STREAM, 'user.updated', toUser(after, now))]
@@ -159,7 +159,14 @@ async function giveUp({ db, changes, log }: Dependencies, picture: { userId: str
   }
 }
 
-/** The fields as the contract names them. */
-const told = (fields: (keyof ProfileChange)[]): string[] => [
-  ...new Set(fields.map((field) => (field.startsWith('status') ? 'status' : field))),
-]
+/** What changed, as the contract names it; an email address, which nobody else is shown, by its name alone. */
+function told(before: Profile, after: Profile) {
+  const { changes = {} } = changedFields(shown(before), shown(after)) ?? {}
+  const { email: _, ...told } = changes
+  return { fields: Object.keys(changes), changes: told }
+}
+
+const shown = ({ statusText: text, statusEmoji: emoji, statusExpiresAt: until, ...others }: Profile) => ({
+  ...others,
+  status: text === null && emoji === null ? null : { text, emoji, expiresAt: until?.toISOString() ?? null },
+})

@@ -57,14 +57,16 @@ export async function setOverride(
     assertMaySet(setter, target, before && toOverride(before), sides)
     if (before && Bun.deepEquals(before, override)) return toOverride(override)
     await upsertOverride(tx, override)
-    effects.audit.push(overrideSet(caller, override))
+    effects.audit.push(overrideSet(caller, override, before))
     return toOverride(override)
   })
 }
 
-export function overrideSet(caller: Caller, { channelId, ...data }: Override) {
-  return systemAudit('override.set', actorOf(caller), channelId, data)
+export function overrideSet(caller: Caller, { channelId, ...data }: Override, before?: Override) {
+  return systemAudit('override.set', actorOf(caller), channelId, { ...data, before: before ? sidesOf(before) : null })
 }
+
+const sidesOf = ({ allow, deny }: Override) => ({ allow, deny })
 
 /** @throws override.notFound (404), override.notBelowYours, override.beyondOwn (403) */
 export async function removeOverride(deps: ChannelDeps, caller: Caller, { channelId, targetId }: Which): Promise<void> {
@@ -74,8 +76,8 @@ export async function removeOverride(deps: ChannelDeps, caller: Caller, { channe
     if (!before) throw overrideErrors.notFound()
     assertMaySet(setter, await targetOfExisting(deps, before), toOverride(before), undefined)
     await deleteOverride(tx, channelId, targetId)
-    const { targetKind } = before
-    effects.audit.push(systemAudit('override.removed', actorOf(caller), channelId, { targetKind, targetId }))
+    const data = { targetKind: before.targetKind, targetId, before: sidesOf(before) }
+    effects.audit.push(systemAudit('override.removed', actorOf(caller), channelId, data))
   })
 }
 
@@ -113,8 +115,10 @@ export async function removeLeftOverrides(deps: ChangeDeps): Promise<void> {
   for (;;) {
     const removed = await change(deps, async (tx, effects) => {
       const left = await deleteLeftOverrides(tx, LEFT_BATCH)
-      for (const { channelId, targetKind, targetId } of left) {
-        effects.audit.push(systemAudit('override.removed', systemActor, channelId, { targetKind, targetId }))
+      for (const override of left) {
+        const { channelId, targetKind, targetId } = override
+        const data = { targetKind, targetId, before: sidesOf(override) }
+        effects.audit.push(systemAudit('override.removed', systemActor, channelId, data))
       }
       return left.length
     })

@@ -10,7 +10,13 @@ export const authActions = declare('auth', {
     data: Fields({ username: text, via: text }),
     personal: ['username'],
   },
-  'user.updated': { title: 'An account was changed', target: 'user', data: Fields({ fields: names }) },
+  // Of the email address, which nobody else is shown, only that it changed.
+  'user.updated': {
+    title: 'An account was changed',
+    target: 'user',
+    data: Fields({ fields: names, ...changes.properties }),
+    personal: ['changes'],
+  },
   'user.passwordChanged': { title: 'A password was changed', target: 'user', data: Fields({ by: text }) },
   'user.passwordResetRequested': { title: 'A password reset was asked for', target: 'user', data: None },
   'user.emailVerified': { title: 'An email address was verified', target: 'user', data: None },
@@ -31,6 +37,7 @@ export const authActions = declare('auth', {
     severity: 'notice',
   },
   'passkey.added': { title: 'A passkey was added', target: 'passkey', data: Fields({ userId: text }) },
+  // Its name may tell of the person, and could not be erased: a passkey is the target, not the account.
   'passkey.renamed': { title: 'A passkey was given another name', target: 'passkey', data: Fields({ userId: text }) },
   'passkey.removed': {
     title: 'A passkey was removed',
@@ -52,7 +59,8 @@ export const authActions = declare('auth', {
   'oidcProvider.set': {
     title: 'An OIDC provider was set up or changed',
     target: 'oidcProvider',
-    data: Fields({ fields: names }),
+    // Of the secret only that it changed.
+    data: Fields({ fields: names, ...changes.properties }),
     severity: 'notice',
   },
   'oidcProvider.removed': {
@@ -73,7 +81,12 @@ export const authActions = declare('auth', {
     data: Fields({ username: text }),
     personal: ['username'],
   },
-  'bot.updated': { title: 'A bot was changed', target: 'user', data: Fields({ fields: names }) },
+  'bot.updated': {
+    title: 'A bot was changed',
+    target: 'user',
+    data: Fields({ fields: names, ...changes.properties }),
+    personal: ['changes'],
+  },
   'bot.deleted': { title: 'A bot was deleted', target: 'user', data: None },
   'registration.refused': {
     title: 'A registration was refused',
@@ -113,7 +126,12 @@ export const authActions = declare('auth', {
     target: 'user',
     data: Fields({ added: names, removed: names }),
   },
-  'member.nicknameChanged': { title: "A member's nickname was changed", target: 'user', data: None },
+  'member.nicknameChanged': {
+    title: "A member's nickname was changed",
+    target: 'user',
+    data: changes,
+    personal: ['changes'],
+  },
   'member.left': { title: 'A member left', target: 'user', data: None },
   'member.rejoined': { title: 'Somebody became a member again', target: 'user', data: Fields({ via: text }) },
   'member.kicked': { title: 'A member was removed', target: 'user', data: None, severity: 'notice' },
@@ -127,10 +145,11 @@ export const authActions = declare('auth', {
   'member.timedOut': {
     title: 'A member was silenced for a time',
     target: 'user',
-    data: Fields({ until: text }),
+    // Until when they were silenced before.
+    data: Fields({ until: text, before: nullableText }),
     severity: 'notice',
   },
-  'member.timeoutLifted': { title: "A member's timeout was lifted", target: 'user', data: None },
+  'member.timeoutLifted': { title: "A member's timeout was lifted", target: 'user', data: Fields({ until: text }) },
   'server.ownershipTransferred': {
     title: 'The server got another owner',
     target: 'user',

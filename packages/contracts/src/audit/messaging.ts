@@ -87,6 +87,7 @@ export const messagingActions = declare('messaging', {
     target: 'conversation',
     data: Fields({ kind: text, participantIds: names }),
   },
+  // What a group calls itself is its own business, like what is said in it.
   'conversation.renamed': { title: 'A group was renamed', target: 'conversation', data: None },
   'conversation.participantAdded': {
     title: 'Somebody was added to a group',

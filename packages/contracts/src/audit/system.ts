@@ -12,6 +12,9 @@ import {
   text,
 } from './declare.ts'
 
+// What a channel's override allows and denies.
+const sides = Fields({ allow: names, deny: names })
+
 /** What system records. */
 export const systemActions = declare('system', {
   'server.updated': { title: 'The server settings were changed', target: 'server', data: changes },
@@ -21,12 +24,18 @@ export const systemActions = declare('system', {
   'override.set': {
     title: "A channel's permissions were changed for a role or a member",
     target: 'channel',
-    data: Fields({ targetKind: text, targetId: text, allow: names, deny: names }),
+    data: Fields({
+      targetKind: text,
+      targetId: text,
+      allow: names,
+      deny: names,
+      before: Type.Union([sides, Type.Null()]),
+    }),
   },
   'override.removed': {
     title: "A channel's permissions are the general ones again for a role or a member",
     target: 'channel',
-    data: Fields({ targetKind: text, targetId: text }),
+    data: Fields({ targetKind: text, targetId: text, before: sides }),
   },
   'invite.created': {
     title: 'An invite was made',
