@@ -48,13 +48,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 }, MINUTES)
 
-const ask = (method: string, path: string, caller: Caller | null = manager, body?: object) =>
+const ask = (method: string, path: string, caller: Caller | null = manager, body?: object, headers = {}) =>
   instance.service.app.handle(
     new Request(`http://localhost${path}`, {
       method,
       headers: {
         ...(caller && { authorization: `Bearer ${caller.token}` }),
         ...(body && { 'content-type': 'application/json' }),
+        ...headers,
       },
       body: body ? JSON.stringify(body) : null,
     }),
@@ -91,6 +92,54 @@ test(
   },
   MINUTES,
 )
+
+test(
+  'a download goes on where it was cut off, as long as the file is the same; a look at it is none',
+  async () => {
+    const { id, size, sha256, name } = await make()
+    const get = (headers: Record<string, string> = {}, method = 'GET') =>
+      ask(method, `${PATH}/${id}/content`, manager, undefined, headers)
+    const bytesOf = async (answer: Response) => Buffer.from(await answer.bytes())
+    const etag = `"${sha256}"`
+
+    const head = await get({ range: 'bytes=5-' }, 'HEAD')
+    expect([head.status, head.body]).toEqual([200, null])
+    expect(Object.fromEntries(head.headers)).toMatchObject({
+      etag,
+      'accept-ranges': 'bytes',
+      'content-length': String(size),
+      'content-disposition': `attachment; filename="${name}"`,
+      'last-modified': expect.stringMatching(/ GMT$/),
+    })
+    const whole = await bytesOf(await get())
+    expect(whole.length).toBe(size!)
+    const first = await get({ range: 'bytes=0-999' })
+    expect([first.status, first.headers.get('content-range')]).toEqual([206, `bytes 0-999/${size}`])
+    const rest = await get({ range: 'bytes=1000-', 'if-range': etag })
+    expect([rest.status, rest.headers.get('content-length')]).toEqual([206, String(size! - 1_000)])
+    expect(Buffer.concat([await bytesOf(first), await bytesOf(rest)]).equals(whole)).toBe(true)
+    const other = await get({ range: 'bytes=1000-', 'if-range': '"of another file"' })
+    expect([other.status, (await bytesOf(other)).equals(whole)]).toEqual([200, true])
+    expect((await get({ 'if-none-match': etag })).status).toBe(304)
+    expect((await get({ 'if-match': '"of another file"' })).status).toBe(412)
+    const beyond = await get({ range: `bytes=${size}-` })
+    expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${size}`])
+
+    // What nobody was given is not recorded; what follows it is.
+    expect((await ask('DELETE', `${PATH}/${id}`)).status).toBe(204)
+    await system.trail('backup.deleted', 2)
+    const downloads = (await system.trail('backup.downloaded')).filter(({ target: of }) => of.id === id)
+    expect(downloads.map(({ data }) => data.size).reverse()).toEqual([size, 1_000, size! - 1_000, size])
+  },
+  MINUTES,
+)
+
+test('one whose file is gone says so', async () => {
+  const { id, name } = await make()
+  await target.delete(name)
+  for (const method of ['GET', 'HEAD']) expect((await ask(method, `${PATH}/${id}/content`)).status).toBe(410)
+  expect((await ask('DELETE', `${PATH}/${id}`)).status).toBe(204)
+})
 
 test('who may not manage the system gets nothing of backups', async () => {
   const nobody = await system.member('system.view')

@@ -27,7 +27,7 @@ import {
 } from './postgres.ts'
 
 /** What backups need of an object store. */
-export type BackupStore = Pick<ObjectStore, 'get' | 'put' | 'delete' | 'sweepTemporary'>
+export type BackupStore = Pick<ObjectStore, 'head' | 'get' | 'put' | 'delete' | 'sweepTemporary'>
 
 /** Where everything is, as somebody who may read all of it. */
 export type BackupSource = {

@@ -52,6 +52,11 @@ export class Api {
     })
   }
 
+  /** The one that was given, or the platform's. */
+  get fetch(): typeof fetch {
+    return this.options.fetch ?? globalThis.fetch
+  }
+
   get tokens(): Tokens | undefined {
     return this.#tokens
   }

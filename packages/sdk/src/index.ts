@@ -1,4 +1,5 @@
 export * from './api.ts'
+export * from './download.ts'
 export * from './gateway/client.ts'
 export * from './gateway/connection-lost.ts'
 export * from './gateway/frames.ts'

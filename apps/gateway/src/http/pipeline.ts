@@ -1,6 +1,7 @@
 import {
   dependencyErrors,
   type Guard,
+  HEAD_HEADER,
   loggedPath,
   type MaintenanceGate,
   problemResponse,
@@ -220,6 +221,7 @@ function passable(
   if (change.asGet) {
     // A range is for GET alone (RFC 9110, section 14.2).
     request.headers.delete('range')
+    request.headers.set(HEAD_HEADER, '1')
     return new Request(`http://localhost${path}${search}`, { method: 'GET', headers: request.headers })
   }
   if (change.body) {

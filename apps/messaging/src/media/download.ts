@@ -1,7 +1,6 @@
-import { type Caller, problemResponse } from '@conntext/http'
+import { type Caller, evaluateConditions, problemResponse } from '@conntext/http'
 import { ObjectNotFound, type ObjectStore } from '@conntext/object-store'
 import type { PictureQueue } from '../images/queue.ts'
-import { evaluate } from './conditions.ts'
 import { contentDisposition, servedType } from './content-type.ts'
 import { mediaErrors } from './errors.ts'
 import { findObject } from './queries.ts'
@@ -25,7 +24,7 @@ export async function downloadMedia(
   { id, headers, variant: asked }: Download,
 ): Promise<Response> {
   const variant = await variantOf(deps, await presentable(deps, caller, id), asked)
-  const decision = evaluate(headers, variant)
+  const decision = evaluateConditions(headers, variant)
   const answer = commonHeaders(variant)
   switch (decision.status) {
     case 304:

@@ -1,12 +1,11 @@
 import { Media, MediaParams, MediaQuery, UploadQuery } from '@conntext/contracts'
-import { type AccessOptions, access, refusals } from '@conntext/http'
+import { type AccessOptions, access, headAsGet, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { TUS_HEADER } from '../uploads/protocol.ts'
 import { createResumable } from '../uploads/routes.ts'
 import type { ResumableDeps } from '../uploads/service.ts'
 import { type DownloadDeps, downloadMedia } from './download.ts'
-import { headAsGet } from './head.ts'
 import { deleteMedia, getMedia } from './service.ts'
 import { uploadMedia } from './upload.ts'
 

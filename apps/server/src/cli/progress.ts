@@ -6,25 +6,24 @@ export type Progress = { done: number; total: number; what: string }
 type Terminal = { isTTY?: boolean; write(text: string): unknown }
 
 /**
- * Shows how far something is, on standard error: a bar that is drawn over in a terminal, elsewhere a line for each tenth.
+ * Shows how far something is, on standard error: a bar that is drawn over in a terminal, and elsewhere nothing, since
+ * nobody is waiting there.
  */
 export function progressBar(terminal: Terminal = process.stderr) {
-  let tenth = -1
+  let isShown = false
   const counted = ({ done, total, what }: Progress) =>
     `${done.toLocaleString('en')} of ${total.toLocaleString('en')} ${what}`
   return {
     show(progress: Progress): void {
+      if (!terminal.isTTY) return
       const share = progress.total === 0 ? 1 : Math.min(1, progress.done / progress.total)
-      if (terminal.isTTY) {
-        const bar = '█'.repeat(Math.round(share * WIDTH)).padEnd(WIDTH, '░')
-        terminal.write(`\r${bar} ${Math.floor(share * 100)} %, ${counted(progress)}\u001b[K`)
-      } else if (Math.floor(share * 10) > tenth) {
-        tenth = Math.floor(share * 10)
-        terminal.write(`${tenth * 10} %, ${counted(progress)}\n`)
-      }
+      const bar = '█'.repeat(Math.round(share * WIDTH)).padEnd(WIDTH, '░')
+      terminal.write(`\r${bar} ${Math.floor(share * 100)} %, ${counted(progress)}\u001b[K`)
+      isShown = true
     },
     end(): void {
-      if (terminal.isTTY) terminal.write('\n')
+      if (isShown) terminal.write('\n')
+      isShown = false
     },
   }
 }

@@ -1,14 +1,21 @@
 import { Backup, BackupPage, IdParams, NewBackup, PageQuery } from '@conntext/contracts'
-import { type AccessOptions, access, refusals } from '@conntext/http'
+import { type AccessOptions, access, headAsGet, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { askBackup, type BackupDeps, deleteBackup, downloadBackup, getBackup, listBackups } from './service.ts'
+import { downloadBackup } from './download.ts'
+import { askBackup, type BackupDeps, deleteBackup, getBackup, listBackups } from './service.ts'
 
 const tags = ['System']
-const file = { schema: { type: 'string', format: 'binary' } } as const
+const content = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } as const
+const contentResponses = {
+  200: { description: 'The file', content },
+  206: { description: 'The part that was asked for', content },
+  304: { description: 'The client has it already' },
+}
 
 export const backupRoutes = (deps: BackupDeps, options: AccessOptions) =>
   new Elysia({ normalize: false })
+    .wrap(headAsGet)
     .use(access(options))
     .post('/v1/system/backups', async ({ caller, body, status }) => status(202, await askBackup(deps, body, caller)), {
       can: 'system.manage',
@@ -34,17 +41,27 @@ export const backupRoutes = (deps: BackupDeps, options: AccessOptions) =>
       response: { 200: Backup },
       detail: { operationId: 'getBackup', summary: 'How far a backup is, and what it holds', tags },
     })
-    .get('/v1/system/backups/:id/content', ({ caller, params }) => downloadBackup(deps, caller, params.id), {
-      can: 'system.manage',
-      params: IdParams,
-      detail: {
-        operationId: 'downloadBackup',
-        summary: 'Take a backup along: an encrypted file',
-        tags,
-        responses: { 200: { description: 'The file', content: { 'application/octet-stream': file } } },
-        ...refusals({ 404: 'There is none', 409: 'It is not made yet, or failed', 410: 'Its file is gone' }),
+    .get(
+      '/v1/system/backups/:id/content',
+      ({ caller, params, request }) => downloadBackup(deps, caller, { id: params.id, request }),
+      {
+        can: 'system.manage',
+        params: IdParams,
+        detail: {
+          operationId: 'downloadBackup',
+          summary: 'Take a backup along, or a range of it: an encrypted file',
+          tags,
+          responses: contentResponses,
+          ...refusals({
+            404: 'There is none',
+            409: 'It is not made yet, or failed',
+            410: 'Its file is gone',
+            412: 'The file is not the one that was meant by If-Match or If-Unmodified-Since',
+            416: 'The range lies outside the file',
+          }),
+        },
       },
-    })
+    )
     .delete(
       '/v1/system/backups/:id',
       async ({ caller, params, status }) => status(204, await deleteBackup(deps, params.id, caller)),

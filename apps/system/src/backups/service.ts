@@ -3,7 +3,6 @@ import { type Backup, type NewBackup, type Page, systemActor } from '@conntext/c
 import type { ServerDetails } from '@conntext/db-server-details'
 import { actorOf, type Caller, pageById, pageRequest } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
-import { ObjectNotFound } from '@conntext/object-store'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { backupErrors } from './errors.ts'
 import {
@@ -65,7 +64,7 @@ export async function requestBackup(
   return toBackup(row)
 }
 
-const notConfigured = () =>
+export const notConfigured = () =>
   backupErrors.notConfigured('Set CONNTEXT_BACKUP_RECIPIENTS or CONNTEXT_BACKUP_PASSPHRASE; see docs/backup.md.')
 
 /** Newest first. @throws request.invalid (422) for a cursor that no page gave out */
@@ -82,42 +81,10 @@ export async function getBackup({ db }: Pick<BackupDeps, 'db'>, id: string): Pro
   return toBackup(await existing(db, id))
 }
 
-async function existing(db: Pick<ServerDetails, 'select'>, id: string): Promise<BackupRow> {
+export async function existing(db: Pick<ServerDetails, 'select'>, id: string): Promise<BackupRow> {
   const row = await findBackup(db as ServerDetails, id)
   if (!row) throw backupErrors.notFound()
   return row
-}
-
-/**
- * The file itself, as it lies there. It is recorded before the first byte goes out.
- * @throws backup.notFound (404), backup.notDone (409), backup.notConfigured (409), backup.gone (410)
- */
-export async function downloadBackup(
-  { db, backups, nudge }: BackupDeps,
-  caller: Caller,
-  id: string,
-): Promise<Response> {
-  const { state, name } = await existing(db, id)
-  if (state !== 'done') throw backupErrors.notDone()
-  if (!backups) throw notConfigured()
-  const { body, size } = await backups.target.get(name).catch((error: unknown) => {
-    throw error instanceof ObjectNotFound ? backupErrors.gone() : error
-  })
-  try {
-    await recordAudit(db, [systemAudit('backup.downloaded', actorOf(caller), id, { name, size })])
-  } catch (error) {
-    await body.cancel()
-    throw error
-  }
-  nudge()
-  return new Response(body, {
-    headers: {
-      'content-type': 'application/octet-stream',
-      'content-length': String(size),
-      'content-disposition': `attachment; filename="${name}"`,
-      'cache-control': 'no-store',
-    },
-  })
 }
 
 /**

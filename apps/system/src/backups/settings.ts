@@ -90,6 +90,7 @@ export function lazily(open: () => Promise<ObjectStore>): BackupStore {
     return opening
   }
   return {
+    head: async (...args) => (await store()).head(...args),
     get: async (...args) => (await store()).get(...args),
     put: async (...args) => (await store()).put(...args),
     delete: async (...args) => (await store()).delete(...args),

@@ -1,7 +1,3 @@
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { Backup } from '@conntext/contracts'
 import { migrateCommunications } from '@conntext/db-communications'
 import { type Logger, StartError, systemClock } from '@conntext/kernel'
@@ -9,6 +5,7 @@ import { findBackup, listBackupRows, makeWaiting, removeBackup, requestBackup, t
 import manifest from '../../../package.json'
 import type { Place } from '../place.ts'
 import { progressBar } from '../progress.ts'
+import { copyOut } from './copy-out.ts'
 import { backupConfigOf, openTarget } from './source.ts'
 
 const LOOK_EVERY_MS = 250
@@ -34,7 +31,8 @@ export async function createBackup(
   try {
     const [backup] = await Promise.all([ended(place, id, bar.show), ours])
     if (backup.state === 'failed') throw new StartError(`The backup failed: ${backup.error}`)
-    if (to !== undefined) await copyOut(backup.name, to)
+    bar.end()
+    if (to !== undefined) await copyOut(await openTarget(process.env), backup, to)
     return { name: to ?? backup.name, said: saidOf(backup) }
   } catch (error) {
     stopping.abort()
@@ -84,19 +82,6 @@ async function ended(
     const { doneBytes, totalBytes } = backup
     if (totalBytes) show({ done: Math.floor(doneBytes / MIB), total: Math.ceil(totalBytes / MIB), what: 'MiB' })
     await Bun.sleep(LOOK_EVERY_MS)
-  }
-}
-
-async function copyOut(name: string, to: string): Promise<void> {
-  const target = await openTarget(process.env)
-  const { body } = await target.get(name)
-  const temporary = `${to}.part`
-  try {
-    await pipeline(Readable.fromWeb(body as never), createWriteStream(temporary, { mode: 0o600, flush: true }))
-    await rename(temporary, to)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
   }
 }
 

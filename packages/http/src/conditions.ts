@@ -11,7 +11,7 @@ export type Decision =
     }
 
 /** What a GET is to be answered, by its conditions and its range, in the order of RFC 9110, section 13.2.2. */
-export function evaluate(headers: Headers, representation: Representation): Decision {
+export function evaluateConditions(headers: Headers, representation: Representation): Decision {
   if (!preconditionsHold(headers, representation)) return { status: 412 }
   if (isUnmodified(headers, representation)) return { status: 304 }
   const range = headers.get('range')

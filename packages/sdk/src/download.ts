@@ -1,0 +1,118 @@
+import type { Api } from './api.ts'
+import { ProblemError } from './problem.ts'
+
+export type DownloadOptions = {
+  /** Where to go on, and the `etag` of the file of which so much is there already. */
+  from?: { offset: number; etag: string }
+  signal?: AbortSignal
+  /** How often in a row it is tried without a byte more; six times unless told. */
+  attempts?: number
+  /** The pause before the second attempt; each is twice as long as the one before. 250 unless told. */
+  pauseMs?: number
+}
+
+export type Download = {
+  /** Bytes of the whole file. */
+  size: number
+  /** By this the download can be gone on with later: see `from`. */
+  etag: string
+  /** Where `body` begins: 0 also where the file is no longer the one that was begun. */
+  offset: number
+  /** Comes to its end, or fails: connections that break on the way are made anew. */
+  body: ReadableStream<Uint8Array>
+}
+
+/** The file became another one while it was being downloaded. */
+export class FileChanged extends Error {
+  override name = 'FileChanged'
+}
+
+type Opened = { offset: number; size: number; etag: string; reader: ReadableStreamDefaultReader<Uint8Array> }
+
+/**
+ * Downloads a file of a message (`/v1/media/{id}/content`) or a backup (`/v1/system/backups/{id}/content`). One whose
+ * connection breaks goes on where it was, as long as the file is the same.
+ * @throws ProblemError for a refusal; whatever `fetch` threw when there was no answer
+ */
+export async function download(api: Api, path: string, options: DownloadOptions = {}): Promise<Download> {
+  const { from, signal } = options
+  let opened = await open(api, path, { from, signal })
+  const { size, etag, offset } = opened
+  let at = offset
+  const goOn = async (): Promise<Uint8Array | undefined> => {
+    const { attempts = 6, pauseMs = 250 } = options
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const { done, value } = await opened.reader.read()
+        if (!done) return value
+        if (at === size) return undefined
+        throw new Error('the connection ended before the file did')
+      } catch (error) {
+        if (signal?.aborted || error instanceof ProblemError || attempt >= attempts) throw error
+      }
+      await pause(pauseMs * 2 ** (attempt - 1), signal)
+      const next = await open(api, path, { from: { offset: at, etag }, signal }).catch((error: unknown) => {
+        if (error instanceof ProblemError) throw error
+        return undefined
+      })
+      if (!next) continue
+      opened = next
+      if (opened.etag !== etag || opened.offset !== at) {
+        await opened.reader.cancel()
+        throw new FileChanged(`${path} is no longer the file that was begun`)
+      }
+    }
+  }
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const chunk = await goOn()
+        if (!chunk) return controller.close()
+        at += chunk.length
+        controller.enqueue(chunk)
+      },
+      cancel: (reason) => opened.reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+  return { size, etag, offset, body }
+}
+
+type Where = { from: DownloadOptions['from']; signal: AbortSignal | undefined }
+
+async function open(api: Api, path: string, { from, signal }: Where): Promise<Opened> {
+  const headers = new Headers({ authorization: `Bearer ${await api.accessToken()}` })
+  if (from && from.offset > 0) {
+    headers.set('range', `bytes=${from.offset}-`)
+    headers.set('if-range', from.etag)
+  }
+  const answer = await api.fetch(`${api.baseUrl}${path}`, { headers, ...(signal && { signal }) })
+  const etag = answer.headers.get('etag') ?? ''
+  // Nothing is left of it.
+  if (answer.status === 416 && from) {
+    const size = Number(answer.headers.get('content-range')?.split('/')[1])
+    await answer.body?.cancel()
+    if (size === from.offset) return { offset: size, size, etag: from.etag, reader: nothing() }
+    return open(api, path, { from: undefined, signal })
+  }
+  if (!answer.ok || !answer.body) throw new ProblemError(await answer.json())
+  const [, first, whole] = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get('content-range') ?? '') ?? []
+  const length = Number(answer.headers.get('content-length'))
+  const offset = answer.status === 206 ? Number(first) : 0
+  return { offset, size: answer.status === 206 ? Number(whole) : length, etag, reader: answer.body.getReader() }
+}
+
+const nothing = () => new ReadableStream<Uint8Array>({ start: (controller) => controller.close() }).getReader()
+
+const pause = (ms: number, signal: AbortSignal | undefined): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer)
+      reject(signal!.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    signal?.addEventListener('abort', stop, { once: true })
+  })
