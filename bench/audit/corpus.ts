@@ -7,7 +7,11 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { startBenchServer } from '../lib/server.ts'
 
+/** What one event alone has, as its target, request and reason. */
 export const NEEDLE = 'needle-of-the-bench'
+export const NEEDLE_ADDRESS = '198.51.100.77'
+/** One of 2,000 people, who did a part of everything. */
+export const ACTOR = '00000000-0000-0007-0000-000000000000'
 export const FROM = Date.UTC(2025, 0, 1)
 const YEAR_MS = 365 * 86_400_000
 export const TO = FROM + YEAR_MS
@@ -67,7 +71,9 @@ export async function startFullTrail(rows: number) {
 export type FullTrail = Awaited<ReturnType<typeof startFullTrail>>
 
 /** Events in the order of time, as they come in: 40 actions, each of one service, severity and outcome, and 2,000 people. */
-const fill = (first: number, count: number, all: number): string => `INSERT INTO events
+const fill = (first: number, count: number, all: number): string => {
+  const isNeedle = `number = ${Math.floor(all / 3)}`
+  return `INSERT INTO events
   (id, occurred_at, received_at, service, action, severity, outcome, actor_kind, actor_id, session_id, address, user_agent,
    target_kind, target_id, data, reason, request_id, batch, batch_index)
   SELECT generateUUIDv7() AS id, fromUnixTimestamp64Milli(toInt64(${FROM} + number * ${YEAR_MS / all})) AS occurred_at,
@@ -75,10 +81,12 @@ const fill = (first: number, count: number, all: number): string => `INSERT INTO
     concat(service, '.action', toString(rand(2) % 10 AS kind)),
     ['info', 'info', 'info', 'notice', 'warning'][kind % 5 + 1], ['done', 'done', 'done', 'refused', 'failed'][kind % 5 + 1],
     'user', reinterpretAsUUID(toUInt128(rand(6) % 2000 + 1)) AS actor_id, reinterpretAsUUID(toUInt128(rand(7) % 20000 + 1)),
-    concat('192.0.2.', toString(rand(8) % 256)), 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36',
+    if(${isNeedle}, '${NEEDLE_ADDRESS}', concat('192.0.2.', toString(rand(8) % 256))), 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36',
     ['user', 'role', 'channel'][kind % 3 + 1],
-    if(number = ${Math.floor(all / 3)}, '${NEEDLE}', concat('target-', toString(rand(10) % 5000))),
+    if(${isNeedle}, '${NEEDLE}', concat('target-', toString(rand(10) % 5000))),
     concat('{"name":"', hex(rand(11)), '","channelId":"', toString(actor_id), '"}'),
-    if(rand(12) % 20 = 0, 'a reason of some words', NULL), hex(rand64(13)),
+    multiIf(${isNeedle}, 'because of the ${NEEDLE}', rand(12) % 20 = 0, 'a reason of some words', NULL),
+    if(${isNeedle}, '${NEEDLE}', hex(rand64(13))),
     1000000000 + intDiv(number, 1000), number % 1000
   FROM numbers(${first}, ${count}) SETTINGS max_insert_threads = 1, max_threads = 2`
+}

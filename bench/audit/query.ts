@@ -1,7 +1,7 @@
-import { selectEvents, selectFacets, selectSeries, selectTop } from '@conntext/db-audit'
+import { type EventFilter, selectEvents, selectFacets, selectSeries, selectTop } from '@conntext/db-audit'
 import { queryAudit, unwrap } from '@conntext/sdk'
 import { type Bench, cost, percentile } from '../lib/result.ts'
-import { FROM, type FullTrail, NEEDLE, TO } from './corpus.ts'
+import { ACTOR, FROM, type FullTrail, NEEDLE, NEEDLE_ADDRESS, TO } from './corpus.ts'
 
 type Line = { name: string; ours: () => Promise<unknown>; bare: () => Promise<unknown> }
 
@@ -21,7 +21,7 @@ export async function measureQueries(trail: FullTrail, rows: number, report: Par
     }
     report(
       cost(`query.${line.name}`, 'ms', percentile(ours, 0.5), percentile(bare, 0.5), {
-        baselineOf: 'the same SQL from a bare client',
+        baselineOf: 'the same SQL from a bare client, to the same engine',
         events: rows,
         p99Ms: Number(percentile(ours, 0.99).toPrecision(4)),
       }),
@@ -37,6 +37,14 @@ async function linesOf({ bench, audit, run }: FullTrail): Promise<Line[]> {
     if (!response.ok) throw new Error(await response.text())
     return response.json()
   }
+  const needle = (name: string, query: Record<string, string>, filter: EventFilter = query): Line => ({
+    name: `needle_${name}`,
+    async ours() {
+      const { items } = (await get('/v1/audit/events', query)) as { items: unknown[] }
+      if (items.length !== 1) throw new Error(`${items.length} needles were found`)
+    },
+    bare: () => selectEvents(audit, { window, filter, limit: 51 }),
+  })
   const series = { window, filter: {}, timeZone: 'Europe/Berlin', most: 10 } as const
   return [
     {
@@ -61,10 +69,20 @@ async function linesOf({ bench, audit, run }: FullTrail): Promise<Line[]> {
       },
     },
     {
-      name: 'needle',
-      ours: () => get('/v1/audit/events', { targetId: NEEDLE }),
-      bare: () => selectEvents(audit, { window, filter: { targetId: NEEDLE }, limit: 51 }),
+      name: 'facets_actor',
+      ours: () => get('/v1/audit/facets', { actorId: ACTOR }),
+      bare: () => {
+        const filter = { actorId: ACTOR }
+        return Promise.all([
+          selectFacets(audit, { window, filter, most: 50 }),
+          selectTop(audit, { window, filter, by: 'actorId', most: 50 }),
+        ])
+      },
     },
+    needle('target', { targetId: NEEDLE }),
+    needle('request', { requestId: NEEDLE }),
+    needle('address', { address: NEEDLE_ADDRESS }, { network: `${NEEDLE_ADDRESS}/32` }),
+    needle('reason', { reason: NEEDLE.toUpperCase() }),
     {
       name: 'sql',
       ours: () => unwrap(queryAudit({ client: bench.api.client, body: { sql: SQL } })),
