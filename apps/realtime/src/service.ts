@@ -10,7 +10,7 @@ import {
   type Service,
   servePort,
 } from '@conntext/http'
-import { type Clock, type Logger, newId, systemClock } from '@conntext/kernel'
+import { type Clock, elapsedMs, type Logger, newId, systemClock } from '@conntext/kernel'
 import type { Registry } from 'prom-client'
 import { realtimeAudit } from './audit.ts'
 import type { Call } from './calls/call.ts'
@@ -215,7 +215,7 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
       figures,
       selfTest: new SelfTest({ nodeId, nodes, examine, log }),
       isDraining: () => draining,
-      now: () => clock.now().getTime(),
+      now: () => elapsedMs(clock),
     }),
     sayAlive: () => announcer.sayAlive(),
     async start() {

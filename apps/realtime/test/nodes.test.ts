@@ -233,6 +233,25 @@ withWorker(`what dies${skipped}`, () => {
     expect(await anna.hears('voice.ended')).toMatchObject({ reason: 'lost', rejoin: true })
   })
 
+  test('a clock that is set back a year keeps nobody in a call whose gateway is gone, and one set ahead ends none', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    const { nodeId } = await anna.join(channel.id)
+    const YEAR_MS = 365 * 86_400_000
+    stack.clock.set(YEAR_MS)
+    await bert.join(channel.id)
+    stack.clock.set(0)
+    stack.clock.advance(VOICE_LEASE_MS + 1)
+    const held = [{ p: anna.joined!.participantId, c: anna.connectionId, ch: channel.id, i: 9 }]
+    await stack.bus.publish(voiceSubjects.gateways, JSON.stringify({ g: anna.gatewayId, n: nodeId, held }))
+    await Bun.sleep(1_100)
+    stack.clock.set(YEAR_MS)
+    stack.clock.advance(11_000)
+    expect(await bert.hears('voice.ended')).toMatchObject({ reason: 'lost' })
+    expect(anna.heard('voice.ended')).toEqual([])
+  })
+
   test('a gateway that falls silent is waited for, then its people are out; one that renews keeps them', async () => {
     await using stack = await startNodes(1)
     const channel = await stack.voiceChannel()

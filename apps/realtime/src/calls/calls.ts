@@ -9,7 +9,7 @@ import {
   type VoiceState,
 } from '@conntext/contracts'
 import { accessErrors, type Caller } from '@conntext/http'
-import type { Clock, Logger } from '@conntext/kernel'
+import { type Clock, elapsedMs, type Logger } from '@conntext/kernel'
 import type { Static } from '@sinclair/typebox'
 import type { Engine, Seat } from '../media/engine.ts'
 import type { SilencedUsers } from '../nodes/silenced.ts'
@@ -211,7 +211,7 @@ export class Calls {
     participant.place = place
     participant.awaySince = undefined
     participant.silentSince = undefined
-    participant.leaseUntil = this.deps.clock.now().getTime() + VOICE_LEASE_MS
+    participant.leaseUntil = elapsedMs(this.deps.clock) + VOICE_LEASE_MS
     participant.numberAtLease = participant.number
   }
 
@@ -288,7 +288,7 @@ export class Calls {
 
   /** A worker is gone: who was on it keeps their place, and comes again for other media. */
   #lost(seat: Seat): void {
-    const now = this.deps.clock.now().getTime()
+    const now = elapsedMs(this.deps.clock)
     for (const call of this.#calls.values()) {
       const adrift = call.lose(seat)
       for (const participant of adrift) {

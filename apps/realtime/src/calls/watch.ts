@@ -1,7 +1,7 @@
 import type { Bus, Unsubscribe } from '@conntext/bus'
 import { VOICE_LEASE_MS, type VoiceLease, voiceSubjects } from '@conntext/contracts'
 import type { Guard } from '@conntext/http'
-import type { Clock, Logger } from '@conntext/kernel'
+import { type Clock, elapsedMs, type Logger } from '@conntext/kernel'
 import type { Calls } from './calls.ts'
 import type { Notices } from './notices.ts'
 import { type OperationsDeps, settleAndTell } from './operations.ts'
@@ -94,7 +94,7 @@ export class Watch {
     for (const { p, c, ch, i } of held) {
       const one = calls.find(p)
       if (one?.place.gatewayId === g && one.place.connectionId === c) {
-        one.leaseUntil = clock.now().getTime() + VOICE_LEASE_MS
+        one.leaseUntil = elapsedMs(clock) + VOICE_LEASE_MS
         one.silentSince = undefined
         if (i < one.numberAtLease)
           notices.tell([one], 'voice.interrupted', { channelId: ch, media: one.media !== undefined })
@@ -111,7 +111,7 @@ export class Watch {
     if (this.#sweeping) return
     this.#sweeping = true
     try {
-      const now = this.deps.clock.now().getTime()
+      const now = elapsedMs(this.deps.clock)
       const silent = this.deps.calls
         .participants()
         .filter((one) => one.leaseUntil < now && one.silentSince === undefined)
@@ -141,7 +141,7 @@ export class Watch {
   }
 
   #extend(): void {
-    const until = this.deps.clock.now().getTime() + VOICE_LEASE_MS
+    const until = elapsedMs(this.deps.clock) + VOICE_LEASE_MS
     for (const one of this.deps.calls.participants()) one.leaseUntil = Math.max(one.leaseUntil, until)
   }
 }

@@ -18,10 +18,16 @@ export const ice: RealtimeDeps['ice'] = { stunUrls: [], turn: undefined, policy:
 /** A clock that goes by itself, and further when it is told to. */
 export const movableClock = () => {
   let ahead = 0
+  let wrong = 0
   return {
-    now: () => new Date(Date.now() + ahead),
+    now: () => new Date(Date.now() + ahead + wrong),
+    elapsed: () => performance.now() + ahead,
     advance(ms: number) {
       ahead += ms
+    },
+    /** So much it is wrong from now on; no time has passed. */
+    set(ms: number) {
+      wrong = ms
     },
   }
 }
