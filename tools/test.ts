@@ -2,6 +2,7 @@
 // With arguments, only the tests of the workspaces named: bun tools/test.ts packages/kernel
 import { getChromium } from './chromium/get.ts'
 import { getDockerCompose } from './docker-compose/get.ts'
+import { getFaketime } from './faketime/get.ts'
 import { PackagesUnavailable } from './lib/debian-packages.ts'
 import { killLeftovers } from './lib/leftovers.ts'
 import { runSplitTests } from './lib/split-tests.ts'
@@ -89,6 +90,17 @@ async function provideChromium(): Promise<void> {
   }
 }
 
+/** What a clock that is set does to a server is tested, or, where no clock can be set, not at all. */
+async function provideFaketime(): Promise<void> {
+  say('libfaketime')
+  try {
+    console.log(await getFaketime((line) => console.log(line), run.signal))
+  } catch (error) {
+    if (!(error instanceof PackagesUnavailable)) throw error
+    if (!run.signal.aborted) notes.push(`clocks that are set were not tested: ${error.message}`)
+  }
+}
+
 /** The split deployment is tested behind Caddy, or, where none can be had, without. */
 async function provideCaddy(): Promise<void> {
   say('caddy')
@@ -105,6 +117,15 @@ async function provideCoturn(): Promise<void> {
   const found = await getProgram('turnserver', (line) => told.push(line), run.signal)
   for (const line of told) console.log(line)
   if (!found && !run.signal.aborted) notes.push(`calls through a relay were not tested: ${told.join('; ')}`)
+}
+
+/** The alerts and the dashboard are asked of a real Prometheus, or, where none can be had, only read. */
+async function providePrometheus(): Promise<void> {
+  say('prometheus')
+  const told: string[] = []
+  const found = await getProgram('prometheus', (line) => told.push(line), run.signal)
+  for (const line of told) console.log(line)
+  if (!found && !run.signal.aborted) notes.push(`alerts were not tested by Prometheus: ${told.join('; ')}`)
 }
 
 /** The compose files are checked by a reader that isn't ours, or, where none can be had, by ours alone. */
@@ -197,7 +218,9 @@ try {
   if (needs('tools') && !run.signal.aborted) await provideDockerCompose()
   if (needs('tools') && !run.signal.aborted) await provideCaddy()
   if (needs('realtime', 'tests') && !run.signal.aborted) await provideCoturn()
+  if (needs('tests') && !run.signal.aborted) await providePrometheus()
   if (needs('tests') && !run.signal.aborted) await provideChromium()
+  if (needs('tests') && !run.signal.aborted) await provideFaketime()
   const split = needs('tests') && hasS3 && hasRedis
   if (needs('tests') && !split) notes.push('the end-to-end tests were not tried with the services apart: see above')
   if (!run.signal.aborted) await testWorkspaces(names, { s3, split })

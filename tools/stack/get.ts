@@ -11,7 +11,11 @@ type Say = (line: string) => void
 const packages: Record<ProgramName, Unpacking['packages']> = {
   caddy: ['caddy'],
   turnserver: ['coturn'],
+  prometheus: ['prometheus'],
 }
+
+/** What comes along with a program. */
+const beside: Partial<Record<ProgramName, string[]>> = { prometheus: ['./usr/bin/promtool'] }
 
 /** Answers whether the program is there, after downloading it if need be. */
 export async function getProgram(name: ProgramName, say: Say, signal?: AbortSignal): Promise<boolean> {
@@ -19,7 +23,7 @@ export async function getProgram(name: ProgramName, say: Say, signal?: AbortSign
     name,
     what: `Debian's ${packages[name][0]}`,
     packages: packages[name],
-    files: [`./${programs[name].path}`, './usr/lib/*-linux-gnu/*', './lib/*-linux-gnu/*'],
+    files: [`./${programs[name].path}`, ...(beside[name] ?? []), './usr/lib/*-linux-gnu/*', './lib/*-linux-gnu/*'],
     locate: () => locateProgram(name),
   }
   try {

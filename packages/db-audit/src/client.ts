@@ -81,6 +81,7 @@ export function openAudit(connection: AuditConnection): Audit {
       )
       // An answer that isn't read keeps its connection.
       stream.resume()
+      countInserted(table, linesIn(lines))
     },
     async mutate({ sql, params }) {
       const patient = connect({ ...connection, timeoutMs: MUTATION_TIMEOUT_MS })
@@ -99,6 +100,12 @@ export function openAudit(connection: AuditConnection): Audit {
     },
     close: async () => void (await Promise.all([client.close(), streams.close()])),
   }
+}
+
+function linesIn(text: string): number {
+  let count = text.endsWith('\n') ? 0 : 1
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count += 1
+  return count
 }
 
 /** The client itself, for `database`, or for none when it may not exist yet. */

@@ -11,6 +11,7 @@ export interface Program {
 export const programs = {
   caddy: { path: 'usr/bin/caddy', check: 'version' },
   turnserver: { path: 'usr/bin/turnserver', check: '--help' },
+  prometheus: { path: 'usr/bin/prometheus', check: '--version' },
 } as const
 export type ProgramName = keyof typeof programs
 
