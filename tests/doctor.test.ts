@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmod, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { freePort, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
 import { conntextWith } from './command/conntext.ts'
 
 const MINUTES = 60_000
@@ -125,7 +125,7 @@ test(
   async () => {
     const taken = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
     const data = await mkdtemp(join(tmpdir(), 'conntext-doctor-'))
-    const dead = `http://127.0.0.1:${unusedPort()}`
+    const dead = `http://127.0.0.1:${await freePort()}`
     const missing = {
       CONNTEXT_HOST: '127.0.0.1',
       CONNTEXT_PORT: String(taken.port),
@@ -133,7 +133,7 @@ test(
       CONNTEXT_S3_ENDPOINT: dead,
       CONNTEXT_S3_ACCESS_KEY: 'key',
       CONNTEXT_S3_SECRET_KEY: 'secret-of-this-test',
-      CONNTEXT_SMTP_URL: `smtp://127.0.0.1:${unusedPort()}`,
+      CONNTEXT_SMTP_URL: `smtp://127.0.0.1:${await freePort()}`,
       CONNTEXT_MAIL_FROM: 'conntext@example.org',
       CONNTEXT_PUBLIC_URL: 'http://chat.example.org',
     }
@@ -149,12 +149,6 @@ test(
   },
   MINUTES,
 )
-
-function unusedPort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  listener.stop(true)
-  return listener.port
-}
 
 test(
   'of a server at rest: its database is looked at all the same; a key that others can read, or that is gone, is a fault',

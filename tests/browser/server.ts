@@ -1,9 +1,10 @@
+import { freePort } from '@conntext/embedded'
 import { type Deployment, startDeployment } from '@conntext/testing'
 import type { Called } from './page.ts'
 
 /** A server that knows its own address, which passkeys belong to and links in mails begin with. */
 export async function startPublicServer(): Promise<PublicServer> {
-  const port = freePort()
+  const port = await freePort()
   const origin = `http://localhost:${port}`
   const server = await startDeployment({ CONNTEXT_PORT: String(port), CONNTEXT_PUBLIC_URL: origin })
   return {
@@ -24,11 +25,4 @@ export type PublicServer = {
   /** Posts to a route of the API. */
   call(route: string, body: object, token?: string): Promise<Called>
   [Symbol.asyncDispose](): Promise<void>
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  const { port } = listener
-  listener.stop(true)
-  return port
 }

@@ -1,3 +1,4 @@
+export { freePort } from '@conntext/embedded'
 export * from './authority.ts'
 export * from './calls.ts'
 export * from './databases.ts'

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '@conntext/embedded'
 import { answerWithin } from '@conntext/kernel'
 import { eventually } from './poll.ts'
 
@@ -37,7 +38,8 @@ export async function startServerProcess(
 ): Promise<ServerProcess> {
   const data = await mkdtemp(join(within, 'conntext-server-'))
   const settings: Record<string, string> = {
-    CONNTEXT_PORT: '0',
+    // One that nobody's outgoing connection takes between an end and a restart.
+    CONNTEXT_PORT: String(await freePort()),
     CONNTEXT_HOST: '127.0.0.1',
     CONNTEXT_SETUP_CODE: SETUP_CODE,
     // Any: the usual one is another server's.

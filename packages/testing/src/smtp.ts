@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { freePort } from '@conntext/embedded'
 import { SMTPServer } from 'smtp-server'
 
 /** A mail as it arrived: the envelope's addresses, headers by lower-case name, and the decoded text. */
@@ -12,14 +12,13 @@ export async function smtpPeer(login?: Login) {
   const mails: ReceivedMail[] = []
   let recipients = 250
   let late: string | undefined
-  let port = 0
+  // It is stopped and comes back: meanwhile no outgoing connection may take it.
+  const port = await freePort()
   let server: SMTPServer | undefined
 
   const peer = {
     mails,
-    get port() {
-      return port
-    },
+    port,
     /** The status that it answers to every recipient: 250 takes them. */
     answerRecipients(status: number) {
       recipients = status
@@ -32,7 +31,6 @@ export async function smtpPeer(login?: Login) {
       server = makeServer(mails, (address) => (address === late ? 451 : recipients), login)
       const listening = server.listen(port, '127.0.0.1')
       if (!listening.listening) await once(listening, 'listening')
-      port = (listening.address() as AddressInfo).port
     },
     async stop() {
       const { promise, resolve } = Promise.withResolvers<void>()
