@@ -195,16 +195,16 @@ test('results go to this server and to the origins that are listed, and nowhere 
 })
 
 test('a provider that is away, slow or talks too much costs nobody else anything', async () => {
-  await using auth = await startOidc({ oidc: { timeoutMs: 300 } })
+  await using auth = await startOidc({ oidc: { timeoutMs: 1_500 } })
   const peer = await auth.falsePeer()
   const start = (query = '') => auth.request('GET', `/v1/auth/oidc/false/start${query}`)
   const away = { status: 503, body: { code: 'oidc.providerAway' } }
   const discovery = '/.well-known/openid-configuration'
 
-  peer.forgery.delayMs = 2_000
+  peer.forgery.delayMs = 20_000
   const started = performance.now()
   expect(await start()).toMatchObject(away)
-  expect(performance.now() - started).toBeLessThan(1_500)
+  expect(performance.now() - started).toBeLessThan(15_000)
   expect(readReturn(await start('?returnTo=/in'))).toMatchObject({
     at: 'http://localhost:8080/in',
     result: { error: 'oidc.providerAway' },

@@ -86,7 +86,7 @@ test('a password is not changed without the current one; wrong ones bring growin
 })
 
 test('wrong current passwords sent all at once get no more tries, and nobody waits for ever', async () => {
-  await using auth = await startAuth({ passwords: { concurrency: 2, queue: 100 } })
+  await using auth = await startAuth({ clock: testClock(), passwords: { concurrency: 2, queue: 100 } })
   const { accessToken } = await annOf(auth)
   const wrong = () => change(auth, accessToken, { currentPassword: 'wrong', newPassword: NEW_PASSWORD })
   const logins = Array.from({ length: 20 }, () => auth.login('ann'))

@@ -75,7 +75,7 @@ describe('a display name', () => {
     const began = performance.now()
     for (const part of ['\u200d', '👩\u200d', 'ا\u064b', 'ا\u200c', '\u0301', ' '])
       cleaned(part.repeat(256 / part.length))
-    expect(performance.now() - began).toBeLessThan(500)
+    expect(performance.now() - began).toBeLessThan(5_000)
   })
 })
 
