@@ -171,7 +171,7 @@ test('presence changes that come too often are refused, and say when to come aga
 })
 
 test('whoever is back in time has never been away; whoever is not is gone', async () => {
-  await using stack = await startStack({ config: { presence: { ...quick, graceMs: 1_500 } } })
+  await using stack = await startStack({ config: { presence: { ...quick, graceMs: 5_000 } } })
   const [ann, ben] = [await stack.authority.member(), await stack.authority.member()]
   const { client: watcher } = await stack.enter((await stack.authority.member()).token)
   const { client } = await enterAs(stack, ann.token, { status: 'dnd' })

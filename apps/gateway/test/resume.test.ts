@@ -69,8 +69,8 @@ test('a cut at any point, with others writing meanwhile, costs no event and repe
         const { client, ready } = await stack.enter(token, { [stream]: cursor, server: 0 })
         await writing
         const last = before + during
-        await eventually(() => client.seqs(stream).at(-1) === last || cursor === last, 5_000)
-        await eventually(() => witness.seqs(stream).length === last, 5_000)
+        await eventually(() => client.seqs(stream).at(-1) === last || cursor === last)
+        await eventually(() => witness.seqs(stream).length === last)
         expect(client.seqs(stream)).toEqual(range(cursor + 1, last))
         expect(witness.seqs(stream)).toEqual(range(1, last))
         expect(ready.resumed).toBe(true)
@@ -78,7 +78,7 @@ test('a cut at any point, with others writing meanwhile, costs no event and repe
     ),
     { numRuns: 12 },
   )
-}, 30_000)
+}, 120_000)
 
 test('many streams at once: each goes on exactly where it was left', async () => {
   await using stack = await startStack({ logs, config: { streams: { ringFrames: 4 } } })

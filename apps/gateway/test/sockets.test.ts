@@ -166,10 +166,11 @@ test('a flood of frames closes with 4007', async () => {
 })
 
 test('a missed heartbeat closes with 4009; kept ones keep the connection', async () => {
-  await using stack = await startStack({ config: { socket: { heartbeatMs: 100, sweepMs: 10 } } })
+  await using stack = await startStack({ config: { socket: { heartbeatMs: 500, sweepMs: 10 } } })
   const { token } = await stack.authority.member()
-  const [kept, silent] = [await stack.enter(token), await stack.enter(token)]
+  const kept = await stack.enter(token)
   const beating = setInterval(() => kept.client.send({ op: 'heartbeat' }), 50)
+  const silent = await stack.enter(token)
   expect(await silent.client.code()).toBe(closeCodes.heartbeatMissed)
   expect((await kept.client.ask({ op: 'heartbeat' })).ok).toBe(true)
   clearInterval(beating)
@@ -262,7 +263,7 @@ test("messaging's refusals come back as problems, failures as a 500 without its 
 })
 
 test('too many messages are a 429 that says when to come back, over all connections of the account', async () => {
-  await using stack = await startStack({ logs, config: { socket: { messages: { perSecond: 0.5, burst: 2 } } } })
+  await using stack = await startStack({ logs, config: { socket: { messages: { perSecond: 0.1, burst: 2 } } } })
   const channel = await stack.authority.channel()
   const { token } = await stack.authority.member()
   const [one, two] = [await stack.enter(token), await stack.enter(token)]
@@ -270,8 +271,9 @@ test('too many messages are a 429 that says when to come back, over all connecti
   expect((await one.client.ask(send)).ok).toBe(true)
   expect((await two.client.ask(send)).ok).toBe(true)
   const { error } = await one.client.ask(send)
-  expect(error).toMatchObject({ status: 429, code: 'request.tooMany', retryAfter: 2 })
-  expect(error.detail).toContain('2 s')
+  expect(error).toMatchObject({ status: 429, code: 'request.tooMany' })
+  expect(error.retryAfter).toBeWithin(5, 11)
+  expect(error.detail).toContain(`${error.retryAfter} s`)
 })
 
 test('connections are limited by account and in total', async () => {
@@ -395,7 +397,7 @@ test('stop tells everybody to come back, closes with 1001, and takes nobody new'
   const clients = await Promise.all(range(1, 5).map(async () => (await stack.enter(token)).client))
   const began = performance.now()
   await stack.gateway.stop()
-  expect(performance.now() - began).toBeLessThan(5_000)
+  expect(performance.now() - began).toBeLessThan(9_000)
   for (const client of clients) {
     expect(await client.code()).toBe(closeCodes.goingAway)
     expect(client.frames.at(-1)).toEqual({ op: 'reconnect' })
@@ -404,9 +406,9 @@ test('stop tells everybody to come back, closes with 1001, and takes nobody new'
 })
 
 test('at a stop that lingers a crowd is sent away one after the other, and served until then', async () => {
-  const stack = await startStack({ logs, config: { lingerMs: 1_000 } })
+  const stack = await startStack({ logs, config: { lingerMs: 3_000 } })
   const { token } = await stack.authority.member()
-  const clients = await Promise.all(range(1, 20).map(async () => (await stack.enter(token)).client))
+  const clients = await Promise.all(range(1, 60).map(async () => (await stack.enter(token)).client))
   const goneAt: number[] = []
   for (const { socket } of clients) socket.addEventListener('close', () => goneAt.push(performance.now()))
   const stopped = stack.gateway.stop()
@@ -414,7 +416,7 @@ test('at a stop that lingers a crowd is sent away one after the other, and serve
   const last = clients.at(-1)!
   expect(await last.ask({ op: 'heartbeat' })).toMatchObject({ ok: true })
   await stopped
-  expect(Math.max(...goneAt) - Math.min(...goneAt)).toBeGreaterThan(500)
+  expect(Math.max(...goneAt) - Math.min(...goneAt)).toBeGreaterThan(1_500)
   for (const client of clients) {
     expect(await client.code()).toBe(closeCodes.goingAway)
     expect(client.frames.at(-1)).toEqual({ op: 'reconnect' })

@@ -9,7 +9,8 @@ export const quick = {
   announceMs: 5,
   graceMs: 400,
   aliveMs: 50,
-  leaseMs: 500,
+  // Long beside the time for which a busy machine may leave a process alone.
+  leaseMs: 1_500,
   tickMs: 20,
   joinMs: 2_000,
 }
