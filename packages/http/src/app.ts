@@ -3,6 +3,7 @@ import { AppError, type InputFault, type Logger } from '@conntext/kernel'
 import { Elysia, ValidationError } from 'elysia'
 import { requestId } from './caller.ts'
 import { dependencyErrors, requestErrors } from './errors.ts'
+import { faultsFrom } from './faults.ts'
 import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { loggedPath } from './logged-path.ts'
 import { type Observed, observing, type Route } from './observe.ts'
@@ -29,13 +30,7 @@ export function toAppError(code: string | number, error: unknown, log: Logger, a
   return internalError(error)
 }
 
-function faultsOf(error: ValidationError): InputFault[] {
-  const faults = error.all.map((fault) => ({
-    path: 'path' in fault && typeof fault.path === 'string' ? `/${error.type}${fault.path}` : `/${error.type}`,
-    message: 'message' in fault && typeof fault.message === 'string' ? fault.message : 'is not valid',
-  }))
-  return faults.slice(0, 20)
-}
+const faultsOf = (error: ValidationError): InputFault[] => faultsFrom(error.all, `/${error.type}`)
 
 /**
  * The root of every Elysia app here: problems for errors, unknown fields refused instead of dropped, JSON bodies only

@@ -3,6 +3,7 @@ import { type Logger, newId } from '@conntext/kernel'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { toAppError } from './app.ts'
 import { requestErrors } from './errors.ts'
+import { faultsFrom } from './faults.ts'
 import { toProblem } from './problem.ts'
 
 /** Calls an operation by its name; answers what it answers or, where that is not `ok`, a problem document. */
@@ -21,7 +22,7 @@ export function directCalls<P extends PortTable>(table: P, implementation: PortO
     const expected = requests.get(name)
     if (!expected) throw requestErrors.noSuchRoute()
     const request = copyOf(input)
-    if (!expected.Check(request)) throw requestErrors.invalid({ errors: faultsOf(expected, request) })
+    if (!expected.Check(request)) throw requestErrors.invalid({ errors: faultsFrom(expected.Errors(request), '/body') })
     return copyOf(await operations[name]!(request))
   }
   return (name, input) =>
@@ -34,11 +35,6 @@ export function directCalls<P extends PortTable>(table: P, implementation: PortO
       },
     )
 }
-
-const MAX_FAULTS = 20
-
-const faultsOf = (expected: ReturnType<typeof TypeCompiler.Compile>, value: unknown) =>
-  [...expected.Errors(value)].slice(0, MAX_FAULTS).map(({ path, message }) => ({ path: `/body${path}`, message }))
 
 /** What would be read on the other end, had it been sent as JSON. */
 export function copyOf(value: unknown): unknown {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { Problem } from '@conntext/contracts'
 import { AppError, defineErrors } from '@conntext/kernel'
-import { Type } from '@sinclair/typebox'
+import { type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { Elysia } from 'elysia'
-import { baseApp } from '../src/index.ts'
+import { baseApp, faultsFrom } from '../src/index.ts'
 import { recordingLogger, request } from './support/app.ts'
 
 const errors = defineErrors('thing', {
@@ -84,6 +84,20 @@ describe('what a client gets wrong', () => {
     const found = await problem(send({ name: 12345, inner: { size: 0 } }))
     expect(found.errors!.map((fault) => fault.path)).toEqual(expect.arrayContaining(['/body/name', '/body/inner/size']))
     expect(JSON.stringify(found)).not.toContain('12345')
+  })
+
+  test('what is wrong in one place is told once', async () => {
+    const found = await problem(start().send({ inner: { size: 1 } }))
+    expect(found.errors).toEqual([{ path: '/body/name', message: 'Expected required property' }])
+  })
+
+  test('where one of some words is expected, they are told', () => {
+    const faults = (schema: TSchema, value: unknown) => faultsFrom(Value.Errors(schema, value), '/body')
+    const colour = Type.Union([Type.Literal('red'), Type.Literal('green')])
+    const told = (message: string) => [{ path: '/body', message }]
+    expect(faults(colour, 'blue')).toEqual(told('Expected one of red, green'))
+    expect(faults(Type.Union([colour, Type.Null()]), 'blue')).toEqual(told('Expected one of red, green, null'))
+    expect(faults(Type.Union([colour, Type.Number()]), 'blue')).toEqual(told('Expected union value'))
   })
 
   test('not more than twenty faults are told', async () => {

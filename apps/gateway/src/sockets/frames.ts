@@ -1,9 +1,8 @@
 import { type ClientFrame, clientFrames } from '@conntext/contracts'
+import { faultsFrom } from '@conntext/http'
 import { type InputFault, parseJson } from '@conntext/kernel'
 import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-
-const MAX_FAULTS = 20
 
 /**
  * Where the line is between a frame that breaks the protocol and an op that fails: a frame is a JSON object with an
@@ -33,7 +32,7 @@ export function parseFrame(text: string): ParsedFrame {
   if (!known) return malformed('unknown op')
   if (id !== undefined && !(Number.isSafeInteger(id) && (id as number) >= 0)) return malformed('bad id')
   for (const field of Object.keys(value)) if (!known.fields.has(field)) return malformed('unknown field')
-  const faults = known.check.Check(value) ? [] : faultsOf(known.check, value)
+  const faults = known.check.Check(value) ? [] : faultsFrom(known.check.Errors(value))
   if (faults.length === 0) return { kind: 'frame', frame: value as ClientFrame }
   return id === undefined ? malformed('values that do not fit') : { kind: 'invalid', id: id as number, faults }
 }
@@ -47,13 +46,4 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined
   }
-}
-
-function faultsOf(check: ReturnType<typeof TypeCompiler.Compile>, value: unknown): InputFault[] {
-  const faults: InputFault[] = []
-  for (const { path, message } of check.Errors(value)) {
-    faults.push({ path, message })
-    if (faults.length === MAX_FAULTS) break
-  }
-  return faults
 }
