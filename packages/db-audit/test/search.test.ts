@@ -2,7 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createClient } from '@clickhouse/client'
 import { newId } from '@conntext/kernel'
 import { matching } from '../src/filter.ts'
-import { type Audit, type EventFilter, migrateAudit, openAudit, selectEvents } from '../src/index.ts'
+import {
+  type Audit,
+  countEvents,
+  type EventFilter,
+  migrateAudit,
+  openAudit,
+  selectEvents,
+  selectTop,
+} from '../src/index.ts'
+import { migrations as released } from '../src/migrations/index.ts'
 import { newDatabase, startEngine } from './support/engine.ts'
 
 let engine: Awaited<ReturnType<typeof startEngine>>
@@ -103,6 +112,34 @@ describe('a text within the reason', () => {
     expect(granules(await explain({ reason: 'SPAM' }), 'events_reason')).toBeLessThanOrEqual(2)
   })
 })
+
+test('what was there before the rollups and indexes of a release is counted and found at once, and by them later', async () => {
+  const connection = newDatabase(engine.server)
+  await migrateAudit(
+    connection,
+    released.filter(({ version }) => version < 6),
+  )
+  const client = createClient({ ...engine.server, database: connection.database })
+  const rows = 20_000
+  await client.command({
+    query: `INSERT INTO events (id, occurred_at, received_at, service, action, data, address, actor_id)
+      SELECT generateUUIDv4(), fromUnixTimestamp64Milli(${window.from.getTime()} + number * 100000), now64(3), 'auth',
+        concat('session.', toString(number % 2)), '{}', if(number = 7, '192.0.2.7', '198.51.100.7'), toUUID('${newId()}')
+      FROM numbers(${rows})`,
+  })
+  await migrateAudit(connection)
+  const old = openAudit(connection)
+  const actions = { actionPrefixes: ['session.'] }
+  expect(await countEvents(old, window, actions)).toBe(rows)
+  expect(await selectTop(old, { window, filter: actions, by: 'actorId', most: 5 })).toMatchObject([{ count: rows }])
+  expect(await selectEvents(old, { window, filter: { network: '192.0.2.7/32' }, limit: 5 })).toHaveLength(1)
+  const plan = `EXPLAIN SELECT actor_id, count() FROM events WHERE toMonday(occurred_at) >= toDate('2026-03-02') GROUP BY actor_id`
+  const isUsed = async () =>
+    (await (await client.query({ query: plan, format: 'TabSeparated' })).text()).includes('events_by_actor_week')
+  while (!(await isUsed())) await Bun.sleep(50)
+  expect(await selectTop(old, { window, filter: actions, by: 'actorId', most: 5 })).toMatchObject([{ count: rows }])
+  await Promise.all([old.close(), client.close()])
+}, 60_000)
 
 /** How many parts of the table are left to read behind an index, of several. */
 function granules(plan: string, index: string): number {
