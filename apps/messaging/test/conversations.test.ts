@@ -590,7 +590,7 @@ test('somebody in 2,000 conversations has their list, and what a gateway asks fo
   expect((await list(anna!, '?limit=100')).body.items).toHaveLength(100)
   const first = await stack.port.conversationsOf({ userId: anna!.userId })
   const second = await stack.port.conversationsOf({ userId: anna!.userId, after: first.next! })
-  expect(performance.now() - began).toBeLessThan(1_000)
+  expect(performance.now() - began).toBeLessThan(5_000)
   expect([first.memberships.length, first.newest.length, second.newest.length, second.next]).toEqual([
     1000,
     100,

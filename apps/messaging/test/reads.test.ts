@@ -201,6 +201,6 @@ describe('what is unread', () => {
     expect(items[0]).toMatchObject({ unread: 999, mentions: 999, lastSeq: 1100 })
     expect(items[1]).toMatchObject({ unread: 100, mentions: 0 })
     expect(items[499]).toMatchObject({ unread: 10, lastReadSeq: 90 })
-    expect(took).toBeLessThan(1_000)
+    expect(took).toBeLessThan(5_000)
   })
 })

@@ -250,8 +250,10 @@ describe('a resumable upload', () => {
     const waits = () =>
       eventually(
         async () =>
-          (await stack.deps.db.execute(`select from pg_locks where not granted and mode = 'RowExclusiveLock'`)).length >
-          0,
+          (
+            await stack.deps.db.execute(`select from pg_locks where not granted and mode = 'RowExclusiveLock'
+              and database = (select oid from pg_database where datname = current_database())`)
+          ).length > 0,
       )
     const [beginning, leaving] = await stack.sql.begin(async (sql) => {
       await sql`lock table media_uploads in exclusive mode`

@@ -191,7 +191,7 @@ describe('messages that are older than their channel keeps them', () => {
       expect((await say(alice, `meanwhile ${sent}`)).content).toBe(`meanwhile ${sent}`)
       slowest = Math.max(slowest, performance.now() - began)
     }
-    expect(slowest).toBeLessThan(2_000)
+    expect(slowest).toBeLessThan(10_000)
     await keepFor(stack, channel.id, null)
     await eventually(() => passes(stack).length === 1, 30_000)
     const kept = await left()

@@ -15,7 +15,10 @@ async function holdProgress(stack: Stack) {
   await lock`lock table search_progress in share mode`
   return {
     isWaitedFor: async () =>
-      (await lock`select 1 from pg_locks where relation = 'search_progress'::regclass and not granted`).length > 0,
+      (
+        await lock`select 1 from pg_locks where relation = 'search_progress'::regclass and not granted
+        and database = (select oid from pg_database where datname = current_database())`
+      ).length > 0,
     release: () => lock`rollback`,
     async [Symbol.asyncDispose]() {
       lock.release()
@@ -100,7 +103,10 @@ describe('what changes is found as it is', () => {
       await eventually(
         async () =>
           answered > 0 ||
-          (await stack.sql`select 1 from pg_locks where locktype = 'advisory' and not granted`).length > 0,
+          (
+            await stack.sql`select 1 from pg_locks where locktype = 'advisory' and not granted
+              and database = (select oid from pg_database where datname = current_database())`
+          ).length > 0,
       )
       await held.release()
       await Promise.all(changes)

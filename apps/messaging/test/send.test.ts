@@ -66,7 +66,8 @@ describe('sending a message', () => {
       await tx`select 1 from streams where name = ${stream} for update`
       const sending = stack.send(channel.id, alice, { content: 'second' })
       await eventually(async () => {
-        const [row] = await stack.sql`select count(*)::int as waiting from pg_locks where not granted`
+        const [row] = await stack.sql`select count(*)::int as waiting from pg_stat_activity
+          where wait_event_type = 'Lock' and datname = current_database()`
         return row!.waiting > 0
       })
       stack.authority.snapshot.channels = []
