@@ -150,7 +150,7 @@ describe('GET /v1/audit/tail', () => {
     }
 
     test('a sign of life tells the place as well; and what follows is asked to come back', async () => {
-      const { tails, response } = await timed({ heartbeatMs: 20, longestMs: 400 })
+      const { tails, response } = await timed({ heartbeatMs: 20, longestMs: 3_000 })
       const tail = readTail(response)
       await it.system.port.ingestAudit({ events: [make()] })
       await eventually(async () => tail.state.ended)
