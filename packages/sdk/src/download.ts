@@ -80,26 +80,23 @@ export async function download(api: Api, path: string, options: DownloadOptions 
 
 type Where = { from: DownloadOptions['from']; signal: AbortSignal | undefined }
 
+// The answer to a range tells how long the whole is, which other answers may leave open.
 async function open(api: Api, path: string, { from, signal }: Where): Promise<Opened> {
   const headers = new Headers({ authorization: `Bearer ${await api.accessToken()}` })
-  if (from && from.offset > 0) {
-    headers.set('range', `bytes=${from.offset}-`)
-    headers.set('if-range', from.etag)
-  }
+  headers.set('range', `bytes=${from?.offset ?? 0}-`)
+  if (from) headers.set('if-range', from.etag)
   const answer = await api.fetch(`${api.baseUrl}${path}`, { headers, ...(signal && { signal }) })
-  const etag = answer.headers.get('etag') ?? ''
-  // Nothing is left of it.
-  if (answer.status === 416 && from) {
-    const size = Number(answer.headers.get('content-range')?.split('/')[1])
-    await answer.body?.cancel()
-    if (size === from.offset) return { offset: size, size, etag: from.etag, reader: nothing() }
-    return open(api, path, { from: undefined, signal })
+  const etag = answer.headers.get('etag') ?? from?.etag ?? ''
+  const [, first, whole] = /^bytes (?:(\d+)-\d+|\*)\/(\d+)$/.exec(answer.headers.get('content-range') ?? '') ?? []
+  if (answer.status === 206 && answer.body) {
+    return { offset: Number(first), size: Number(whole), etag, reader: answer.body.getReader() }
   }
-  if (!answer.ok || !answer.body) throw new ProblemError(await answer.json())
-  const [, first, whole] = /^bytes (\d+)-\d+\/(\d+)$/.exec(answer.headers.get('content-range') ?? '') ?? []
-  const length = Number(answer.headers.get('content-length'))
-  const offset = answer.status === 206 ? Number(first) : 0
-  return { offset, size: answer.status === 206 ? Number(whole) : length, etag, reader: answer.body.getReader() }
+  const isOver = answer.status === 416 && Number(whole) === (from?.offset ?? 0)
+  if (!isOver && !(from && (answer.ok || answer.status === 416))) throw new ProblemError(await answer.json())
+  await answer.body?.cancel()
+  if (isOver) return { offset: Number(whole), size: Number(whole), etag, reader: nothing() }
+  // It is another file.
+  return open(api, path, { from: undefined, signal })
 }
 
 const nothing = () => new ReadableStream<Uint8Array>({ start: (controller) => controller.close() }).getReader()

@@ -20,17 +20,15 @@ const server = createServer(({ headers, url }, answer) => {
     answer.writeHead(404, { 'content-type': 'application/problem+json' })
     return void answer.end(JSON.stringify({ title: 'No such file', status: 404, code: 'file.notFound' }))
   }
-  const start = headers['if-range'] === etag ? Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0) : 0
+  const isSame = headers['if-range'] === undefined || headers['if-range'] === etag
+  const start = isSame ? Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1]) : 0
   if (start >= bytes.length) {
     answer.writeHead(416, { 'content-range': `bytes */${bytes.length}` })
     return void answer.end()
   }
   const range = { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` }
-  answer.writeHead(start > 0 ? 206 : 200, {
-    etag,
-    'content-length': bytes.length - start,
-    ...(start > 0 && range),
-  })
+  // As a server that tells no length of what it streams.
+  answer.writeHead(isSame ? 206 : 200, { etag, ...(isSame && range) })
   const cut = cuts.shift()
   if (cut === undefined) return void answer.end(bytes.subarray(start))
   if (cut === 0) return void answer.socket!.destroy()
@@ -75,7 +73,7 @@ test('a download that is cut off again and again goes on where it was', async ()
   expect([size, offset]).toEqual([bytes.length, 0])
   expect(await textOf(body)).toBe(file)
   expect(asked.length).toBeGreaterThanOrEqual(4)
-  expect(asked[0]!.range).toBeUndefined()
+  expect(asked[0]!['if-range']).toBeUndefined()
   const starts = asked.slice(1).map(({ range }) => Number(/^bytes=(\d+)-$/.exec(range!)![1]))
   expect(starts).toEqual(starts.toSorted((a, b) => a - b))
   expect(starts.at(-1)).toBeGreaterThan(0)

@@ -5,7 +5,7 @@ import { type EngineOptions, type Engines, startEngines } from './engines.ts'
 import { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export { type Balancer, startBalancer } from './balancer.ts'
-export { canSplit, type Engine, type Engines } from './engines.ts'
+export { canSplit, type Engine, type Engines, startEngines } from './engines.ts'
 export { runToEnd, type SplitProcess, splitProcess } from './process.ts'
 
 export type SplitOptions = EngineOptions & {
