@@ -29,6 +29,17 @@ export async function ask<T = Record<string, unknown>>(
   return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as T }
 }
 
+/** All pages of a list; `path` has a query. */
+export async function listAll<T>(url: string, token: string, path: string): Promise<T[]> {
+  const items: T[] = []
+  for (let cursor = ''; ; ) {
+    const { body } = await ask<{ items: T[]; nextCursor: string | null }>(url, 'GET', path + cursor, { token })
+    items.push(...body.items)
+    if (body.nextCursor === null) return items
+    cursor = `&cursor=${body.nextCursor}`
+  }
+}
+
 /** Settings without limits to how much is asked. */
 export const UNLIMITED = Object.fromEntries(
   ['ACCOUNT', 'ADDRESS', 'CREDENTIALS', 'MESSAGES', 'FRAMES'].map((what) => [`CONNTEXT_RATE_${what}`, '0']),

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readFile } from 'node:fs/promises'
-import type { AuditEvent, AuditEventPage } from '@conntext/sdk'
+import type { AuditEvent } from '@conntext/sdk'
 import { eventually, type ServerProcess, startServerProcess } from '@conntext/testing'
-import { ask, metric, PASSWORD, settleIn, UNLIMITED } from './asking.ts'
+import { ask, listAll, metric, PASSWORD, settleIn, UNLIMITED } from './asking.ts'
 
 const MINUTES = 300_000
 const A_MINUTE = 10_000
@@ -53,16 +53,8 @@ async function residentBytes(): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
 }
 
-async function events(action: string, token: string): Promise<AuditEvent[]> {
-  const found: AuditEvent[] = []
-  for (let cursor = ''; ; ) {
-    const path = `/v1/audit/events?action=${action}&limit=100${cursor}`
-    const { body } = await ask<AuditEventPage>(server.url, 'GET', path, { token })
-    found.push(...body.items)
-    if (body.nextCursor === null) return found
-    cursor = `&cursor=${body.nextCursor}`
-  }
-}
+const events = (action: string, token: string) =>
+  listAll<AuditEvent>(server.url, token, `/v1/audit/events?action=${action}&limit=100`)
 
 /** How many failed logins the trail tells of: one by one, as repeats, and summed up. */
 async function counted(token: string): Promise<number> {
