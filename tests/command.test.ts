@@ -258,6 +258,38 @@ test('an account without a second factor is told so', async () => {
 test('a directory that holds no server is refused, and left as it is', async () => {
   const path = await mkdtemp(join(tmpdir(), 'conntext-empty-'))
   const { code, err } = await conntext(path, 'keys', 'list')
+test(
+  'what a clock that is far ahead of all that is known keeps from expiring goes on once the operator says that it is right',
+  async () => {
+    const doubting = async () => {
+      const { body } = await call('GET', '/v1/system/health')
+      const services = body.services as { service: string; dependencies: { name: string; state: string }[] }[]
+      const inDoubt = services.filter((one) =>
+        one.dependencies.some(({ name, state }) => name === 'clock' && state !== 'up'),
+      )
+      return inDoubt.map(({ service }) => service).sort()
+    }
+    const tables = {
+      server_details: ['auth_known_time', 'system_known_time'],
+      communications: ['messaging_known_time'],
+    }
+    for (const [database, names] of Object.entries(tables)) {
+      await using admin = await superuser(server.data, database)
+      for (const name of names) await admin`update ${admin(name)} set at = now() - interval '1 year'`
+    }
+    expect(await doubting()).toEqual(['auth', 'messaging', 'system'])
+    const { err, code } = await conntext(server.data, 'clock', 'confirm')
+    expect([err, code]).toEqual([expect.stringContaining('things expire by that again'), 0])
+    expect(await doubting()).toEqual([])
+    const recorded = async () => (await call('GET', '/v1/audit/events?action=system.clockConfirmed')).body.items
+    expect((await eventually(async () => ((await recorded()).length > 0 ? recorded() : undefined)))[0]).toMatchObject({
+      actor: { kind: 'system' },
+      outcome: 'done',
+    })
+  },
+  MINUTES,
+)
+
   expect(code).toBe(1)
   expect(err).toBe(`conntext: The data directory ${path} holds no ConnText data.`)
   expect(await readdir(path)).toEqual([])

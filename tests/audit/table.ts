@@ -135,6 +135,7 @@ export const readings: Record<string, Recorded> = {
 /** What no good request of any operation brings about: when it is. */
 export const elsewhere: Record<string, string> = {
   'access.refused': 'a permission is missing',
+  'system.clockConfirmed': 'an operator says that the clock is right',
   'refusals.summed': 'more is refused in a minute than is recorded one by one',
   'login.failed': 'a login fails',
   'confirmation.failed': 'a confirmation fails',

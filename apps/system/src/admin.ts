@@ -31,6 +31,10 @@ export const recordRestored = (
 ): Promise<void> => recordAudit(tx, [systemAudit('backup.restored', systemActor, id, restored)])
 
 /** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
+/** Records that the operator has said what time it is. */
+export const recordClockConfirmed = (tx: Executor, at: Date): Promise<void> =>
+  recordAudit(tx, [systemAudit('system.clockConfirmed', systemActor, null, { at: at.toISOString() })])
+
 export const recordKeysRotated = (
   tx: Executor,
   rotated: { values: number; masterKey: boolean; auditKeyId?: string },

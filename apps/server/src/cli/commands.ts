@@ -7,6 +7,7 @@ import { printCheckpoint, verifyAudit } from './audit.ts'
 import { createBackup, listBackups } from './backup/create.ts'
 import { restore } from './backup/restore.ts'
 import { verify } from './backup/verify.ts'
+import { confirmClock } from './clock.ts'
 import { examine } from './doctor/examine.ts'
 import { type Finding, render } from './doctor/finding.ts'
 import { examineVoiceOf } from './doctor/voice.ts'
@@ -108,6 +109,10 @@ export const commands: Record<string, Command> = {
   'maintenance off': {
     operands: [],
     run: at(async (place) => say(await endMaintenance(place))),
+  },
+  'clock confirm': {
+    operands: [],
+    run: at(async (place) => say(await confirmClock(place))),
   },
   'keys list': {
     operands: [],

@@ -20,6 +20,8 @@ const HELP = `conntext COMMAND
       --message TEXT                 what members are told
       --until TIME                   when it is expected to be over
   maintenance off                    ends it
+  clock confirm                      says that this machine's clock is right, where the server doubts it and keeps what
+                                     would expire
   backup create [--to FILE] [--logs] has a backup made, by the running server or, where none runs, by this command
       --to FILE                      and copies it there
       --logs                         with what the services have logged

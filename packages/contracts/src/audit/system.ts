@@ -184,5 +184,11 @@ export const systemActions = declare('system', {
   },
   'system.started': { title: 'The server started', target: 'server', data: Fields({ version: text }) },
   'access.refused': accessRefused,
+  'system.clockConfirmed': {
+    title: 'The operator has said that the clock is right',
+    target: 'server',
+    data: Fields({ at: text }),
+    severity: 'notice',
+  },
   'refusals.summed': refusalsSummed,
 })
