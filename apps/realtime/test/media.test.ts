@@ -32,6 +32,8 @@ withWorker(`media${skipped}`, () => {
 
     // Deafened, one sees and hears nothing.
     await bert.port.voicePause({ participant: bert.participant })
+    // What was on its way has come by then.
+    await receiver.gets(video, 10)
     const deaf = receiver.count(audio)
     await receiver.gets(video, 30)
     expect(receiver.count(audio) - deaf).toBeLessThan(5)

@@ -216,7 +216,7 @@ withWorker(`what dies${skipped}`, () => {
     const sender = await send(anna)
     const receiver = await receive(bert, sender.producerIds)
     await receiver.gets(sender.producerIds[0]!)
-    expect(performance.now() - killedAt).toBeLessThan(process.env.CI ? 10_000 : 4_000)
+    expect(performance.now() - killedAt).toBeLessThan(process.env.CI ? 20_000 : 4_000)
     expect((await stack.port.voiceStates({})).states).toHaveLength(2)
     expect(bert.heard('voice.producerRemoved')).toHaveLength(2)
     for (const one of [before, sender, receiver]) one.close()
@@ -264,7 +264,8 @@ withWorker(`what dies${skipped}`, () => {
     }
     stack.clock.advance(VOICE_LEASE_MS + 1)
     await renew(0)
-    await Bun.sleep(1_100)
+    // The node looks every second.
+    await Bun.sleep(3_000)
     stack.clock.advance(11_000)
     expect(await anna.hears('voice.ended')).toMatchObject({ reason: 'lost' })
     expect(bert.heard('voice.ended')).toEqual([])

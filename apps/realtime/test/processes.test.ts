@@ -8,6 +8,8 @@ import { hasWorker, skipped } from './support/stack.ts'
 
 const apart = hasWorker && hasRedis() ? describe : describe.skip
 const why = hasRedis() ? skipped : ' (skipped: there is no Redis)'
+// A machine that tests everything at once takes its time.
+const BUSY = process.env.CI ? 5 : 1
 
 /** Joins as a gateway does for a client that tries until it is let in; answers the node and how long it took. */
 async function rejoin(person: Person, channelId: string, resume?: string) {
@@ -84,7 +86,7 @@ apart(`nodes as processes over Redis${why}`, () => {
     await receiver.gets(sender.producerIds[0]!, 1)
     const took = performance.now() - began
     report('from the signal until media flows on another node', took)
-    expect(took).toBeLessThan(5_000)
+    expect(took).toBeLessThan(5_000 * BUSY)
     expect(await ended).toBe(0)
     expect(stack.board.gone).toEqual([])
     await receiver.gets(sender.producerIds[0]!)
@@ -113,7 +115,7 @@ apart(`nodes as processes over Redis${why}`, () => {
     await receiver.gets(sender.producerIds[0]!, 1)
     const took = performance.now() - killedAt
     report("from a worker's death until media flows on another", took)
-    expect(took).toBeLessThan(2_000)
+    expect(took).toBeLessThan(2_000 * BUSY)
     expect(await figures(node!)).toContain('conntext_voice_worker_deaths_total 1')
     for (const each of [before, heard, sender, receiver]) each.close()
   }, 60_000)
@@ -136,7 +138,7 @@ apart(`nodes as processes over Redis${why}`, () => {
     report("from a node's death until it is missed", performance.now() - killedAt)
     for (const one of [anna, bert]) expect((await rejoin(one, channel.id)).nodeId).not.toBe(before.nodeId)
     report("from a node's death until all are in the call again", performance.now() - killedAt)
-    expect(performance.now() - killedAt).toBeLessThan(10_000)
+    expect(performance.now() - killedAt).toBeLessThan(10_000 * BUSY)
     expect(bert.joined!.states).toHaveLength(2)
     const sender = await send(anna)
     const receiver = await receive(bert, sender.producerIds)

@@ -69,7 +69,7 @@ withWorker(`what happens at the same moment${skipped}`, () => {
     try {
       await anna.join(channel.id).catch(() => {})
       expect(stack.authority.snapshot.overrides).toHaveLength(1)
-      await eventually(async () => (await stack.port.voiceCall({ channelId: channel.id })).call === null, 5_000)
+      await eventually(async () => (await stack.port.voiceCall({ channelId: channel.id })).call === null)
     } finally {
       looked.mockRestore()
     }

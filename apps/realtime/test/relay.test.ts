@@ -100,7 +100,7 @@ withRelay(`through coturn and nothing else${noRelay}`, () => {
     await using relay = await coturn()
     await using stack = await startNodes(1, { network: { ...network, listen: [address] } })
     const [, way] = ways[0]!
-    const login = loginOf(relay, 2)
+    const login = loginOf(relay, 5)
     const open = await openRelay(at(relay), way, login, 3_000)
     await eventually(async () => {
       const again = await openRelay(at(relay), way, login, 3_000).catch((error: unknown) => error)

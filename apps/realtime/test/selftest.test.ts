@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createServer } from 'node:net'
 import type { VoiceFinding, VoiceSelfTest } from '@conntext/contracts'
-import { eventually } from '@conntext/testing'
+import { eventually, freePort } from '@conntext/testing'
 import { type Coturn, hasCoturn, startCoturn } from '@conntext/testing/coturn'
 import { ownAddresses } from '../src/media/addresses.ts'
 import { kindOf } from '../src/selftest/address-kind.ts'
@@ -141,9 +141,8 @@ withWorker(`what media takes to get here${skipped}`, () => {
   })
 
   test('ports that are taken, and ports that do not come in from outside', async () => {
-    const other = createServer()
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
-    const { port } = other.address() as { port: number }
+    const [other, port] = [createServer(), await freePort()]
+    await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve))
     await using stack = await startNodes(0, { network: { ...network, port, published: { first: 1, last: 2 } } })
     const starting = stack.start(0)
     const taken = await eventually(async () => {

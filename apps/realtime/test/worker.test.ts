@@ -30,6 +30,9 @@ function supervise(options: SupervisorOptions = {}) {
 
 const locateIn = (env: Record<string, string>) => () => locateWorker({ env, packageFolder: join(folder, 'no-package') })
 
+// A machine that tests everything at once takes its time.
+const BUSY = process.env.CI ? 5 : 1
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -39,7 +42,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function until(what: () => boolean, limitMs = 2000): Promise<void> {
+async function until(what: () => boolean, limitMs = 2000 * BUSY): Promise<void> {
   const deadline = Date.now() + limitMs
   while (!what() && Date.now() < deadline) await Bun.sleep(10)
   expect(what()).toBe(true)
@@ -129,7 +132,7 @@ describe('supervising workers', () => {
     }
     for (const [index, least] of [40, 80, 160, 160].entries()) {
       expect(waits[index]).toBeGreaterThanOrEqual(least - 5)
-      expect(waits[index]).toBeLessThan(least + 1000)
+      expect(waits[index]).toBeLessThan(least + 1000 * BUSY)
     }
   })
 
@@ -154,7 +157,7 @@ describe('supervising workers', () => {
     await supervisor.stop()
     await Bun.sleep(200)
     expect(supervisor.workers()).toEqual([])
-    expect(childrenNamed('mediasoup-worker')).toEqual([])
+    await until(() => childrenNamed('mediasoup-worker').length === 0)
   })
 
   needsWorker(`a binary that appears later brings the workers up without a restart${suffix}`, async () => {
@@ -188,11 +191,11 @@ describe('supervising workers', () => {
   })
 
   needsWorker(`one that hangs is ended and replaced, and one that answers is not${suffix}`, async () => {
-    const supervisor = supervise({ count: 2, firstBackoffMs: 1, pulseMs: 200 })
+    const supervisor = supervise({ count: 2, firstBackoffMs: 1, pulseMs: 1_000 })
     await supervisor.start()
     const [hangs, answers] = supervisor.workers().map(({ pid }) => pid)
     process.kill(hangs!, 'SIGSTOP')
-    await until(() => !isAlive(hangs!), 10_000)
+    await until(() => !isAlive(hangs!), 20_000)
     await until(() => supervisor.workers().length === 2, 10_000)
     expect(supervisor.workers().map(({ pid }) => pid)).toContain(answers!)
   })

@@ -3,7 +3,7 @@ import { authPort, realtimePort, systemPort, VoiceBoard, type VoiceWords, voiceS
 import { callPort, type Handler, servePort } from '@conntext/http'
 import { silentLogger } from '@conntext/kernel'
 import { createTransport } from '@conntext/runtime'
-import { eventually, testAuthority } from '@conntext/testing'
+import { eventually, freePort, testAuthority } from '@conntext/testing'
 import { startRedis } from '@conntext/testing/redis'
 import { type SplitProcess, splitProcess } from '@conntext/testing/split'
 import { Person } from './person.ts'
@@ -17,14 +17,6 @@ const portTo = (url: string) => {
   return callPort(realtimePort, { transport, credential: CREDENTIAL })
 }
 
-/** A port that nobody has at the moment. */
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
-  const { port } = server
-  void server.stop(true)
-  return port!
-}
-
 /**
  * Nodes as the processes that they are in a deployment, over a real Redis; auth and system are the test's. What a
  * gateway does about nodes that fall silent is done by `board`.
@@ -34,8 +26,9 @@ export async function startNodeProcesses(count: number, env: Record<string, stri
   const bus = createRedisBus({ urls: [redis.url], log: silentLogger })
   const authority = await testAuthority(bus)
   const neighbours = serveNeighbours(authority)
+  const ports = await Promise.all(Array.from({ length: count }, () => freePort()))
   const nodes = Array.from({ length: count }, (_, index): NodeProcess => {
-    const port = freePort()
+    const port = ports[index]!
     const url = `http://127.0.0.1:${port}`
     const made = splitProcess({
       ...{ name: `realtime-${index + 1}`, script: 'apps/realtime/src/main.ts', url },
