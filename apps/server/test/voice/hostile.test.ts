@@ -10,6 +10,10 @@ import { hasWorker, skipped, startCalls } from './stack.ts'
 const withWorker = hasWorker ? describe : describe.skip
 const { operations, joins } = gatewayDefaults.voice
 const defaults = { config: { voice: { operations, joins } } }
+/** As many at once, and hardly one more however long it takes. */
+const burst = {
+  config: { voice: { operations: { ...operations, perSecond: 1 }, joins: { ...joins, perSecond: 0.01 } } },
+}
 const nobody = newId()
 
 /** Every op that takes somebody who is in a call, with things that nobody has. */
@@ -152,7 +156,7 @@ withWorker(`what nobody should ask over the gateway${skipped}`, () => {
   })
 
   test("a flood is answered with 429 and a time, and is its sender's affair alone", async () => {
-    await using stack = await startCalls({ gateways: [defaults] })
+    await using stack = await startCalls({ gateways: [burst] })
     const channel = await stack.voiceChannel()
     const [anna, eve] = [await stack.person(), await stack.person()]
     await anna.join(channel.id)
@@ -161,7 +165,7 @@ withWorker(`what nobody should ask over the gateway${skipped}`, () => {
     for (let id = 10_000; id < 11_900; id += 1) eve.send({ op: 'voice.resumeConsumer', id, consumerId: nobody })
     const started = performance.now()
     expect(await anna.outcome({ op: 'voice.stats' })).toBe('ok')
-    expect(performance.now() - started).toBeLessThan(2_000)
+    expect(performance.now() - started).toBeLessThan(10_000)
     const replies = () => eve.frames.slice(from).filter(({ op, id }) => op === 'reply' && id >= 10_000)
     await eventually(() => replies().length === 1_900, 30_000)
     const refused = replies().filter(({ error }) => error.code === 'request.tooMany')
@@ -181,7 +185,7 @@ withWorker(`what nobody should ask over the gateway${skipped}`, () => {
   }, 60_000)
 
   test('what takes all streams of a call, or is told to everybody, counts for more', async () => {
-    await using stack = await startCalls({ gateways: [defaults] })
+    await using stack = await startCalls({ gateways: [burst] })
     const channel = await stack.voiceChannel()
     const taken = async (ofProducer: (producerId: string) => object[]) => {
       const eve = await stack.person()

@@ -52,7 +52,7 @@ withWorker(`what is left behind at a gateway${skipped}`, () => {
     const last = await stack.person()
     await last.join(channel.id)
     last.close()
-    await eventually(async () => (await counted()) === 0, 5_000)
+    await eventually(async () => (await counted()) === 0, 20_000)
     await eventually(async () => {
       stack.clock.advance(1_000)
       return (await stack.asked.voiceStates({})).states.length === 0
@@ -87,7 +87,7 @@ withWorker(`what is left behind at a gateway${skipped}`, () => {
     await eventually(() => anna.closed)
     resolve()
     // Nobody waits for them, for the clock stands where it is.
-    await eventually(async () => (await present()) === 0, 5_000)
+    await eventually(async () => (await present()) === 0, 20_000)
   })
 
   test('a gateway that was silent for long, and is heard again, keeps its people', async () => {
