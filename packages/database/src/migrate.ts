@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SchemaAhead } from '@conntext/kernel'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle } from 'drizzle-orm/postgres-js'
@@ -13,17 +14,27 @@ const MIGRATION_LOCK = 7_261_001
 
 /**
  * Brings a database's schema up to date. Forward only and safe to repeat; instances that start at the same time wait
- * for each other. Runs as the database's owner, not as a service's user.
+ * for each other. Runs as the database's owner, not as a service's user. @throws SchemaAhead
  */
 export async function migrateDatabase(options: { url: string; folder: string }): Promise<void> {
   const client = postgres(options.url, { max: 1, onnotice: () => {} })
   try {
     await client`select pg_advisory_lock(${MIGRATION_LOCK})`
+    await refuseNewer(client, options.folder)
     await migrate(drizzle(client), { migrationsFolder: options.folder })
   } finally {
     // Ending the connection releases the lock.
     await client.end({ timeout: 5 })
   }
+}
+
+async function refuseNewer(client: postgres.Sql, folder: string): Promise<void> {
+  const [there] = await client`select to_regclass('drizzle.__drizzle_migrations') as name`
+  if (there?.name === null) return
+  const newest = Math.max(...knownMigrations(folder).map(({ at }) => at))
+  const [ahead] = await client`select current_database() as name from drizzle.__drizzle_migrations
+    where created_at > ${newest} limit 1`
+  if (ahead) throw new SchemaAhead(String(ahead.name))
 }
 
 /** The migrations that this release has, oldest first; `at` is what the database remembers them by. */

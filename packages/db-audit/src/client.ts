@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { ClickHouseError, ClickHouseLogLevel, type Logger as ClientLogger, createClient } from '@clickhouse/client'
-import type { Logger } from '@conntext/kernel'
+import { type Logger, StartError } from '@conntext/kernel'
 import { countInserted, measured } from './meters.ts'
 import { type StreamOptions, streamQuery } from './stream.ts'
 
@@ -146,4 +146,6 @@ const AWAY = new Set('60 81 159 202 203 209 210 236 241 242 243 252 279 319 394 
 
 /** Whether the engine is away, overloaded or not set up yet, rather than the query wrong. */
 export const isAuditAway = (error: unknown): boolean =>
-  error instanceof ClickHouseError ? AWAY.has(error.code) : error instanceof Error && !(error instanceof TypeError)
+  error instanceof ClickHouseError
+    ? AWAY.has(error.code)
+    : error instanceof Error && !(error instanceof TypeError) && !(error instanceof StartError)

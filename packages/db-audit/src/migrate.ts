@@ -1,3 +1,4 @@
+import { SchemaAhead } from '@conntext/kernel'
 import { type Audit, type AuditConnection, connect } from './client.ts'
 import { migrations as released } from './migrations/index.ts'
 
@@ -13,7 +14,10 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS migrations (
   applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
 ) ENGINE = ReplacingMergeTree ORDER BY version`
 
-/** Creates the database and brings its schema up to date: forward only, safe to repeat and to run twice at once. */
+/**
+ * Creates the database and brings its schema up to date: forward only, safe to repeat and to run twice at once.
+ * @throws SchemaAhead
+ */
 export async function migrateAudit(connection: AuditConnection, migrations: Migration[] = released): Promise<void> {
   await createDatabase(connection)
   const client = connect(connection)
@@ -21,6 +25,8 @@ export async function migrateAudit(connection: AuditConnection, migrations: Migr
     await client.command({ query: MIGRATIONS_TABLE })
     const result = await client.query({ query: 'SELECT DISTINCT version FROM migrations', format: 'JSONEachRow' })
     const applied = new Set((await result.json<{ version: number }>()).map((row) => row.version))
+    const newest = Math.max(...migrations.map(({ version }) => version))
+    if ([...applied].some((version) => version > newest)) throw new SchemaAhead(connection.database)
     for (const { version, name, statements } of migrations) {
       if (applied.has(version)) continue
       for (const query of statements) await client.command({ query })

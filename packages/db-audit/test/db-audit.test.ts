@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createClient } from '@clickhouse/client'
-import { newId } from '@conntext/kernel'
+import { newId, SchemaAhead } from '@conntext/kernel'
 import {
   type Audit,
   type AuditConnection,
@@ -230,3 +230,31 @@ test('logs go by whole days', async () => {
   expect(await logDays(logs)).toEqual([today])
   await logs.close()
 })
+
+test('events and logs of every older schema are read as before; a newer schema is refused', async () => {
+  for (let known = 1; known <= released.length; known += 1) {
+    const fresh = newDatabase(engine.server)
+    await migrateAudit(fresh, released.slice(0, known))
+    const client = createClient({ ...engine.server, database: fresh.database })
+    const columns = await client.query({
+      query: "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'events'",
+      format: 'JSONEachRow',
+    })
+    const had = new Set((await columns.json<{ name: string }>()).map(({ name }) => name))
+    const event = row()
+    const older = Object.fromEntries(Object.entries(event).filter(([name]) => had.has(name)))
+    const settings = { date_time_input_format: 'best_effort' } as const
+    await client.insert({ table: 'events', values: [older], format: 'JSONEachRow', clickhouse_settings: settings })
+    await Promise.all([migrateAudit(fresh), migrateAudit(fresh)])
+    const opened = openAudit(fresh)
+    await opened.check()
+    expect(await selectEvents(opened, { window: everything, filter: {}, limit: 10 })).toMatchObject([older])
+    await opened.insert('events', [row()], newId())
+    expect(await selectEvents(opened, { window: everything, filter: {}, limit: 10 })).toHaveLength(2)
+    await client.insert({ table: 'migrations', values: [{ version: 9_999, name: 'newer' }], format: 'JSONEachRow' })
+    const failure = await migrateAudit(fresh).catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(SchemaAhead)
+    expect(isAuditAway(failure)).toBe(false)
+    await Promise.all([opened.close(), client.close()])
+  }
+}, 60_000)

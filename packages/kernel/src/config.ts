@@ -16,6 +16,17 @@ export class StartError extends Error {
   override name = 'StartError'
 }
 
+/** A database that a newer release has changed already: nobody knows what an older one would do to it. */
+export class SchemaAhead extends StartError {
+  override name = 'SchemaAhead'
+
+  constructor(database: string) {
+    super(
+      `The database ${database} is of a newer release than this one: start that release again, or restore a backup that was made before the upgrade`,
+    )
+  }
+}
+
 export type ConfigFault = { setting: string; message: string }
 
 /** All faults of a configuration at once. Names settings, never their values. */
