@@ -238,6 +238,27 @@ test('one sees where one is logged in, newest first, page by page', async () => 
   expect((await auth.request('GET', '/v1/auth/sessions')).status).toBe(401)
 })
 
+test('one sees each of one’s own sessions; what has ended and other people’s is a 404', async () => {
+  await using auth = await startAuth()
+  const ann = await auth.member('ann')
+  const bob = await auth.member('bob')
+  const { body: second } = await auth.login('ann')
+  const get = (id: string, token?: string) =>
+    auth.request<Session & Problem>('GET', `/v1/auth/sessions/${id}`, { token })
+
+  const { body: page } = await auth.request<SessionPage>('GET', '/v1/auth/sessions', { token: ann.accessToken })
+  for (const session of page.items) {
+    expect(await get(session.id, ann.accessToken)).toMatchObject({ status: 200, body: session })
+  }
+  expect(await get(second.session.id, second.accessToken)).toMatchObject({ status: 200, body: { current: true } })
+  await auth.request('DELETE', `/v1/auth/sessions/${second.session.id}`, { token: ann.accessToken })
+  for (const id of [second.session.id, bob.session.id, newId()]) {
+    expect(await get(id, ann.accessToken)).toMatchObject({ status: 404, body: { code: 'session.notFound' } })
+  }
+  expect((await get('not-an-id', ann.accessToken)).status).toBe(422)
+  expect((await get(ann.session.id)).status).toBe(401)
+})
+
 test('one ends one’s own sessions; other people’s are the same 404 as those that are not there', async () => {
   await using auth = await startAuth()
   const ann = await auth.member('ann')

@@ -3,6 +3,7 @@ import type { Case } from './case.ts'
 
 /** Things of other people, asked for by somebody who may do as much with their own. */
 export const othersThings: Record<string, (scene: Scene) => Case[]> = {
+  getSession: ({ member, vera }) => [other("another's session", 404, member.token, { id: vera.sessionId })],
   endSession: ({ member, vera }) => [other("another's session", 404, member.token, { id: vera.sessionId })],
   revokeApiToken: ({ member, apiToken }) => [other("another's API token", 404, member.token, { id: apiToken.id })],
   createApiToken: ({ manager, member, bots }) => [

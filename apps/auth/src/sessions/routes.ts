@@ -1,4 +1,4 @@
-import { Authenticated, IdParams, PageQuery, RefreshRequest, SessionPage } from '@conntext/contracts'
+import { Authenticated, IdParams, PageQuery, RefreshRequest, Session, SessionPage } from '@conntext/contracts'
 import { type AccessOptions, access, pageRequest, refusals } from '@conntext/http'
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
@@ -59,6 +59,12 @@ export const sessionRoutes = (options: AccessOptions, sessions: Sessions) =>
         },
       },
     )
+    .get('/sessions/:id', ({ caller, params }) => sessions.find(caller, params.id), {
+      can: 'account',
+      params: IdParams,
+      response: { 200: Session },
+      detail: { operationId: 'getSession', summary: 'One of your sessions', tags },
+    })
     .delete(
       '/sessions/:id',
       async ({ caller, params, status }) => {

@@ -237,6 +237,13 @@ export function createSessions(deps: Dependencies) {
       await changes.settled({ revoked })
     },
 
+    /** @throws session.notFound (404), also for other people's sessions */
+    async find(caller: Caller, id: string): Promise<Session> {
+      const row = await findLivingSession(db, id, clock.now())
+      if (row?.userId !== caller.userId) throw sessionErrors.notFound()
+      return toSession(row, keyring, caller.sessionId)
+    },
+
     async list(caller: Caller, page: PageRequest): Promise<Page<Session>> {
       const rows = await listLivingSessions(db, caller.userId, { now: clock.now(), page })
       const { items, nextCursor } = pageById(rows, page.limit, (row) => row)

@@ -6406,6 +6406,68 @@ export type EndSessionResponses = {
 
 export type EndSessionResponse = EndSessionResponses[keyof EndSessionResponses];
 
+export type GetSessionData = {
+    body?: never;
+    path: {
+        /**
+         * A UUIDv7
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/v1/auth/sessions/{id}';
+};
+
+export type GetSessionErrors = {
+    /**
+     * The request could not be read
+     */
+    400: Problem;
+    /**
+     * No token, or one that is not valid any more
+     */
+    401: Problem;
+    /**
+     * A permission is missing
+     */
+    403: Problem;
+    /**
+     * There is no such thing, or the caller may not know of it
+     */
+    404: Problem;
+    /**
+     * The body or the address is too long
+     */
+    413: Problem;
+    /**
+     * The request is not valid; `errors` says where
+     */
+    422: Problem;
+    /**
+     * Too many requests; `Retry-After` says when to come back
+     */
+    429: Problem;
+    /**
+     * Something went wrong here
+     */
+    500: Problem;
+    /**
+     * A part of the server is away for the moment
+     */
+    503: Problem;
+};
+
+export type GetSessionError = GetSessionErrors[keyof GetSessionErrors];
+
+export type GetSessionResponses = {
+    /**
+     * Response for status 200
+     */
+    200: Session;
+};
+
+export type GetSessionResponse = GetSessionResponses[keyof GetSessionResponses];
+
 export type ListApiTokensData = {
     body?: never;
     path?: never;
