@@ -202,6 +202,19 @@ describe.skipIf(!hasRedis())('the bus over a Redis that', () => {
     expect(heard).toEqual(['1'])
   })
 
+  test('is listened to by a process that stands still: others are waited for by the time in which it could hear them', async () => {
+    const bus = open()
+    const subject = newSubject()
+    const { heard } = await listen(bus, subject)
+    here.add(await startDeafSubscriber(redis.port, `conntext:${subject}`))
+    const announcing = timed(bus.announce(subject, '1'))
+    await eventually(() => heard.length > 0)
+    await Bun.sleep(50)
+    Bun.sleepSync(400)
+    // What came meanwhile has not been read yet.
+    expect((await announcing).ms).toBeGreaterThan(650)
+  })
+
   test('is shared with other servers keeps them apart by their prefixes', async () => {
     const [one, neighbour] = [open(), here.bus([redis.url], { prefix: 'another:' })]
     const subject = newSubject()
