@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { eventually, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
 import { conntext } from './command/conntext.ts'
 import { superuser } from './command/database.ts'
@@ -110,7 +110,10 @@ describe('keys rotate, while the server runs', () => {
         expect(row!.all).toBeGreaterThan(0)
       }
       await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename like 'conntext_%'`
-      await eventually(async () => (await login()).status === 200)
+      await eventually(async () => {
+        const answers = [await login(), await call('GET', '/v1/invites'), await call('GET', '/v1/auth/sessions')]
+        return answers.every(({ status }) => status === 200)
+      })
       await expectAllToWork(code)
     },
     MINUTES,
@@ -147,11 +150,17 @@ describe('audit', () => {
       const verified = await conntext(server.data, 'audit', 'verify', '--against', kept)
       expect(verified).toMatchObject({ code: 0, out: '' })
       expect(verified.err).toMatch(/events in \d+ batches: all as it was written/)
-      await writeFile(kept, checkpoint.out.replace(/(?<=\n)\d+(?=\n)/, '1000'))
+      await writeFile(kept, `${checkpoint.out.replace(/(?<=\n)\d+(?=\n)/, '1000')}\n`)
       const contradicted = await conntext(server.data, 'audit', 'verify', '--against', kept)
       expect(contradicted.code).toBe(3)
       expect(contradicted.out).toMatch(/^checkpointContradicts +1000/)
-      for (const wrong of [['--against', '/nowhere'], ['--from', 'x'], ['--master']]) {
+      const directory = dirname(kept)
+      await rename(kept, join(directory, 'checkpoints-2026-01-02.txt'))
+      await writeFile(join(directory, 'checkpoints-2026-01-01.txt'), `${checkpoint.out}\n`)
+      const among = await conntext(server.data, 'audit', 'verify', '--against', directory)
+      expect(among.code).toBe(3)
+      expect(among.out).toMatch(/^checkpointContradicts +1000/)
+      for (const wrong of [['--against', '/nowhere'], ['--against', tmpdir()], ['--from', 'x'], ['--master']]) {
         expect((await conntext(server.data, 'audit', 'verify', ...wrong)).code).toBe(2)
       }
     },
@@ -250,14 +259,6 @@ describe('a password reset', () => {
   })
 })
 
-test('an account without a second factor is told so', async () => {
-  const { code, err } = await conntext(server.data, 'users', 'disable-mfa', 'owner')
-  expect({ code, err }).toEqual({ code: 0, err: 'conntext: owner has no second factor.' })
-})
-
-test('a directory that holds no server is refused, and left as it is', async () => {
-  const path = await mkdtemp(join(tmpdir(), 'conntext-empty-'))
-  const { code, err } = await conntext(path, 'keys', 'list')
 test(
   'what a clock that is far ahead of all that is known keeps from expiring goes on once the operator says that it is right',
   async () => {
@@ -290,6 +291,14 @@ test(
   MINUTES,
 )
 
+test('an account without a second factor is told so', async () => {
+  const { code, err } = await conntext(server.data, 'users', 'disable-mfa', 'owner')
+  expect({ code, err }).toEqual({ code: 0, err: 'conntext: owner has no second factor.' })
+})
+
+test('a directory that holds no server is refused, and left as it is', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'conntext-empty-'))
+  const { code, err } = await conntext(path, 'keys', 'list')
   expect(code).toBe(1)
   expect(err).toBe(`conntext: The data directory ${path} holds no ConnText data.`)
   expect(await readdir(path)).toEqual([])

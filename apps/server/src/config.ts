@@ -12,6 +12,7 @@ import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/
 import type { S3Options } from '@conntext/object-store'
 import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime'
 import {
+  auditSettings,
   type BackupConfig,
   backupRules,
   backupSettings,
@@ -27,6 +28,7 @@ export const Settings = Type.Object({
   ...gatewaySettings.properties,
   ...authSettings,
   ...clickHouseSettings,
+  ...auditSettings,
   ...backupSettings,
   ...messagingSettings,
   ...realtimeSettings,
@@ -60,6 +62,8 @@ export type ServerConfig = {
   webhookRate: { perSecond: number; burst: number }
   realtime: RealtimeConfig
   backups: BackupConfig
+  /** Where checkpoints of the audit log are kept by themselves. */
+  checkpointDirectory: string | undefined
   /** Variables that look like settings and are none: misspelt, most likely. */
   unknown: string[]
 }
@@ -84,6 +88,7 @@ export function loadConfig(environment: Environment): ServerConfig {
     ...toMessagingConfig(env),
     realtime: toRealtimeConfig(env),
     backups: toBackupConfig(env),
+    checkpointDirectory: env.CONNTEXT_AUDIT_CHECKPOINT_DIRECTORY,
     unknown: unknownSettings(Settings.properties, all),
   }
 }

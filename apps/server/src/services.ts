@@ -75,6 +75,7 @@ export function createServices(deps: Deps) {
     version,
     dataDirectory: config.data,
     backups: stores.backups,
+    checkpointDirectory: config.checkpointDirectory,
   })
   services.system = systemService
   logs.deliverTo(async (request) => systemService.logs.take(request))

@@ -15,7 +15,7 @@ import {
   type Neighbour,
   processSettings,
 } from '@conntext/runtime'
-import { backupSettings, backupSourceSettings, clickHouseSettings } from '@conntext/system'
+import { auditSettings, backupSettings, backupSourceSettings, clickHouseSettings } from '@conntext/system'
 import { type ComposeService, readCompose } from '@conntext/testing/stack'
 import { migrateSettings } from '../src/cli/migrate.ts'
 import { Settings } from '../src/config.ts'
@@ -34,6 +34,7 @@ const known: Record<string, string[]> = {
   }),
   system: own(
     ['auth', 'messaging', 'realtime'],
+    auditSettings,
     clickHouseSettings,
     backupSettings,
     backupSourceSettings,

@@ -7,6 +7,7 @@ import type { Transaction } from './change.ts'
 import { recordAudit, systemAudit } from './recorder.ts'
 
 export { latestCheckpoint } from './audit/chain/checkpoints.ts'
+export { keptCheckpoints } from './audit/chain/kept-checkpoints.ts'
 export { listAuditKeys } from './audit/chain/keys.ts'
 export { createAuditChain } from './audit/chain/service.ts'
 export { askVerification, carryOut, getVerification } from './audit/chain/verifications.ts'
@@ -30,11 +31,11 @@ export const recordRestored = (
   restored: { madeAt: string; release: string; missingObjects: number },
 ): Promise<void> => recordAudit(tx, [systemAudit('backup.restored', systemActor, id, restored)])
 
-/** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
 /** Records that the operator has said what time it is. */
 export const recordClockConfirmed = (tx: Executor, at: Date): Promise<void> =>
   recordAudit(tx, [systemAudit('system.clockConfirmed', systemActor, null, { at: at.toISOString() })])
 
+/** Records, in the transaction that ends it, that what this service seals has been sealed anew. */
 export const recordKeysRotated = (
   tx: Executor,
   rotated: { values: number; masterKey: boolean; auditKeyId?: string },

@@ -11,6 +11,7 @@ import {
 import { Type } from '@sinclair/typebox'
 import manifest from '../package.json'
 import {
+  auditSettings,
   backupRules,
   backupSettings,
   backupSourceRules,
@@ -26,6 +27,7 @@ await runService({
   version: manifest.version,
   neighbours: ['auth', 'messaging', 'realtime'],
   settings: {
+    ...auditSettings,
     ...clickHouseSettings,
     ...backupSettings,
     ...backupSourceSettings,
@@ -52,6 +54,7 @@ await runService({
     await untilThere('ClickHouse', () => audit.check())
     const service = createSystemService({
       backups: openBackupPlace(settings, withPassword),
+      checkpointDirectory: settings.CONNTEXT_AUDIT_CHECKPOINT_DIRECTORY,
       db,
       audit,
       bus,

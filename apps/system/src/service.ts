@@ -83,6 +83,8 @@ export type SystemDeps = {
   version: string
   /** Where the data is, where that is this process's: its disk is watched. */
   dataDirectory?: string
+  /** Where checkpoints of the audit log are kept by themselves: on another machine's disk, best. */
+  checkpointDirectory?: string | undefined
   /** Undefined where this service makes no backups. */
   backups?: BackupPlace | undefined
 }
@@ -138,7 +140,15 @@ export function createSystemService(given: SystemDeps): SystemService {
   }
   const keys = inviteKeys(keyring)
   const backing = { ...deps, backups: given.backups, nudge }
-  const own = createOwnHealth({ ...deps, knownTime, relay, logs, processes, backups: backupProbe(backing) })
+  const own = createOwnHealth({
+    ...deps,
+    knownTime,
+    relay,
+    logs,
+    processes,
+    backups: backupProbe(backing),
+    chain: chain.probes,
+  })
   const { auth, messaging, realtime, log } = deps
   const examination = createSystemHealth(own, { auth, messaging, realtime }, deps)
   const readiness = examination.look

@@ -9,6 +9,9 @@ export const clickHouseSettings = {
   CONNTEXT_CLICKHOUSE_PASSWORD: Type.String({ default: '' }),
 }
 
+/** Where checkpoints of the audit log are kept by themselves. */
+export const auditSettings = { CONNTEXT_AUDIT_CHECKPOINT_DIRECTORY: Type.Optional(Type.String()) }
+
 const Settings = Type.Object(clickHouseSettings)
 
 export type ClickHouseConfig = { url: string; username: string; password: string }

@@ -1,8 +1,15 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import type { AuditFinding, AuditVerification } from '@conntext/contracts'
 import { type Logger, StartError } from '@conntext/kernel'
 import { openKeyring } from '@conntext/keyring'
-import { askVerification, carryOut, getVerification, latestCheckpoint, systemKeys } from '@conntext/system/admin'
+import {
+  askVerification,
+  carryOut,
+  getVerification,
+  keptCheckpoints,
+  latestCheckpoint,
+  systemKeys,
+} from '@conntext/system/admin'
 import { UsageError } from './arguments.ts'
 import type { Place } from './place.ts'
 import { progressBar } from './progress.ts'
@@ -85,10 +92,13 @@ function boundOf(name: 'from' | 'to', text: string | undefined) {
   return { [name]: time.toISOString() }
 }
 
+/** The checkpoints in a file, or in those of a directory to which the server adds them. */
 async function checkpointIn(path: string | undefined) {
   if (path === undefined) return {}
-  const checkpoint = await readFile(path, 'utf8').catch(() => {
-    throw new UsageError(`--against names a file that can't be read: ${path}`)
+  const read = async () => ((await stat(path)).isDirectory() ? keptCheckpoints(path) : readFile(path, 'utf8'))
+  const checkpoint = await read().catch(() => {
+    throw new UsageError(`--against names a file or directory that can't be read: ${path}`)
   })
+  if (checkpoint === '') throw new UsageError(`--against names a file or directory without checkpoints: ${path}`)
   return { checkpoint }
 }

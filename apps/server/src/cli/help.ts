@@ -11,9 +11,9 @@ const HELP = `conntext COMMAND
   migrate                            makes the databases, schemas and users of a split deployment, or brings
                                      them up to date (docs/operations.md)
   audit checkpoint                   prints what the audit log is now, signed: to be kept elsewhere
-  audit verify [--against FILE] [--from N] [--to N]
+  audit verify [--against PATH] [--from N] [--to N]
                                      compares all that is stored of the audit log with what was signed
-      --against FILE                 and with the checkpoints in it, which were kept elsewhere
+      --against PATH                 and with checkpoints that were kept elsewhere, in a file or a directory
       --from N, --to N               only these batches, by their numbers or the times at which they were made
   maintenance on [--message TEXT] [--until TIME]
                                      nobody but administrators changes anything from now on; all can be read

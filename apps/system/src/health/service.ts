@@ -39,6 +39,8 @@ type OwnDeps = {
   /** Where the data is, where that is this process's. */
   dataDirectory?: string | undefined
   backups: Probe
+  /** Of the audit log. */
+  chain: Probe[]
   knownTime: KnownTime
 }
 
@@ -64,6 +66,7 @@ export function createOwnHealth(deps: OwnDeps): () => Promise<ServiceHealth> {
     logsProbe(logs),
     processesProbe(processes),
     deps.backups,
+    ...deps.chain,
     ...(dataDirectory === undefined ? [] : [directoryDisk(dataDirectory)]),
   ]
   return withSchemas(createHealth('system', probes, clock), {

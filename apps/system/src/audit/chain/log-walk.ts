@@ -9,7 +9,14 @@ import { type BatchRow, MissingNode, readBatch, readNodes, unpackLeaves } from '
 import type { Records } from './records.ts'
 import { isSignedBy } from './signing.ts'
 
-type Options = { db: ServerDetailsExecutor; logId: string; records: Records; findings: Findings }
+type Options = {
+  db: ServerDetailsExecutor
+  logId: string
+  records: Records
+  findings: Findings
+  /** Checkpoints that were kept elsewhere. */
+  notes: Note[]
+}
 
 /**
  * Goes along the log's batches in Postgres, and recomputes the tree over them. A batch that doesn't follow from what came
@@ -22,8 +29,12 @@ export class LogWalk {
   /** Of the newest key so far. */
   #position = 0
   #isSignatureWrong = false
+  /** Of the log when it was so long as checkpoints say that it was: of those that lie on the way. */
+  readonly #roots: Map<number, Uint8Array | undefined>
 
-  private constructor(private readonly options: Options) {}
+  private constructor(private readonly options: Options) {
+    this.#roots = new Map(options.notes.map(({ size }) => [size, undefined]))
+  }
 
   /** A walk that begins with the batch `from`. */
   static async begin(options: Options, from: number): Promise<LogWalk> {
@@ -77,6 +88,7 @@ export class LogWalk {
     if (this.#frontier && !equalHashes(Buffer.concat(this.#frontier.append(own)), subtrees)) {
       this.#rewritten(number, 'The tree over the log does not follow from the batches.')
     }
+    if (this.#frontier && this.#roots.has(number)) this.#roots.set(number, this.#frontier.root())
     this.#checkSignature(row)
     this.#previous = row
   }
@@ -99,9 +111,9 @@ export class LogWalk {
     this.#position = Math.max(this.#position, key?.position ?? 0)
   }
 
-  /** Compares checkpoints that were kept elsewhere with the log as it is, of `size` batches. */
-  async compareNotes(notes: Note[], size: number): Promise<void> {
-    for (const note of notes) {
+  /** Compares the checkpoints that were kept elsewhere with the log as it is, of `size` batches. */
+  async compareNotes(size: number): Promise<void> {
+    for (const note of this.options.notes) {
       const detail = await this.#contradiction(note, size)
       if (detail) this.options.findings.add('checkpointContradicts', { batch: note.size }, detail)
     }
@@ -111,10 +123,12 @@ export class LogWalk {
     const { db, logId } = this.options
     if (note.origin !== originOf(logId)) return `The checkpoint is of another log: ${note.origin}.`
     if (note.size > size) return `The log had ${note.size} batches, and has ${size}.`
-    const root = await rootAt(db, note.size).catch((error: unknown) => {
-      if (error instanceof MissingNode) return undefined
-      throw error
-    })
+    const root =
+      this.#roots.get(note.size) ??
+      (await rootAt(db, note.size).catch((error: unknown) => {
+        if (error instanceof MissingNode) return undefined
+        throw error
+      }))
     if (!root || !equalHashes(root, note.root)) {
       return `The first ${note.size} batches are not those that the checkpoint is of.`
     }

@@ -43,6 +43,11 @@ export function parseNotes(text: string): Note[] | undefined {
   return notes.every((note) => note !== undefined) ? notes : undefined
 }
 
+const WHOLE = /[^\n]+\n\d+\n[A-Za-z0-9+/]{43}=\n\n(?:\u2014 [^ \n]+ [A-Za-z0-9+/=]+\n)+/g
+
+/** The whole checkpoints of a text: what somebody was writing when the machine went down is none. */
+export const wholeNotes = (text: string): string[] => text.match(WHOLE) ?? []
+
 function parseNote(text: string): Note | undefined {
   const [, origin, size, root, lines] = NOTE.exec(text) ?? []
   if (!origin || !size || !root || !lines) return undefined

@@ -43,7 +43,8 @@ export async function verifyLog(
   const from = Math.max(1, request.from ?? 1)
   const to = Math.min(last, request.to ?? last)
   const records = await readRecords(db, keyring, logId, findings)
-  const walk = await LogWalk.begin({ db, logId, records, findings }, from)
+  const notes = request.checkpoint === undefined ? [] : readNotes(request.checkpoint)
+  const walk = await LogWalk.begin({ db, logId, records, findings, notes }, from)
   const total = await countEvents(deps, from, to)
   const done = { batches: 0, events: 0, totalEvents: total }
   for (let first = from; first <= to; ) {
@@ -57,7 +58,7 @@ export async function verifyLog(
     await onProgress(done)
     first = end + 1
   }
-  if (request.checkpoint !== undefined) await walk.compareNotes(readNotes(request.checkpoint), last)
+  await walk.compareNotes(last)
   if (request.from === undefined && request.to === undefined) await findOutside(deps, findings)
   return { batches: done.batches, events: done.events, ...findings.result() }
 }

@@ -1,0 +1,105 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { auditBatches } from '@conntext/db-server-details'
+import { silentLogger } from '@conntext/kernel'
+import { eventually } from '@conntext/testing'
+import { gt } from 'drizzle-orm'
+import { checkpointFiles, KeptCheckpoints, keptCheckpoints } from '../src/audit/chain/kept-checkpoints.ts'
+import { parseNotes } from '../src/audit/chain/note.ts'
+import { event, startTrail, type Trail } from './support/trail.ts'
+
+let trail: Trail
+let directory: string
+beforeAll(async () => {
+  trail = await startTrail()
+})
+afterAll(() => trail[Symbol.asyncDispose]())
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'conntext-checkpoints-'))
+})
+afterEach(() => rm(directory, { recursive: true }))
+
+const keeper = (where = directory) =>
+  new KeptCheckpoints({ db: trail.databases.system, clock: trail.clock, log: silentLogger, directory: where })
+const text = () => keptCheckpoints(directory)
+const kept = async () => parseNotes(await text())!.map(({ size }) => size)
+const more = () => trail.port.ingestAudit({ events: [event()] })
+
+test('each new checkpoint is added to what is there, now and then, and all of them are verified together', async () => {
+  const checkpoints = keeper()
+  await checkpoints.keep()
+  const first = (await trail.checkpoint()).size
+  expect(await kept()).toEqual([first])
+  await more()
+  await checkpoints.keep()
+  expect(await kept()).toHaveLength(1)
+  trail.clock.advance(5 * 60_000)
+  await checkpoints.keep()
+  expect(await kept()).toHaveLength(2)
+  trail.clock.advance(86_400_000)
+  await more()
+  await checkpoints.keep()
+  const sizes = await kept()
+  expect(sizes).toHaveLength(3)
+  expect(sizes).toEqual(sizes.toSorted((a, b) => a - b))
+  expect((await checkpointFiles(directory)).length).toBe(2)
+  expect((await trail.verify({ checkpoint: await text() })).findings).toEqual([])
+  expect(await checkpoints.probe.run()).toBeUndefined()
+})
+
+test('what cannot be written is told by health, and written once it can', async () => {
+  const file = join(directory, 'in the way')
+  await writeFile(file, '')
+  const checkpoints = keeper(file)
+  await checkpoints.keep()
+  expect(await checkpoints.probe.run()).toMatchObject({ state: 'degraded', remedy: expect.stringContaining(file) })
+  await rm(file)
+  await checkpoints.keep()
+  expect(await checkpoints.probe.run()).toBeUndefined()
+  expect(await checkpointFiles(file)).toHaveLength(1)
+})
+
+test('what somebody was writing when the machine went down keeps nobody from going on', async () => {
+  await keeper().keep()
+  const [file] = await checkpointFiles(directory)
+  await appendFile(file!, 'conntext/audit/x\n12\nAAAA')
+  const later = keeper()
+  await more()
+  await later.keep()
+  expect(await later.probe.run()).toBeUndefined()
+  expect(await kept()).toHaveLength(2)
+})
+
+test('the service keeps them by itself, also the last one before it stops, and its health says how that goes', async () => {
+  const { service } = await trail.another({ checkpointDirectory: directory })
+  await eventually(async () => (await checkpointFiles(directory)).length > 0)
+  const health = await service.port.handle(
+    new Request('http://localhost/internal/system/health', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-conntext-service': trail.deps.credential },
+      body: '{}',
+    }),
+  )
+  expect(await health.text()).toContain('"audit checkpoints"')
+  await more()
+  const { size } = await trail.checkpoint()
+  await service.stop()
+  expect((await kept()).at(-1)).toBeGreaterThanOrEqual(size)
+})
+
+test('tamper: a log whose end was cut off is found by itself, and nothing is added that would hide it', async () => {
+  await keeper().keep()
+  const before = await text()
+  const { size } = await trail.checkpoint()
+  await trail.databases.system.delete(auditBatches).where(gt(auditBatches.number, size - 1))
+  const restarted = keeper()
+  await restarted.keep()
+  expect(await restarted.probe.run()).toMatchObject({
+    state: 'degraded',
+    detail: expect.stringContaining(`it had ${size} batches, and has ${size - 1}`),
+    remedy: expect.stringContaining(`--against ${directory}`),
+  })
+  expect(await text()).toBe(before)
+})
