@@ -4,9 +4,19 @@ import { type ChainedRow, selectBatches } from '@conntext/db-audit'
 import { auditBatches, auditCuts, auditErasures, auditKeys, auditLog } from '@conntext/db-server-details'
 import { newId } from '@conntext/kernel'
 import { eq, gt, sql } from 'drizzle-orm'
+import { createSigners, rotateAuditKey } from '../src/audit/chain/keys.ts'
 import { eraseOrigin } from '../src/audit/chain/leaf.ts'
-import { importPrivateKey, newKeyPair } from '../src/audit/chain/signing.ts'
-import { event, ownSigner, rewriteFrom, startTrail, stolenSigner, type Trail } from './support/trail.ts'
+import { lockChain, readState } from '../src/audit/chain/queries.ts'
+import { cutText, erasureText, importPrivateKey, newKeyPair } from '../src/audit/chain/signing.ts'
+import {
+  event,
+  openSystemKeyring,
+  ownSigner,
+  rewriteFrom,
+  startTrail,
+  stolenSigner,
+  type Trail,
+} from './support/trail.ts'
 
 const places = (findings: AuditFinding[]) =>
   findings.map(({ kind, batch, index, eventId }) => ({ kind, batch, index, eventId }))
@@ -44,6 +54,8 @@ describe('tampering in ClickHouse', () => {
       "received_at = '2020-01-01 00:00:00.000'",
       'session_id = NULL',
       "origin_salt = ''",
+      "personal_salt = 'AAAAAAAAAAAAAAAAAAAAAA'",
+      "personal_hash = 'ab', personal_salt = '', personal = '', reason = NULL",
       "trace_id = 'x'",
     ]
     const ids = trail.events.flat().map(({ id }) => id)
@@ -55,7 +67,11 @@ describe('tampering in ClickHouse', () => {
     const expected = await Promise.all(changes.map((_, i) => trail.placeOf(ids[i * 3]!)))
     expect(places(found.findings)).toEqual(expected.map((place) => ({ kind: 'changed', ...place })))
     const [told] = await trail.trail('audit.tamperingFound')
-    expect(told).toMatchObject({ severity: 'warning', outcome: 'failed', data: { findings: 10, kinds: ['changed'] } })
+    expect(told).toMatchObject({
+      severity: 'warning',
+      outcome: 'failed',
+      data: { findings: changes.length, kinds: ['changed'] },
+    })
   })
 
   test('tamper: a removed row is found, and a whole batch', async () => {
@@ -252,6 +268,58 @@ describe('tampering in Postgres', () => {
       { hash: eraseOrigin(erased).origin_hash, id: erased.id },
     )
     await db.insert(auditErasures).values({ ...forged, subject: erased.actor_id!, doneAt: new Date() })
+    const { findings } = await trail.verify()
+    expect(findings.map(({ kind, eventId }) => [kind, eventId])).toEqual([
+      ['signatureWrong', null],
+      ['removed', gone.eventId],
+      ['signatureWrong', null],
+      ['erased', erased.id],
+    ])
+  })
+
+  test('tamper: what a key signs after it was followed by another is found, by the one who still has it', async () => {
+    await using trail = await startTrail()
+    const { system: db } = trail.databases
+    const sign = await stolenSigner(trail)
+    const [old] = await db.select().from(auditKeys)
+    const keyring = await openSystemKeyring(trail)
+    await db.transaction(async (tx) => {
+      await lockChain(tx)
+      await rotateAuditKey(tx, keyring)
+    })
+    const [first, second] = [event(), event()]
+    for (const one of [first, second]) await trail.port.ingestAudit({ events: [one] })
+    expect((await trail.verify()).findings).toEqual([])
+    const { batch } = await trail.placeOf(second.id)
+    await rewriteFrom(trail, batch, {
+      change: (one) => (one.id === second.id ? { ...one, outcome: 'refused' } : one),
+      sign,
+      keyId: old!.id,
+    })
+    const { findings } = await trail.verify()
+    expect(places(findings)).toEqual([{ kind: 'signatureWrong', batch, index: null, eventId: null }])
+    expect(findings[0]!.detail).toContain('followed by another')
+  })
+
+  test('tamper: records that were signed for something else explain nothing here', async () => {
+    await using trail = await startTrail()
+    const { system: db } = trail.databases
+    const { logId } = await readState(db)
+    const signer = await createSigners(await openSystemKeyring(trail))(db)
+    const [gone, erased] = [await trail.placeOf(trail.events[1]![1]!.id), await row(trail, trail.events[3]![1]!.id)]
+    await trail.clickhouse('ALTER TABLE events DELETE WHERE id = {id:UUID}', { id: gone.eventId })
+    // Signed by the server itself: of the same rows of another batch, and of another person.
+    const at = new Date()
+    const removed = new Uint8Array(2).fill(255)
+    const cut = signer.sign(cutText(logId, { batch: gone.batch + 1, removed, at }))
+    await db.insert(auditCuts).values({ batch: gone.batch, removed, at, keyId: signer.id, signature: cut })
+    await trail.clickhouse(
+      `${UPDATE} origin_hash = {hash:String}, origin_salt = '', address = NULL, user_agent = NULL WHERE id = {id:UUID}`,
+      { hash: eraseOrigin(erased).origin_hash, id: erased.id },
+    )
+    const erasure = signer.sign(erasureText(logId, { subject: newId(), at }))
+    const forged = { subject: erased.actor_id!, at, doneAt: at, keyId: signer.id, signature: erasure }
+    await db.insert(auditErasures).values(forged)
     const { findings } = await trail.verify()
     expect(findings.map(({ kind, eventId }) => [kind, eventId])).toEqual([
       ['signatureWrong', null],
