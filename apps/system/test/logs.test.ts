@@ -104,7 +104,9 @@ test('pages follow one another without a gap, also among lines of the same momen
 
 test('what was lost on the way is told by a line in its place', async () => {
   const service = `s-${newId().slice(-8)}`
+  const { dropped } = system.service.logs
   await system.port.ingestLogs({ entries: [entry({ service })], lost: 17 })
+  expect(system.service.logs.dropped).toBe(dropped + 17)
   const [first, second] = await found(`service=${service}`, 2)
   expect([first!, second!].find(({ message }) => message === 'lines of the log were lost')).toMatchObject({
     level: 'warn',

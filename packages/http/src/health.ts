@@ -2,6 +2,8 @@ import type { DependencyHealth, HealthState, SchemaVersion, ServiceHealth } from
 import { answerWithin, type Clock, reportError, systemClock } from '@conntext/kernel'
 
 const PROBE_TIMEOUT_MS = 3_000
+// What can be done without must not make whoever asks for all of it wait for so long that the whole counts as away.
+const NOT_CRITICAL = 0.5
 
 /** Something is not quite right, though the dependency answers. */
 export type ProbeResult = { state: HealthState; detail?: string; remedy?: string }
@@ -31,7 +33,11 @@ export function withSchemas(
   const look = async ([name, { expected, applied }]: [string, SchemaCount]): Promise<SchemaVersion> => {
     const database = name as SchemaVersion['database']
     // Why it can't be asked, its own probe tells.
-    return { database, applied: await answerWithin(PROBE_TIMEOUT_MS, applied).catch(() => null), expected }
+    return {
+      database,
+      applied: await answerWithin(PROBE_TIMEOUT_MS * NOT_CRITICAL, applied).catch(() => null),
+      expected,
+    }
   }
   const schemas = () => {
     if (!last || performance.now() - last.at > SCHEMAS_EVERY_MS) {
@@ -56,11 +62,13 @@ export function createHealth(
 
   const examine = async (probe: Probe): Promise<DependencyHealth> => {
     const started = performance.now()
-    const found = await answerWithin(timeoutMs, () => probe.run()).catch((error: unknown) => ({
-      state: 'down' as const,
-      detail: error instanceof Error ? reportError(error).message : String(error),
-      remedy: probe.remedy,
-    }))
+    const found = await answerWithin(probe.critical ? timeoutMs : timeoutMs * NOT_CRITICAL, () => probe.run()).catch(
+      (error: unknown) => ({
+        state: 'down' as const,
+        detail: error instanceof Error ? reportError(error).message : String(error),
+        remedy: probe.remedy,
+      }),
+    )
     const state = found?.state ?? 'up'
     const known = since.get(probe.name)
     const at = known?.state === state ? known.at : clock.now().toISOString()

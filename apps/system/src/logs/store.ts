@@ -17,6 +17,7 @@ const stored = gauge(
 export class LogStore {
   readonly #shipper: Shipper<LogRow>
   readonly #ends: (() => void)[]
+  #lostBefore = 0
 
   constructor({ audit, log }: { audit: Audit; log: Logger }) {
     this.#shipper = new Shipper<LogRow>({
@@ -35,17 +36,18 @@ export class LogStore {
       waiting.from(() => [[this.#shipper.waitingBytes]]),
       stored.from(() => [
         [this.#shipper.counts.shipped, 'stored'],
-        [this.#shipper.counts.dropped, 'dropped'],
+        [this.dropped, 'dropped'],
       ]),
     ]
   }
 
-  /** Lines that were dropped for want of room, since the start. */
+  /** Lines that were dropped for want of room, here or before they got here, since the start. */
   get dropped(): number {
-    return this.#shipper.counts.dropped
+    return this.#lostBefore + this.#shipper.counts.dropped
   }
 
   take({ entries, lost }: { entries: LogEntry[]; lost: number }): void {
+    this.#lostBefore += lost
     for (const entry of entries) this.#shipper.add(toRow(entry))
     const last = entries.at(-1)
     if (lost > 0 && last) this.#shipper.add(lossRow(toRow(last), lost))
