@@ -44,4 +44,4 @@ test('what was backed up while everybody goes on writing is restored row by row 
     Object.fromEntries(Object.entries(all).filter(([name]) => name !== 'streams'))
   expect(settled(await sumsOf(server.urls.communications))).toEqual(settled(sums[0]!))
   expect(settled(await sumsOf(server.urls.serverDetails))).toEqual(settled(sums[1]!))
-}, 60_000)
+}, 180_000)

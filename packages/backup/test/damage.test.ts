@@ -56,7 +56,7 @@ test('wherever a bit is flipped or the end is cut off, it is told', async () => 
     await expect(verify(flipped)).rejects.toThrow(/damaged|no backup|opens this backup/)
     await expect(verify(whole.slice(0, at))).rejects.toThrow(/damaged|no backup|not whole|end is missing/)
   }
-}, 60_000)
+}, 180_000)
 
 test('the wrong passphrase, the wrong identity and what is no backup are told apart', async () => {
   await writeBackup(world.source, world.order({ key: 'passphrase' }))
@@ -66,7 +66,7 @@ test('the wrong passphrase, the wrong identity and what is no backup are told ap
   const { identity } = await newBackupIdentity()
   await expect(verify(whole, { identities: [identity] })).rejects.toThrow('None of the identities opens this backup')
   await expect(verify(new Uint8Array(1_000), secret)).rejects.toThrow('no backup')
-}, 60_000)
+}, 180_000)
 
 test('a backup that does not fit on the disk says so, and nothing of it is there', async () => {
   const full: World['target'] = {
@@ -162,4 +162,4 @@ test('a restored server numbers on beyond what clients may have seen, owes again
     await client.end()
   }
   expect((await world.communications.messaging.select().from(messages)).length).toBe(20)
-}, 60_000)
+}, 180_000)
