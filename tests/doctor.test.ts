@@ -26,6 +26,10 @@ test(
     expect(status).toMatchObject({ code: 0 })
     expect(status.out).toMatch(/^ready at http:\/\/127\.0\.0\.1:\d+ /)
     expect(status.out).toContain('  messaging: up')
+    expect(status.out).toMatch(/^release \S+, started \S+Z, (up|degraded) since \S+Z$/m)
+    for (const database of ['server_details', 'communications', 'audit']) {
+      expect(status.out).toMatch(new RegExp(`^schema of ${database}: (\\d+) of \\1 migrations$`, 'm'))
+    }
     const { code, out } = await command('doctor')
     expect(code).toBe(0)
     for (const what of ['configuration', 'disk space', 'clock', 'master key', 'Postgres', 'order of time', 'server']) {

@@ -1,14 +1,22 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { definePort, type PortOf, realtimePort } from '@conntext/contracts'
+import { definePort, type PortOf, realtimePort, SystemHealth } from '@conntext/contracts'
 import type { Subdirectories } from '@conntext/embedded'
 import { callPort, servePort } from '@conntext/http'
 import { type Logger, randomToken } from '@conntext/kernel'
+import { Type } from '@sinclair/typebox'
 
 /** What a command beside a running server can ask of it that stands in no database. */
 const operatorPort = definePort({
   service: 'operator',
-  operations: { voiceSelfTest: realtimePort.operations.voiceSelfTest },
+  operations: {
+    voiceSelfTest: realtimePort.operations.voiceSelfTest,
+    systemHealth: {
+      repeatable: true,
+      request: Type.Object({}, { additionalProperties: false }),
+      response: SystemHealth,
+    },
+  },
 })
 type OperatorPort = PortOf<typeof operatorPort>
 

@@ -44,7 +44,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
     await lifecycle.closing('stores', stores.close)
     await settleMasterKey(data, stores)
     const bus = createMemoryBus(log)
-    const { services, gateway, voiceStatus, voiceSelfTest, logStore, beacon } = createServices({
+    const { services, gateway, voiceStatus, voiceSelfTest, systemHealth, logStore, beacon } = createServices({
       logs,
       logging,
       config,
@@ -64,7 +64,7 @@ export async function startServer(config: ServerConfig, say: (line: string) => v
       await service.start()
       await lifecycle.closing(service.name, service.stop)
     }
-    await lifecycle.closing('operator door', openOperatorDoor(data, { voiceSelfTest }, log))
+    await lifecycle.closing('operator door', openOperatorDoor(data, { voiceSelfTest, systemHealth }, log))
     await beacon.start()
     await lifecycle.closing('beacon', beacon.stop)
     await lifecycle.closing('gateway', async () => {

@@ -124,6 +124,7 @@ export function createServices(deps: Deps) {
     gateway,
     voiceStatus: () => realtime.voiceStatus({}),
     voiceSelfTest: realtime.voiceSelfTest,
+    systemHealth: systemService.readiness,
     logStore: systemService.logs,
     beacon: createBeacon({ service: 'server', version, bus, registry, log: log('server'), logging }),
   }
