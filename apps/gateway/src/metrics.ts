@@ -1,10 +1,9 @@
-import { attachMeters, RequestFigures } from '@conntext/http'
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { createProcessRegistry, RequestFigures } from '@conntext/http'
+import { Counter, Gauge, type Registry } from 'prom-client'
 
 /** The gateway's figures for Prometheus, on a registry of its own unless one is given. */
 export function createMetrics(given?: Registry) {
-  const registry = given ?? new Registry()
-  if (!given) collectDefaultMetrics({ register: attachMeters(registry) })
+  const registry = given ?? createProcessRegistry()
   const registers = [registry]
   const figures = new RequestFigures({ prefix: 'conntext_gateway', label: 'service' }, registry)
   const gauge = (name: string, help: string) => new Gauge({ name: `conntext_gateway_${name}`, help, registers })

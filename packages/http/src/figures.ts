@@ -1,5 +1,5 @@
 import { meters } from '@conntext/kernel'
-import { type Metric, Registry } from 'prom-client'
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 const BOUNDS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000]
@@ -72,8 +72,18 @@ export class RequestFigures {
   }
 }
 
+// Whether the event loop is held up is found by waking up: by default each 10 ms, which is most of what an idle process does.
+const LOOP_LOOK_MS = 100
+
+/** A registry of what a process is and counts: its memory and the like, and the kernel's meters. */
+export function createProcessRegistry(): Registry {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_LOOK_MS })
+  return attachMeters(registry)
+}
+
 /** Has a registry tell what this process counts by the kernel's meters. */
-export function attachMeters(registry: Registry): Registry {
+function attachMeters(registry: Registry): Registry {
   for (const { name, help, type, samples } of meters()) {
     if (registry.getSingleMetric(name)) continue
     const get = async () => ({ name, help, type, aggregator: 'sum', values: await samples() })

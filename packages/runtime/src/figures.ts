@@ -1,5 +1,5 @@
-import { attachMeters, RequestFigures } from '@conntext/http'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { createProcessRegistry, RequestFigures } from '@conntext/http'
+import type { Registry } from 'prom-client'
 
 export type Figures = {
   /** Where the service that the process runs adds its own. */
@@ -11,11 +11,7 @@ export type Figures = {
 }
 
 /** Where all that one process runs has its figures, with those of the process itself. */
-export function createRegistry(): Registry {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  return attachMeters(registry)
-}
+export const createRegistry = createProcessRegistry
 
 /** A process's figures for Prometheus. */
 export function createFigures(registry = createRegistry()): Figures {
