@@ -48,13 +48,12 @@ test(
       return found.size >= server.processes.length ? [...found] : undefined
     }, 30_000)
     expect(processes).toHaveLength(server.processes.length)
-    const status = await driver.call<{
-      version: string
-      processes: { service: string; away: boolean; pid: number }[]
-      counts: object
-    }>('GET', '/v1/system/status', { token })
+    type Status = { version: string; processes: { service: string; away: boolean; pid: number }[]; counts: object }
+    const status = await eventually(async () => {
+      const found = await driver.call<Status>('GET', '/v1/system/status', { token })
+      return found.processes.every(({ away }) => !away) ? found : undefined
+    })
     expect(status.processes.map(({ pid }) => pid).sort()).toEqual(server.processes.map(({ pid }) => pid).sort())
-    expect(status.processes.every(({ away }) => !away)).toBe(true)
     expect(status.counts).toEqual({ members: 1, bots: 0, channels: 2, roles: expect.any(Number) as number })
   },
   MINUTES,
@@ -75,6 +74,9 @@ test(
     }
     await driver.try('POST', `/v1/channels/${channelId}/messages`, { token, body: {} })
     await driver.try('GET', `/v1/channels/${crypto.randomUUID()}/nothing/such`, { token })
+    // Whoever answers counts a moment later.
+    await eventually(async () => (await count({ ...sent, status: '2xx' })) >= before + 5)
+    await eventually(async () => (await count({ ...sent, status: '4xx' })) > 0)
     expect(await count({ ...sent, status: '2xx' })).toBe(before + 5)
     expect(await count({ ...sent, status: '4xx' })).toBe(1)
     const { text } = await metrics()
@@ -121,6 +123,32 @@ test(
     expect(missing).toEqual([])
   },
   MINUTES,
+)
+
+test(
+  'all processes log as much as they are told while they run, and one request is followed through them',
+  async () => {
+    type Status = { processes: { logLevel: string }[] }
+    const levels = async () =>
+      (await driver.call<Status>('GET', '/v1/system/status', { token })).processes.map(({ logLevel }) => logLevel)
+    const tell = (level: string | null) =>
+      driver.call('PATCH', '/v1/logs/settings', { token, body: { level, retentionDays: 2 } })
+    const [own] = await levels()
+    await tell('debug')
+    await eventually(async () => (await levels()).every((level) => level === 'debug'), 60_000)
+    const path = `/v1/channels/${channelId}/messages`
+    const { headers } = await driver.try('POST', path, { token, body: { content: 'followed' } })
+    const services = await eventually(async () => {
+      const query = `/v1/logs?requestId=${headers.get('x-request-id')}`
+      const { items } = await driver.call<{ items: { service: string }[] }>('GET', query, { token })
+      const found = new Set(items.map(({ service }) => service))
+      return found.has('gateway') && found.has('messaging') ? found : undefined
+    }, 60_000)
+    expect(services.size).toBeGreaterThanOrEqual(2)
+    await tell(null)
+    await eventually(async () => (await levels()).every((level) => level === own), 60_000)
+  },
+  2 * MINUTES,
 )
 
 test(
