@@ -11,7 +11,7 @@ export const loginRequests: GoodRequests = {
   refresh: async ({ newcomers }) => ({ body: { refreshToken: (await newcomers.newcomer()).refreshToken } }),
   logout: async ({ newcomers }) => ({ as: await newcomers.newcomer() }),
   endOtherSessions: async ({ newcomers }) => ({ as: await newcomers.newcomer() }),
-  getSession: ({ others }) => ({ as: others.frequent, path: { id: others.frequent.sessionId } }),
+  getSession: ({ member }) => ({ as: member, path: { id: member.sessionId } }),
   endSession: async ({ newcomers, others }) => ({
     as: others.frequent,
     path: { id: (await newcomers.again(others.frequent)).sessionId },
