@@ -59,7 +59,7 @@ const times = async (count: number, once: () => Promise<Answer>) => {
 
 test('an account that asks too often is told when to come back, and may then', async () => {
   const mine = () => ask('GET', '/v1/users/@me', { token: tokens.maxim })
-  const answers = await times(ACCOUNT_BURST + 5, mine)
+  const answers = await Promise.all(Array.from({ length: ACCOUNT_BURST + 10 }, mine))
   const refused = answers.filter(({ status }) => status === 429)
   expect(refused.length).toBeGreaterThan(1)
   for (const answer of answers) {
@@ -68,11 +68,13 @@ test('an account that asks too often is told when to come back, and may then', a
     expect(Number(answer.headers.get('ratelimit-remaining'))).toBeWithin(0, ACCOUNT_BURST + 1)
   }
   expect(JSON.parse(refused[0]!.text)).toMatchObject({ code: 'request.tooMany', retryAfter: 1 })
-  // Another address does not help, and others are not concerned.
-  expect((await ask('GET', '/v1/users/@me', { token: tokens.maxim, address: '10.0.0.2' })).status).toBe(429)
+  // Another address does not help, and others are not concerned. One may be let in, for a second is soon over.
+  const elsewhere = () => ask('GET', '/v1/users/@me', { token: tokens.maxim, address: '10.0.0.2' })
+  const there = await Promise.all(Array.from({ length: ACCOUNT_BURST }, elsewhere))
+  expect(there.filter(({ status }) => status === 429).length).toBeGreaterThan(1)
   expect((await ask('GET', '/v1/users/@me', { token: tokens.olga })).status).toBe(200)
   expect((await ask('GET', '/livez')).status).toBe(200)
-  expect(await eventually(async () => (await mine()).status === 200, 5_000)).toBe(true)
+  expect(await eventually(async () => (await mine()).status === 200)).toBe(true)
 })
 
 test('credentials are tried at a pace of their own, by address', async () => {
@@ -80,7 +82,7 @@ test('credentials are tried at a pace of their own, by address', async () => {
   const answers = await times(CREDENTIALS_BURST + 5, () => login('10.0.1.1'))
   const statuses = answers.map(({ status }) => status)
   expect(statuses.slice(0, CREDENTIALS_BURST)).toEqual(Array(CREDENTIALS_BURST).fill(422))
-  expect(statuses.at(-1)).toBe(429)
+  expect(statuses).toContain(429)
   expect((await login('10.0.1.2')).status).toBe(422)
 })
 
