@@ -5,7 +5,7 @@ import { fromAudit } from '../errors.ts'
 import { mayLackOrigin, mayLackPersonal } from './erasure.ts'
 import type { Findings } from './findings.ts'
 import { isOriginErased, isPersonalErased, leafHash } from './leaf.ts'
-import { type BatchRow, type Leaf, readBatch, unpackLeaves, unsettledOf } from './queries.ts'
+import { type BatchRow, readBatch, unpackHashes, unpackLeaves, unsettledOf } from './queries.ts'
 import { isCut, type Records } from './records.ts'
 
 type Deps = { db: ServerDetailsExecutor; audit: Audit }
@@ -21,13 +21,14 @@ export async function compareRows(
   { batches, rows, records, findings }: Told & { batches: BatchRow[]; rows: ChainedRow[] },
 ): Promise<void> {
   const byBatch = Map.groupBy(rows, ({ batch }) => batch)
-  const elsewhere = placesOf(batches)
   const suspect: BatchRow[] = []
   for (const batch of batches) {
     const found = byBatch.get(batch.number) ?? []
-    if (isExact(unpackLeaves(batch.leaves), found) && !found.some(isErased)) continue
+    if (isExact(unpackHashes(batch.leaves), found) && !found.some(isErased)) continue
     suspect.push(batch)
   }
+  if (suspect.length === 0) return
+  const elsewhere = placesOf(batches)
   for (const { number } of suspect) {
     const [batch] = [await readBatch(deps.db, number)]
     if (!batch) continue
@@ -39,9 +40,9 @@ export async function compareRows(
 const isErased = (row: ChainedRow): boolean => isOriginErased(row) || isPersonalErased(row)
 
 /** Whether each event has its one row, as it was. */
-const isExact = (leaves: Leaf[], rows: ChainedRow[]): boolean =>
-  rows.length === leaves.length &&
-  rows.every((row, index) => row.batch_index === index && equalHashes(leafHash(row), leaves[index]!.hash))
+const isExact = (hashes: Buffer[], rows: ChainedRow[]): boolean =>
+  rows.length === hashes.length &&
+  rows.every((row, index) => row.batch_index === index && equalHashes(leafHash(row), hashes[index]!))
 
 /** Where each of the events belongs. */
 const placesOf = (batches: BatchRow[]): Map<string, string> =>

@@ -5,7 +5,7 @@ import type { Findings } from './findings.ts'
 import { headerHash } from './header.ts'
 import { checkpointText, keyHash, type Note, originOf } from './note.ts'
 import { headerOf } from './proofs.ts'
-import { type BatchRow, MissingNode, readBatch, readNodes, unpackLeaves } from './queries.ts'
+import { type BatchRow, MissingNode, readBatch, readNodes, unpackHashes } from './queries.ts'
 import type { Records } from './records.ts'
 import { isSignedBy } from './signing.ts'
 
@@ -77,8 +77,8 @@ export class LogWalk {
       if (row.start !== start) this.#rewritten(number, `It begins at event ${row.start}, and not at ${start}.`)
       if (!sameHash(row.previous, before)) this.#rewritten(number, 'It does not name the batch before it.')
     }
-    const leaves = unpackLeaves(row.leaves)
-    if (leaves.length !== row.size || !equalHashes(rootOf(leaves.map(({ hash }) => hash)), row.root)) {
+    const hashes = unpackHashes(row.leaves)
+    if (hashes.length !== row.size || !equalHashes(rootOf(hashes), row.root)) {
       this.#rewritten(number, 'The hashes of its events do not come to its root.')
     }
     const own = subtrees.subarray(0, HASH_BYTES)

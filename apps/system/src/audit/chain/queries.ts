@@ -165,6 +165,14 @@ export function packLeaves(leaves: { id: string; hash: Uint8Array }[]): Buffer {
 
 export type Leaf = { id: string; hash: Buffer }
 
+/** Their hashes alone: ids cost far more to read, and are needed where something is amiss. */
+export function unpackHashes(packed: Uint8Array): Buffer[] {
+  const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength)
+  return Array.from({ length: Math.floor(bytes.length / LEAF_BYTES) }, (_, i) =>
+    bytes.subarray(i * LEAF_BYTES + 16, (i + 1) * LEAF_BYTES),
+  )
+}
+
 export function unpackLeaves(packed: Uint8Array): Leaf[] {
   const bytes = Buffer.from(packed)
   return Array.from({ length: Math.floor(bytes.length / LEAF_BYTES) }, (_, i) => {

@@ -1,5 +1,5 @@
 import type { AuditFinding } from '@conntext/contracts'
-import { type Audit, selectBatches, selectOutside } from '@conntext/db-audit'
+import { type Audit, type ChainedRow, selectBatches, selectOutside } from '@conntext/db-audit'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Keyring } from '@conntext/keyring'
 import { auditErrors, fromAudit } from '../errors.ts'
@@ -7,7 +7,7 @@ import { compareRows } from './compare-rows.ts'
 import { Findings } from './findings.ts'
 import { LogWalk } from './log-walk.ts'
 import { type Note, parseNotes } from './note.ts'
-import { endOfPart, readBatches, readHead, readState } from './queries.ts'
+import { type BatchRow, endOfPart, readBatches, readHead, readState } from './queries.ts'
 import { readRecords } from './records.ts'
 
 export type VerifyDeps = { db: ServerDetails; audit: Audit; keyring: Keyring }
@@ -35,7 +35,7 @@ export async function verifyLog(
   request: VerifyRequest,
   onProgress: (progress: Progress) => void | Promise<void> = () => {},
 ): Promise<Verdict> {
-  const { db, audit, keyring } = deps
+  const { db, keyring } = deps
   const findings = new Findings()
   const { logId } = await readState(db)
   const head = await readHead(db)
@@ -47,20 +47,29 @@ export async function verifyLog(
   const walk = await LogWalk.begin({ db, logId, records, findings, notes }, from)
   const total = await countEvents(deps, from, to)
   const done = { batches: 0, events: 0, totalEvents: total }
-  for (let first = from; first <= to; ) {
-    const end = await endOfPart(db, first, to)
-    const batches = await readBatches(db, first, end)
-    const rows = await fromAudit(selectBatches(audit, first, end))
+  // While one part is looked at, the engine reads the next.
+  let next = from <= to ? readPart(deps, from, to) : undefined
+  while (next) {
+    const { first, end, batches, rows }: Part = await next
+    next = end < to ? readPart(deps, end + 1, to) : undefined
+    next?.catch(() => {})
     walk.take(batches, first, end)
     await compareRows(deps, { batches, rows, records, findings })
     done.batches += end - first + 1
     done.events += batches.reduce((sum, { size }) => sum + size, 0)
     await onProgress(done)
-    first = end + 1
   }
   await walk.compareNotes(last)
   if (request.from === undefined && request.to === undefined) await findOutside(deps, findings)
   return { batches: done.batches, events: done.events, ...findings.result() }
+}
+
+type Part = { first: number; end: number; batches: BatchRow[]; rows: ChainedRow[] }
+
+async function readPart({ db, audit }: VerifyDeps, first: number, to: number): Promise<Part> {
+  const end = await endOfPart(db, first, to)
+  const batches = await readBatches(db, first, end)
+  return { first, end, batches, rows: await fromAudit(selectBatches(audit, first, end)) }
 }
 
 /** @throws audit.badCheckpoint (422) */
