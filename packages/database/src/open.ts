@@ -56,9 +56,17 @@ export function openDatabase<S extends Record<string, unknown>>(schema: S, optio
     },
     wasFullLately: () => meter.wasFullLately(),
     async listen(channel: string, heard: (payload?: string) => void) {
-      const { unlisten } = await client.listen(channel, heard, heard)
-      // While the database is away there is nobody to tell.
-      return () => void unlisten().catch(() => {})
+      let isOver = false
+      const tell = (payload?: string) => {
+        if (!isOver) heard(payload)
+      }
+      const { unlisten } = await client.listen(channel, tell, tell)
+      return () => {
+        // After an interruption the driver's own way to end it ends nothing.
+        isOver = true
+        // While the database is away there is nobody to tell.
+        unlisten().catch(() => {})
+      }
     },
     close() {
       meter.end()
