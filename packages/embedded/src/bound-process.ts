@@ -42,8 +42,7 @@ const keptLines = 40
 
 /**
  * Starts a process that ends when ours does. It gets a session of its own, so that Ctrl-C in a terminal reaches only
- * us, and we stop it in order. Its environment is `env` and
- * what a shell adds (PWD).
+ * us, and we stop it in order. Its environment is `env`, and what a shell adds (PWD).
  */
 export function spawnBound(options: BoundProcessOptions): BoundProcess {
   const { command, runAs = [], env, deathSignal, binding = kernelBinding() ? 'kernel' : 'watchdog' } = options
