@@ -23,5 +23,6 @@ export async function unwrap<T>(call: Promise<{ data?: T; error?: unknown }>): P
   return data as NonNullable<T>
 }
 
-const isProblem = (value: unknown): value is Problem =>
+/** Whether it is what the server tells of a refusal, and not a page of something on the way. */
+export const isProblem = (value: unknown): value is Problem =>
   typeof value === 'object' && value !== null && 'code' in value && 'status' in value && 'title' in value

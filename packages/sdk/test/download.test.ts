@@ -13,6 +13,8 @@ let etag = '"one"'
 let cuts: number[] = []
 let held: { upTo: number; cut(): void } | undefined
 let asked: IncomingHttpHeaders[] = []
+/** What the next answers are instead, after the first. */
+let refusals: { status: number; body: string }[] = []
 
 const server = createServer(({ headers, url }, answer) => {
   asked.push(headers)
@@ -20,6 +22,8 @@ const server = createServer(({ headers, url }, answer) => {
     answer.writeHead(404, { 'content-type': 'application/problem+json' })
     return void answer.end(JSON.stringify({ title: 'No such file', status: 404, code: 'file.notFound' }))
   }
+  const refusal = asked.length > 1 ? refusals.shift() : undefined
+  if (refusal) return void answer.writeHead(refusal.status).end(refusal.body)
   const isSame = headers['if-range'] === undefined || headers['if-range'] === etag
   const start = isSame ? Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1]) : 0
   if (start >= bytes.length) {
@@ -49,6 +53,7 @@ beforeEach(() => {
   etag = '"one"'
   cuts = []
   asked = []
+  refusals = []
 })
 
 async function textOf(body: ReadableStream<Uint8Array>): Promise<string> {
@@ -111,4 +116,72 @@ test('one that is given up asks for nothing more', async () => {
   const reading = textOf(body)
   over.abort(new Error('enough'))
   await expect(reading).rejects.toThrow()
+})
+
+const problem = (status: number, more = {}) => ({
+  status,
+  body: JSON.stringify({ title: 'Not now', status, code: 'dependency.away', ...more }),
+})
+
+test('a server that is not there yet, or whose proxy says so, is waited for', async () => {
+  cuts = [1_000_000]
+  refusals = [{ status: 502, body: '<html>Bad Gateway</html>' }, problem(503), problem(429, { retryAfter: 0 })]
+  const { body } = await download(api, '/v1/file', fast)
+  expect(await textOf(body)).toBe(file)
+  expect(refusals).toEqual([])
+})
+
+test('a refusal on the way that is no matter of time ends it', async () => {
+  cuts = [1_000_000]
+  refusals = [problem(410)]
+  const { body } = await download(api, '/v1/file', fast)
+  await expect(textOf(body)).rejects.toMatchObject({ name: 'ProblemError', status: 410 })
+  expect(asked).toHaveLength(2)
+})
+
+test('an answer that is neither the file nor a problem says so', async () => {
+  const page = async () => new Response('<html>Welcome to the hotel</html>', { status: 200 })
+  const elsewhere = new Api({
+    baseUrl: 'http://localhost',
+    tokens: api.tokens!,
+    fetch: page as unknown as typeof fetch,
+  })
+  await expect(download(elsewhere, '/v1/file')).rejects.toThrow('200')
+})
+
+test('who no longer reads is not waited for: what was being asked is given up', async () => {
+  const again = Promise.withResolvers<void>()
+  const givenUp = Promise.withResolvers<void>()
+  let answers = 0
+  const flaky = async (_: string, { signal }: RequestInit) => {
+    answers += 1
+    if (answers > 1) {
+      again.resolve()
+      return new Promise<Response>((_resolve, reject) => {
+        signal?.addEventListener('abort', () => {
+          givenUp.resolve()
+          reject(signal.reason)
+        })
+      })
+    }
+    let isGiven = false
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (isGiven) return controller.error(new Error('cut'))
+        isGiven = true
+        controller.enqueue(bytes.subarray(0, 10))
+      },
+    })
+    return new Response(body, { status: 206, headers: { etag, 'content-range': 'bytes 0-19/20' } })
+  }
+  const other = new Api({ baseUrl: 'http://localhost', tokens: api.tokens!, fetch: flaky as unknown as typeof fetch })
+  const { body } = await download(other, '/v1/file', fast)
+  const reader = body.getReader()
+  await reader.read()
+  const next = reader.read()
+  await again.promise
+  await reader.cancel('enough')
+  await givenUp.promise
+  expect(await next).toEqual({ done: true, value: undefined })
+  expect(answers).toBe(2)
 })
