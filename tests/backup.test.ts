@@ -72,6 +72,11 @@ test(
     expect(uploaded.status).toBe(201)
     const first = await call('POST', messages, { content: 'before', mediaIds: [uploaded.body.id] })
     expect(first).toMatchObject({ status: 201 })
+    expect(await run('backup', 'list')).toMatchObject({
+      code: 0,
+      out: '',
+      err: expect.stringContaining('there is no backup'),
+    })
     let going = true
     const sent: string[] = []
     const load = (async () => {

@@ -145,7 +145,12 @@ export const commands: Record<string, Command> = {
   'backup list': {
     operands: [],
     run: at(async (place) => {
-      for await (const line of listBackups(place)) console.log(line)
+      let isAny = false
+      for await (const line of listBackups(place)) {
+        console.log(line)
+        isAny = true
+      }
+      if (!isAny) say('there is no backup')
     }),
   },
   'backup verify': {
