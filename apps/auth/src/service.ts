@@ -86,6 +86,8 @@ export type AuthServiceDependencies = {
   bus: Bus
   log: Logger
   clock?: Clock
+  /** This machine's clock, of which it is found out whether it is to be believed. */
+  machineNow?: () => Date
   /** All that is sealed or hashed here depends on it. */
   masterKey: MasterKey
   /** The one-time code that makes its bearer the owner; nothing once the server has one. */
@@ -141,10 +143,11 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
   const mailing = { db, clock, changes, throttle, validation, mail, publicUrl: deps.publicUrl }
   const resets = createPasswordResets({ ...mailing, slots, keyring })
   const emails = createEmailVerification(mailing)
-  const expiry = new BanExpiry({ db, clock, changes })
+  const now = deps.machineNow
+  const knownTime = new KnownTime({ db, table: authKnownTime, log, ...(now && { now }) })
+  const expiry = new BanExpiry({ db, clock, changes, knownTime })
   const membership = createMembership({ db, clock, changes, expiry, throttle, log, system })
   const tokenHash = keyring.hasher('api-tokens')
-  const knownTime = new KnownTime({ db, table: authKnownTime, log })
   const port = createAuthPort({
     ...{ db, bus, mailer: deps.mailer, relay: changes.relay, clock, tokenHash, membership, knownTime },
   })
@@ -167,8 +170,8 @@ export function createAuthService(deps: AuthServiceDependencies): Service & { gu
       changes.relay.start()
       refusalLog.start()
       endMeasuring = slots.measured()
-      const work = [pruningJob({ db, clock }), expiry.job].map((job) => knownTime.guard(job))
-      for (const job of [knownTime.job, ...work]) jobs.push(startJob(job, log))
+      for (const job of [knownTime.job, knownTime.guard(pruningJob({ db, clock })), expiry.job])
+        jobs.push(startJob(job, log))
     },
     async stop() {
       endMeasuring()

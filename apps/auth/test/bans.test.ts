@@ -169,6 +169,8 @@ test('bans are listed newest first, page by page, with who and why', async () =>
   expect(pages).toEqual([['dan'], ['cid'], ['bob'], ['ann']])
   expect(await moderator.get(body.items[0]!.user.id)).toMatchObject({ status: 200, body: body.items[0]! })
   clock.advance(MINUTE)
+  // Which ends it.
+  await auth.login('cid')
   expect(names((await moderator.list()).body)).toEqual(['dan', 'bob', 'ann'])
   expect(await moderator.get(body.items[1]!.user.id)).toMatchObject(notBanned)
   expect((await moderator.list('?cursor=x')).status).toBe(422)
@@ -315,6 +317,26 @@ test('whoever logs in the moment their ban is over is let in as a member', async
   expect({ status, isMember: body.user.isMember }).toEqual({ status: 200, isMember: true })
   expect((await auth.request<Member>('GET', `/v1/members/${user.id}`, { token: body.accessToken })).status).toBe(200)
   expect(await auth.actions('member.unbanned')).toMatchObject([{ data: { by: 'expiry' } }])
+})
+
+test('a ban is not over by a clock that is not to be believed: it keeps them out, and a moderator can lift it', async () => {
+  const clock = testClock()
+  let aheadMs = 0
+  await using auth = await startAuth({ clock, machineNow: () => new Date(Date.now() + aheadMs) })
+  const owner = await auth.owner()
+  const { user } = await auth.member('ann')
+  const moderator = as(auth, owner.accessToken)
+  const { body: ban } = await moderator.ban(user.id, { expiresInSeconds: 60 })
+  clock.advance(MINUTE)
+  aheadMs = 60 * MINUTE
+  expect(await auth.login('ann')).toMatchObject(refusal(403, 'login.banned'))
+  const actor = { ...systemActor, requestId: 'r-1' }
+  expect(await auth.port.join({ userId: user.id, actor }).catch(({ code }) => code)).toBe('member.banned')
+  expect(await moderator.get(user.id)).toMatchObject({ status: 200, body: ban })
+  expect((await moderator.list()).body.items).toMatchObject([{ user: { id: user.id } }])
+  expect(await standing(auth, user.id)).toBe('banned')
+  expect(await moderator.lift(user.id)).toMatchObject({ status: 204 })
+  expect((await auth.login('ann')).status).toBe(200)
 })
 
 test('a ban that is over ends once, however many notice at once', async () => {

@@ -1,7 +1,6 @@
 import type { LoginAnswer, OwnUser } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Visitor } from '@conntext/http'
-import type { Clock } from '@conntext/kernel'
 import type { Changes } from '../changes.ts'
 import { secondFactorsOf } from '../mfa/factors.ts'
 import type { BanExpiry } from '../moderation/expiry.ts'
@@ -21,7 +20,6 @@ export type WaitingLogin = { methods: Proven['methods'] }
 
 type Dependencies = {
   db: ServerDetails
-  clock: Clock
   sessions: Sessions
   validation: ValidationTokens
   changes: Changes
@@ -29,11 +27,11 @@ type Dependencies = {
 }
 
 /** The one way in: every kind of login ends here, once it has proved who somebody is. */
-export function createLoginCompletion({ db, clock, sessions, validation, changes, expiry }: Dependencies) {
+export function createLoginCompletion({ db, sessions, validation, changes, expiry }: Dependencies) {
   /** Opens the session, or says which second factor is to come: `mfa` among the methods says that it has. */
   const proceed = async (tx: Transaction, proven: Proven, visitor: Visitor): Promise<Proceeding> => {
     const row = await findOwnUser(tx, proven.userId)
-    const ban = row ? undefined : await banOf(tx, proven.userId, clock.now())
+    const ban = row ? undefined : await banOf(tx, proven.userId)
     if (!row && !ban) throw loginErrors.failed()
     const factors = proven.methods.includes('mfa') ? [] : await secondFactorsOf(tx, proven.userId)
     if (factors.length === 0) {

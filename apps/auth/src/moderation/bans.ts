@@ -72,7 +72,7 @@ export function createBans(deps: Dependencies) {
           deletions: deletion ? [deletion] : [],
         })
         const revoked = await endAccess(tx, deps, { userId, actor, by: 'ban' })
-        return { ban: toBan((await findBan(tx, userId, now))!), revoked }
+        return { ban: toBan((await findBan(tx, userId))!), revoked }
       })
       await changes.settled({ authority: [{ userId }], revoked })
       return ban
@@ -83,7 +83,7 @@ export function createBans(deps: Dependencies) {
       const request = { caller, route: 'DELETE /v1/bans/:userId', permission: 'member.ban' } as const
       await administer(deps, request, async (tx, who) => {
         const reason = reasonOf(who, caller)
-        if (!(await banOf(tx, userId, clock.now()))) throw banErrors.notFound()
+        if (!(await banOf(tx, userId))) throw banErrors.notFound()
         await endBan(tx, deps, { userId, actor: { ...actorOf(caller), reason }, by: 'moderator' })
       })
       await changes.settled({ authority: [{ userId }] })
@@ -93,13 +93,13 @@ export function createBans(deps: Dependencies) {
     async list(query: Static<typeof PageQuery>): Promise<Page<Ban>> {
       const limit = pageLimit(query.limit)
       const after = query.cursor === undefined ? undefined : positionOf(query.cursor)
-      const rows = await listBans(db, { now: clock.now(), after, limit: limit + 1 })
+      const rows = await listBans(db, { after, limit: limit + 1 })
       return pageOf(rows, limit, toBan, ({ ban }) => encodeCursor([ban.createdAt.getTime(), ban.userId]))
     },
 
     /** @throws ban.notFound (404) */
     async get(userId: string): Promise<Ban> {
-      const row = await findBan(db, userId, clock.now())
+      const row = await findBan(db, userId)
       if (!row) throw banErrors.notFound()
       return toBan(row)
     },

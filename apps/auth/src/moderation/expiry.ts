@@ -1,4 +1,5 @@
 import { type AuditActor, auditFor, systemActor } from '@conntext/contracts'
+import type { KnownTime } from '@conntext/database'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Clock, Job } from '@conntext/kernel'
 import { lockAuthority } from '../authority/queries.ts'
@@ -27,10 +28,10 @@ export async function endBan(
 
 /**
  * Makes those whose bans are over members again: every half minute, and for one person at once where it matters now.
- * Any number of instances may do so.
+ * Any number of instances may do so. Not by a clock that is not to be believed: bans hold until they are ended.
  */
 export class BanExpiry {
-  constructor(private readonly deps: Dependencies) {}
+  constructor(private readonly deps: Dependencies & { knownTime: Pick<KnownTime, 'isInDoubt'> }) {}
 
   get job(): Job {
     return {
@@ -55,9 +56,10 @@ export class BanExpiry {
   }
 
   async #end(userId?: string): Promise<number> {
-    const { db, clock, changes } = this.deps
+    const { db, clock, changes, knownTime } = this.deps
     // Asked first: mostly there is none, and the lock holds everybody up.
     if ((await listOverBans(db, { now: clock.now(), userId, limit: 1 })).length === 0) return 0
+    if (await knownTime.isInDoubt()) return 0
     const ended = await db.transaction(async (tx) => {
       await lockAuthority(tx)
       return this.endWithin(tx, userId)

@@ -1,17 +1,12 @@
 import { bans, memberRoles, type ServerDetailsExecutor, users } from '@conntext/db-server-details'
-import { and, desc, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
+import { and, desc, eq, lte, sql } from 'drizzle-orm'
 import { type UserRow, userColumns } from '../users/queries.ts'
 
 export type BanRow = typeof bans.$inferSelect
 
-const holds = (now: Date) => or(isNull(bans.expiresAt), gt(bans.expiresAt, now))
-
-/** The ban of somebody who is banned now; one whose time is over is none, whether or not it has been cleared away. */
-export async function banOf(db: ServerDetailsExecutor, userId: string, now: Date): Promise<BanRow | undefined> {
-  const [row] = await db
-    .select()
-    .from(bans)
-    .where(and(eq(bans.userId, userId), holds(now)))
+/** The ban of somebody who is banned now: one whose time is over holds until it is ended. */
+export async function banOf(db: ServerDetailsExecutor, userId: string): Promise<BanRow | undefined> {
+  const [row] = await db.select().from(bans).where(eq(bans.userId, userId))
   return row
 }
 
@@ -26,21 +21,18 @@ export type BanPosition = { createdAt: number; userId: string }
 /** The bans that hold now, newest first. */
 export const listBans = (
   db: ServerDetailsExecutor,
-  { now, after, limit }: { now: Date; after: BanPosition | undefined; limit: number },
+  { after, limit }: { after: BanPosition | undefined; limit: number },
 ): Promise<BannedRow[]> =>
   withUser(db)
     .where(
-      and(
-        holds(now),
-        after &&
-          sql`(${bans.createdAt}, ${bans.userId}) < (${new Date(after.createdAt).toISOString()}::timestamptz, ${after.userId}::uuid)`,
-      ),
+      after &&
+        sql`(${bans.createdAt}, ${bans.userId}) < (${new Date(after.createdAt).toISOString()}::timestamptz, ${after.userId}::uuid)`,
     )
     .orderBy(desc(bans.createdAt), desc(bans.userId))
     .limit(limit)
 
-export async function findBan(db: ServerDetailsExecutor, userId: string, now: Date): Promise<BannedRow | undefined> {
-  const [row] = await withUser(db).where(and(eq(bans.userId, userId), holds(now)))
+export async function findBan(db: ServerDetailsExecutor, userId: string): Promise<BannedRow | undefined> {
+  const [row] = await withUser(db).where(eq(bans.userId, userId))
   return row
 }
 
