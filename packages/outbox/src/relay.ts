@@ -252,7 +252,7 @@ export class OutboxRelay {
     const { topics, patience, log } = this.#options
     const deliver = tracedDelivery(topic, topics[topic]!)
     const isImpatient = (this.#failures.get(topic) ?? 0) >= patience
-    const refused = new Map<number, string>()
+    const refused = new Map<Row, unknown>()
     let delivered = 0
     let failure: unknown
     const ship = async (part: Row[]): Promise<void> => {
@@ -268,16 +268,16 @@ export class OutboxRelay {
           return ship(part.slice(half))
         }
         if (isFault) failure = error
-        const [row] = part as [Row]
-        log.error({ err: error, topic, id: row.id }, 'an outbox row was refused and is set aside')
-        refused.set(row.position, error instanceof AppError ? error.code : 'unstorable')
+        refused.set(part[0]!, error)
       }
     }
     await ship(rows)
     // Nothing tells that it is the row's fault and not the receiver's.
     if (failure !== undefined && delivered === 0) throw failure
     this.#failures.delete(topic)
-    return refused
+    for (const [{ id }, error] of refused)
+      log.error({ err: error, topic, id }, 'an outbox row was refused and is set aside')
+    return new Map([...refused].map(([{ position }, error]) => [position, reasonOf(error)]))
   }
 
   async #pruneLoop(alarm: Alarm): Promise<void> {
@@ -295,6 +295,8 @@ export class OutboxRelay {
 }
 
 type Row = { position: number; id: string; payload: unknown }
+
+const reasonOf = (error: unknown): string => (error instanceof AppError ? error.code : 'unstorable')
 
 const isInternal = (error: unknown): boolean => error instanceof AppError && error.status === 500
 

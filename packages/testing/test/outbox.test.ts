@@ -302,11 +302,13 @@ describe('a row that is refused for what it is', () => {
     // By itself it proves nothing: it may be the receiver that is broken.
     await eventually(() => it.lines.filter((line) => line.includes('will be tried again')).length >= 3)
     expect((await it.rows())[0]).toMatchObject({ refusals: 0, deliveredAt: null })
+    expect(it.lines.filter((line) => line.includes('is set aside'))).toEqual([])
     await it.owe([1, 2])
     await eventually(() => it.received.a!.length === 2)
     expect(it.received.a).toEqual([1, 2])
     await eventually(async () => (await it.due()) === 1)
     expect((await it.rows())[0]).toMatchObject({ payload: 'poison', refusals: 1, refusedWith: 'internal' })
+    expect(it.lines.filter((line) => line.includes('is set aside'))).toHaveLength(1)
   })
 
   test('whose receiver goes away half way: all is delivered again, and nothing is lost', async () => {
