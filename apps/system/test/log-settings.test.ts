@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Bus } from '@conntext/bus'
 import type { SettingsChange, SystemStatus } from '@conntext/contracts'
 import { insertLogs, logDays } from '@conntext/db-audit'
+import type { ServerDetails } from '@conntext/db-server-details'
 import { createBeacon } from '@conntext/http'
 import { createLogger, type LogLevel, LogThreshold, newId, silentLogger } from '@conntext/kernel'
 import { createRegistry } from '@conntext/runtime'
 import { eventually } from '@conntext/testing'
+import { createLogTeller } from '../src/logs/obeying.ts'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
 const PATH = '/v1/logs/settings'
@@ -80,6 +83,60 @@ test('an instance that did not make the change does not tell the old', async () 
   await other.service.stop()
   expect(process.logging.told).toBeNull()
   await process.stop()
+})
+
+/** Tells nobody but the test, and finds no database while it is `isAway`. */
+function startTeller(tell: (level: LogLevel | null) => Promise<void> = async () => {}) {
+  const told: (LogLevel | null)[] = []
+  const state = { isAway: false }
+  const bus = {
+    async publish(_: string, payload: string) {
+      const { level } = JSON.parse(payload)
+      told.push(level)
+      await tell(level)
+    },
+  } as Bus
+  const select = (...fields: []) => {
+    if (state.isAway) throw new Error('away')
+    return system.databases.system.select(...fields)
+  }
+  const db = { select } as unknown as ServerDetails
+  return { told, state, teller: createLogTeller({ db, bus, log: silentLogger }) }
+}
+
+test('what is changed while the change before it is being told is told as well', async () => {
+  const begun = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const { told, teller } = startTeller(() => {
+    begun.resolve()
+    return gate.promise
+  })
+  await patch({ level: 'info' })
+  void teller.tell()
+  await begun.promise
+  await patch({ level: 'debug' })
+  const telling = teller.tell()
+  gate.resolve()
+  await telling
+  await teller.settled()
+  expect(told).toEqual(['info', 'debug'])
+})
+
+test('a change that could not be told is told when a process speaks that was told something else', async () => {
+  const { told, state, teller } = startTeller()
+  await patch({ level: 'debug' })
+  await teller.tell()
+  await patch({ level: 'warn' })
+  state.isAway = true
+  await teller.tell()
+  state.isAway = false
+  teller.heard('debug')
+  await teller.settled()
+  expect(told).toEqual(['debug', 'warn'])
+  teller.heard('warn')
+  await teller.settled()
+  expect(told).toEqual(['debug', 'warn'])
+  await patch({ level: null })
 })
 
 test('days that are kept no longer go at once; the rest stays', async () => {

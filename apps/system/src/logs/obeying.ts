@@ -18,24 +18,29 @@ export function createLogTeller({ db, bus, log }: Pick<Deps, 'db' | 'bus' | 'log
   let wanted: LogLevel | null | undefined
   let telling: Promise<void> | undefined
   const tell = async () => {
-    wanted = (await readSettings(db)).logLevel
-    await answerWithin(TELL_WITHIN_MS, () => tellLogging(bus, wanted ?? null))
+    try {
+      wanted = (await readSettings(db)).logLevel
+      await answerWithin(TELL_WITHIN_MS, () => tellLogging(bus, wanted ?? null))
+    } catch (error) {
+      // Whoever speaks next is told.
+      wanted = undefined
+      log.warn({ err: error }, 'the processes could not be told how much to log')
+    }
   }
-  const told = () => {
-    telling ??= tell()
-      .catch((error: unknown) => log.warn({ err: error }, 'the processes could not be told how much to log'))
-      .finally(() => {
-        telling = undefined
-      })
-    return telling
+  const begin = (after?: Promise<void>) => {
+    const mine = (after ? after.then(tell) : tell()).finally(() => {
+      if (telling === mine) telling = undefined
+    })
+    telling = mine
+    return mine
   }
   return {
-    /** After a change, or where one may have been missed. */
-    tell: told,
+    /** After a change, or where one may have been missed. What is being told just now may be what was before. */
+    tell: () => begin(telling),
     /** What a process was told, as it says. */
     heard(level: LogLevel | null): void {
       // Another instance may have changed it: what stands in the database counts.
-      if (level !== wanted) void told()
+      if (level !== wanted && !telling) void begin()
     },
     /** Ends when nothing is under way any more. */
     settled: () => telling ?? Promise.resolve(),
