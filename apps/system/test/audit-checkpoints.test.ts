@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'bun:test'
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { auditBatches } from '@conntext/db-server-details'
@@ -21,8 +21,8 @@ beforeEach(async () => {
 })
 afterEach(() => rm(directory, { recursive: true }))
 
-const keeper = (where = directory) =>
-  new KeptCheckpoints({ db: trail.databases.system, clock: trail.clock, log: silentLogger, directory: where })
+const keeper = (where = directory, withinMs = 30_000) =>
+  new KeptCheckpoints({ db: trail.databases.system, clock: trail.clock, log: silentLogger, directory: where, withinMs })
 const text = () => keptCheckpoints(directory)
 const kept = async () => parseNotes(await text())!.map(({ size }) => size)
 const more = () => trail.port.ingestAudit({ events: [event()] })
@@ -102,4 +102,37 @@ test('tamper: a log whose end was cut off is found by itself, and nothing is add
     remedy: expect.stringContaining(`--against ${directory}`),
   })
   expect(await text()).toBe(before)
+
+  // As after a restore from a backup, when the operator has put the files elsewhere.
+  const elsewhere = `${directory}-of-before`
+  await rename(directory, elsewhere)
+  await restarted.keep()
+  expect(await restarted.probe.run()).toBeUndefined()
+  expect(await kept()).toEqual([size - 1])
+  await rm(elsewhere, { recursive: true })
+})
+
+test('tamper: a file of which the disk had no room for a checkpoint hides none of the day before', async () => {
+  await keeper().keep()
+  await writeFile(join(directory, 'checkpoints-9999-12-31.txt'), '')
+  const { size } = await trail.checkpoint()
+  await trail.databases.system.delete(auditBatches).where(gt(auditBatches.number, size - 1))
+  const restarted = keeper()
+  await restarted.keep()
+  expect(await restarted.probe.run()).toMatchObject({ detail: expect.stringContaining(`it had ${size} batches`) })
+})
+
+test('a directory that never answers, as that of a machine that is gone, is told of and waited for no longer', async () => {
+  const pipe = join(directory, 'checkpoints-2026-01-01.txt')
+  expect(Bun.spawnSync(['mkfifo', pipe]).success).toBe(true)
+  const checkpoints = keeper(directory, 100)
+  await checkpoints.keep()
+  expect(await checkpoints.probe.run()).toMatchObject({ state: 'degraded', remedy: expect.stringContaining(directory) })
+  await writeFile(pipe, '')
+  await rm(pipe)
+  await eventually(async () => {
+    await checkpoints.keep()
+    return (await checkpoints.probe.run()) === undefined
+  })
+  expect(await kept()).toHaveLength(1)
 })

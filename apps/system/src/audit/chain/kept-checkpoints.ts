@@ -2,18 +2,20 @@ import { mkdir, open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ServerDetails } from '@conntext/db-server-details'
 import type { Probe } from '@conntext/http'
-import { type Clock, gauge, isWithin, type Logger } from '@conntext/kernel'
+import { answerWithin, type Clock, gauge, isWithin, type Logger } from '@conntext/kernel'
 import { equalHashes } from '@conntext/merkle'
 import { latestCheckpoint, rootAt } from './checkpoints.ts'
 import { type Note, originOf, parseNotes, wholeNotes } from './note.ts'
 import { MissingNode, readHead, readState } from './queries.ts'
 
 const KEEP_EVERY_MS = 5 * 60_000
+// For so long a directory is waited for, which may be of a machine that is gone.
+const WITHIN_MS = 5_000
 const FILE = /^checkpoints-\d{4}-\d{2}-\d{2}\.txt$/
 
 const keptAt = gauge('conntext_audit_checkpoint_kept_timestamp_seconds', 'When a checkpoint was last kept elsewhere')
 
-type Options = { db: ServerDetails; clock: Clock; log: Logger; directory: string }
+type Options = { db: ServerDetails; clock: Clock; log: Logger; directory: string; withinMs?: number }
 
 /**
  * Keeps the log's checkpoints in a directory, in a file for each day to which it only adds: where it is of another machine,
@@ -25,6 +27,7 @@ export class KeptCheckpoints {
   #last: Note | undefined
   #isRead = false
   #at: number | undefined
+  #underway: Promise<void> | undefined
   #fault: { detail: string; remedy: string } | undefined
   #end: (() => void) | undefined
 
@@ -45,6 +48,17 @@ export class KeptCheckpoints {
 
   /** Adds the latest checkpoint, where there is a new one and it is time. What fails is told by the probe, and tried again. */
   async keep(): Promise<void> {
+    // Never twice at once: whatever waits for a directory that doesn't answer does so for long.
+    this.#underway ??= this.#keep().finally(() => {
+      this.#underway = undefined
+    })
+    const underway = this.#underway
+    await answerWithin(this.#options.withinMs ?? WITHIN_MS, () => underway).catch((error: unknown) =>
+      this.#failed(error),
+    )
+  }
+
+  async #keep(): Promise<void> {
     const { clock, log, directory } = this.#options
     const now = clock.now()
     if (!this.#fault && isWithin(KEEP_EVERY_MS, this.#at ?? Number.NEGATIVE_INFINITY, now.getTime())) return
@@ -55,16 +69,23 @@ export class KeptCheckpoints {
       if (contradiction) {
         if (this.#fault?.detail !== contradiction) log.error({ directory }, contradiction)
         this.#fault = { detail: contradiction, remedy: REMEDY(directory) }
+        // Looked for again: the files may be put elsewhere.
+        this.#isRead = false
         return
       }
       await this.#add(now)
       this.#at = now.getTime()
       this.#fault = undefined
     } catch (error) {
-      log.warn({ err: error, directory }, 'a checkpoint of the audit log could not be kept')
-      const detail = `The checkpoints of the audit log can't be kept: ${error instanceof Error ? error.message : error}`
-      this.#fault = { detail, remedy: `See that ${directory} is there, and can be written by the server.` }
+      this.#failed(error)
     }
+  }
+
+  #failed(error: unknown): void {
+    const { log, directory } = this.#options
+    log.warn({ err: error, directory }, 'a checkpoint of the audit log could not be kept')
+    const detail = `The checkpoints of the audit log can't be kept: ${error instanceof Error ? error.message : error}`
+    this.#fault = { detail, remedy: `See that ${directory} is there, and can be written by the server.` }
   }
 
   async #add(now: Date): Promise<void> {
@@ -125,7 +146,9 @@ export async function checkpointFiles(directory: string): Promise<string[]> {
 
 async function lastKept(directory: string): Promise<Note | undefined> {
   await mkdir(directory, { recursive: true })
-  const last = (await checkpointFiles(directory)).at(-1)
-  const note = last === undefined ? undefined : wholeNotes(await readFile(last, 'utf8')).at(-1)
-  return note === undefined ? undefined : parseNotes(note)?.[0]
+  for (const file of (await checkpointFiles(directory)).reverse()) {
+    const note = wholeNotes(await readFile(file, 'utf8')).at(-1)
+    if (note !== undefined) return parseNotes(note)?.[0]
+  }
+  return undefined
 }
