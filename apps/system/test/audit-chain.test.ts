@@ -1,12 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { AuditCheckpoint, AuditConsistency, AuditEvent, AuditKeys, AuditProof } from '@conntext/contracts'
 import type { Audit, ChainedRow, EventRow } from '@conntext/db-audit'
-import { auditBatches, auditErasures, auditPending, auditVerifications, authOutbox } from '@conntext/db-server-details'
+import {
+  auditBatches,
+  auditErasures,
+  auditLog,
+  auditPending,
+  auditVerifications,
+  authOutbox,
+} from '@conntext/db-server-details'
 import { newId, silentLogger } from '@conntext/kernel'
 import { hashLeaf, verifyConsistency, verifyInclusion } from '@conntext/merkle'
 import { enqueue, OutboxRelay } from '@conntext/outbox'
 import { eventually } from '@conntext/testing'
-import { asc, gte, inArray, isNull } from 'drizzle-orm'
+import { asc, eq, gte, inArray, isNull, sql } from 'drizzle-orm'
 import { openLines } from '../src/audit/chain/append.ts'
 import { createSigners, rotateAuditKey } from '../src/audit/chain/keys.ts'
 import { parseNotes } from '../src/audit/chain/note.ts'
@@ -340,11 +347,10 @@ describe('events from before the chain', () => {
     const kinds = await system.databases.system
       .select({ kind: auditBatches.kind, size: auditBatches.size })
       .from(auditBatches)
+      .where(eq(auditBatches.kind, 'adopted'))
       .orderBy(asc(auditBatches.number))
-      .limit(3)
     expect(kinds).toEqual([
-      { kind: 'adopted', size: 1_000 },
-      { kind: 'adopted', size: 1_000 },
+      { kind: 'adopted', size: 2_000 },
       { kind: 'adopted', size: 301 },
     ])
     const proof = await proofOf(trail as unknown as Trail, named.id)
@@ -363,6 +369,46 @@ describe('events from before the chain', () => {
       return (body as { intact: boolean | null }).intact === null ? undefined : body
     })
     expect(found).toMatchObject({ findingCount: 1, findings: [{ kind: 'added', eventId: late.id }] })
+  })
+
+  test('are taken in, as is what others left, while ClickHouse never keeps the log from anybody', async () => {
+    await using trail = await startTrail({ batches: 1 })
+    const { system: db } = trail.databases
+    const [left, own] = [event(), event()]
+    const old = Array.from({ length: 2_001 }, (_, i) => event({ occurredAt: ago((2_001 - i) * 60_000) }))
+    await trail.audit.insert(
+      'events',
+      old.map((one) => plainRow(one)),
+      newId(),
+    )
+    const broken = await chainDeps(trail, { insertText: () => Promise.reject(new Error('the connection was lost')) })
+    await expect(createAuditChain(broken).ingest({ events: [left] })).rejects.toMatchObject({ status: 503 })
+    await db.update(auditLog).set({ adoptedAt: null })
+    const isFree = async () => {
+      const lock = sql`select pg_try_advisory_xact_lock(hashtextextended('audit.ingest', 0)) as mine`
+      const [{ mine }] = (await db.execute(lock)) as unknown as [{ mine: boolean }]
+      return mine
+    }
+    const asked = new Set<string>()
+    const unlocked =
+      <A extends unknown[], R>(name: string, ask: (...args: A) => Promise<R>) =>
+      async (...args: A) => {
+        asked.add(name)
+        await eventually(isFree)
+        return ask(...args)
+      }
+    const { rows, insertText, mutate } = trail.audit
+    const audit = {
+      rows: unlocked('rows', rows) as Audit['rows'],
+      insertText: unlocked('insertText', insertText),
+      mutate: unlocked('mutate', mutate),
+    }
+    await createAuditChain(await chainDeps(trail, audit)).ingest({ events: [own] })
+    expect([...asked].sort()).toEqual(['insertText', 'mutate', 'rows'])
+    expect((await stored(trail, ids([...old, left, own]))).sort()).toEqual(ids([...old, left, own]).sort())
+    const adopted = await trail.trail('audit.adopted')
+    expect(adopted.map(({ data }) => data)).toEqual([{ events: old.length }])
+    expect((await trail.verify()).findings).toEqual([])
   })
 })
 

@@ -85,18 +85,6 @@ export const selectUnchained = (
     },
   })
 
-/** Which of the ids are stored already within the chain, among the events of the window. */
-export async function chainedIds(audit: Audit, ids: string[], { from, to }: TimeWindow): Promise<Set<string>> {
-  // One text is parsed far faster than an array of parameters.
-  const rows = await audit.rows<{ id: string; batch: number }>({
-    sql: `SELECT id, batch FROM events WHERE occurred_at >= fromUnixTimestamp64Milli({from:Int64})
-      AND occurred_at <= fromUnixTimestamp64Milli({to:Int64})
-      AND id IN (SELECT toUUID(arrayJoin(splitByChar(',', {ids:String}))))`,
-    params: { from: from.getTime(), to: to.getTime(), ids: ids.join() },
-  })
-  return new Set(rows.filter(({ batch }) => Number(batch) > 0).map(({ id }) => id))
-}
-
 /** The places of a batch that are filled. */
 export async function storedIndices(audit: Audit, batch: number): Promise<Set<number>> {
   const rows = await audit.rows<{ batch_index: number }>({

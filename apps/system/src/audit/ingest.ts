@@ -9,7 +9,7 @@ import { appendBatch, type Batch, readTip, type Tip } from './chain/append.ts'
 import { oweErasures, withoutErased } from './chain/erasure.ts'
 import type { Signers } from './chain/keys.ts'
 import { KnownEvents } from './chain/known-events.ts'
-import { type ChainState, lockChain, readState } from './chain/queries.ts'
+import { lockChain, readState } from './chain/queries.ts'
 import { deliver, settle } from './chain/settle.ts'
 import { auditErrors } from './errors.ts'
 import { toRow } from './rows.ts'
@@ -33,6 +33,8 @@ const LATEST = Date.UTC(2200, 0, 1)
  */
 const MOST_EVENTS = 1_000
 
+type Appended = { logId: string; batch: Batch; tip: Tip }
+type Unsettled = { logId: string; left: number[] }
 type Waiting = { events: AuditEvent[]; resolve(): void; reject(error: unknown): void }
 
 /**
@@ -120,31 +122,48 @@ class ChainEnd {
     if (this.#delivering === delivering) this.#delivering = undefined
   }
 
-  async #commit(events: AuditEvent[]): Promise<{ logId: string; batch: Batch } | undefined> {
+  async #commit(events: AuditEvent[]): Promise<Appended | undefined> {
     if (!this.#isAdopted) await adoptRows(this.deps)
     this.#isAdopted = true
-    const made = await this.deps.db.transaction(async (tx) => {
-      await lockChain(tx)
-      const state = await readState(tx)
-      const rows = await this.#newRows(tx, state, events)
-      if (rows.length === 0) return undefined
-      // Not read again where nobody else has gone on: what was rewritten under it doesn't follow, and is found.
-      const tip = this.#tip?.number === state.head ? this.#tip : await readTip(tx)
-      const owed = await oweErasures(tx, this.deps, state, events)
-      const kept = owed > 0 || state.hasErasures ? await withoutErased(tx, rows) : rows
-      return { logId: state.logId, ...(await appendBatch(tx, this.deps, { state, tip, kind: 'live', rows: kept })) }
-    })
-    if (!made) return undefined
+    let made = await this.#tryCommit(events, 'settled first')
+    if (made && 'left' in made) {
+      // ClickHouse is not waited for with the chain locked.
+      await settle(this.deps, made.logId, made.left)
+      made = await this.#tryCommit(events, 'as it is')
+    }
+    if (!made || 'left' in made) return undefined
     this.#tip = made.tip
     this.#known.add(made.batch.number, made.batch.ids)
     return made
   }
 
+  /**
+   * Appends the events; or answers which batches others began and didn't end, where those are to be settled first. Once
+   * they are, what others have begun since is new, and left to whoever comes next.
+   */
+  async #tryCommit(
+    events: AuditEvent[],
+    what: 'settled first' | 'as it is',
+  ): Promise<Appended | Unsettled | undefined> {
+    const { deps } = this
+    return deps.db.transaction(async (tx) => {
+      await lockChain(tx)
+      const state = await readState(tx)
+      const { logId, head } = state
+      const left = state.unsettled.filter((number) => number !== this.#delivering?.number)
+      if (what === 'settled first' && left.length > 0) return { logId, left }
+      const rows = await this.#newRows(tx, events)
+      if (rows.length === 0) return undefined
+      // Not read again where nobody else has gone on: what was rewritten under it doesn't follow, and is found.
+      const tip = this.#tip?.number === head ? this.#tip : await readTip(tx)
+      const owed = await oweErasures(tx, deps, state, events)
+      const kept = owed > 0 || state.hasErasures ? await withoutErased(tx, rows) : rows
+      return { logId, ...(await appendBatch(tx, deps, { state, tip, kind: 'live', rows: kept })) }
+    })
+  }
+
   /** The events that the chain doesn't hold yet, once each, in their order. */
-  async #newRows(tx: Transaction, state: ChainState, events: AuditEvent[]): Promise<EventRow[]> {
-    // What others began and didn't end.
-    const left = state.unsettled.filter((number) => number !== this.#delivering?.number)
-    await settle(this.deps, state.logId, left)
+  async #newRows(tx: Transaction, events: AuditEvent[]): Promise<EventRow[]> {
     const distinct = [...new Map(events.map((event) => [event.id, event])).values()]
     const known = await this.#known.among(
       tx,

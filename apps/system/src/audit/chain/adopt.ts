@@ -1,85 +1,83 @@
 import { systemActor } from '@conntext/contracts'
-import { type ChainedRow, chainedIds, type EventRow, selectUnchained } from '@conntext/db-audit'
-import { auditLog } from '@conntext/db-server-details'
+import { type Audit, type ChainedRow, selectUnchained } from '@conntext/db-audit'
+import { auditBatches, auditLog } from '@conntext/db-server-details'
+import { eq, sql } from 'drizzle-orm'
 import { recordAudit, systemAudit } from '../../recorder.ts'
 import { fromAudit } from '../errors.ts'
 import type { ChainDeps } from '../ingest.ts'
 import { splitData, toEvent } from '../rows.ts'
-import { appendBatch, readTip } from './append.ts'
+import { appendBatch, type Batch, readTip } from './append.ts'
+import { KnownEvents } from './known-events.ts'
 import { lockChain, readState } from './queries.ts'
-import { deliver, settle } from './settle.ts'
+import { deliver, settleLeft } from './settle.ts'
 
-const AT_ONCE = 1_000
+const AT_ONCE = 2_000
 
 /**
  * Takes the events from before the chain into it, once in a server's life: they are inserted anew, in batches that say
- * that nothing protected them until then, and the rows without a place are removed. It may be interrupted anywhere; what
+ * that nothing protected them until then, and the rows without a place are removed. It may be interrupted anywhere, and
+ * several instances may be at it: which events the log holds already is decided in Postgres, under the chain's lock. What
  * comes in later without a place was not put there by us, and is left for verification to find.
+ * @throws dependency.away (503)
  */
 export async function adoptRows(deps: ChainDeps): Promise<void> {
-  let after: { occurredAt: Date; id: string } | undefined
-  for (;;) {
-    const last = await adoptSome(deps, after)
-    if (last === undefined) return
-    after = { occurredAt: new Date(last.occurred_at), id: last.id }
+  const { logId, isAdopted } = await readState(deps.db)
+  if (isAdopted) return
+  await settleLeft(deps, logId)
+  const known = new KnownEvents()
+  let found = await readAfter(deps.audit, undefined)
+  while (found.length > 0) {
+    const batch = await adopt(deps, known, found)
+    // While the engine stores these, it reads the next.
+    const [next] = await Promise.all([readAfter(deps.audit, found.at(-1)), batch && deliver(deps, logId, batch)])
+    found = next
   }
+  // What another instance has begun and not ended must be there, too, before what it came from is removed.
+  await settleLeft(deps, logId)
+  await removeUnchained(deps.audit)
+  await end(deps)
 }
 
-/** Answers the last of the rows that it looked at; undefined where there are no more. */
-async function adoptSome(
-  deps: ChainDeps,
-  after: Parameters<typeof selectUnchained>[1],
-): Promise<ChainedRow | undefined> {
-  const { db, audit } = deps
-  const { last, made } = await db.transaction(async (tx) => {
+const readAfter = (audit: Audit, last: ChainedRow | undefined): Promise<ChainedRow[]> =>
+  fromAudit(selectUnchained(audit, last && { occurredAt: new Date(last.occurred_at), id: last.id }, AT_ONCE))
+
+/** Appends those of the rows that the log doesn't hold; answers the batch, where one was made. */
+async function adopt(deps: ChainDeps, known: KnownEvents, found: ChainedRow[]): Promise<Batch | undefined> {
+  const distinct = [...new Map(found.map((row) => [row.id, row])).values()]
+  const batch = await deps.db.transaction(async (tx) => {
     await lockChain(tx)
     const state = await readState(tx)
-    if (state.isAdopted) return {}
-    await settle(deps, state.logId, state.unsettled)
-    const found = await fromAudit(selectUnchained(audit, after, AT_ONCE))
-    const last = found.at(-1)
-    if (!last) {
-      const events = after ? await removeUnchained(deps) : 0
-      await tx.update(auditLog).set({ adoptedAt: deps.clock.now() })
-      if (events > 0) await recordAudit(tx, [systemAudit('audit.adopted', systemActor, null, { events })])
-      return {}
-    }
-    const rows = await notYetChained(deps, found)
-    if (rows.length === 0) return { last }
-    const { batch } = await appendBatch(tx, deps, { state, tip: await readTip(tx), kind: 'adopted', rows })
-    return { last, made: { logId: state.logId, batch } }
+    // Another instance has come to the end: what is without a place by now was not put there by us.
+    if (state.isAdopted) return undefined
+    const ids = distinct.map(({ id }) => id)
+    const held = await known.among(tx, ids)
+    const rows = distinct.filter(({ id }) => !held.has(id)).map((row) => ({ ...row, ...splitData(toEvent(row)) }))
+    if (rows.length === 0) return undefined
+    return (await appendBatch(tx, deps, { state, tip: await readTip(tx), kind: 'adopted', rows })).batch
   })
-  if (made) await deliver(deps, made.logId, made.batch)
-  return last
+  if (batch) known.add(batch.number, batch.ids)
+  return batch
 }
 
-async function notYetChained({ audit }: ChainDeps, found: ChainedRow[]): Promise<EventRow[]> {
-  const window = { from: new Date(found[0]!.occurred_at), to: new Date(found.at(-1)!.occurred_at) }
-  const chained = await fromAudit(
-    chainedIds(
-      audit,
-      found.map(({ id }) => id),
-      window,
-    ),
-  )
-  return [...new Map(found.map((row) => [row.id, row])).values()]
-    .filter(({ id }) => !chained.has(id))
-    .map((row) => ({ ...row, ...splitData(toEvent(row)) }))
-}
-
-/** Answers how many events of the chain are adopted ones. */
-async function removeUnchained({ audit }: ChainDeps): Promise<number> {
-  const [counted] = await fromAudit(
-    audit.rows<{ events: number }>({
-      sql: 'SELECT toUInt32(count()) AS events FROM events WHERE batch = 0',
-      params: {},
-    }),
-  )
-  await fromAudit(
+const removeUnchained = (audit: Audit): Promise<void> =>
+  fromAudit(
     audit.mutate({
       sql: 'ALTER TABLE events DELETE WHERE batch = 0 AND id IN (SELECT id FROM events WHERE batch > 0)',
       params: {},
     }),
   )
-  return counted!.events
+
+async function end({ db, clock }: ChainDeps): Promise<void> {
+  await db.transaction(async (tx) => {
+    await lockChain(tx)
+    if ((await readState(tx)).isAdopted) return
+    const { kind, size } = auditBatches
+    const [adopted] = await tx
+      .select({ events: sql<number>`coalesce(sum(${size}), 0)::int8`.mapWith(Number) })
+      .from(auditBatches)
+      .where(eq(kind, 'adopted'))
+    await tx.update(auditLog).set({ adoptedAt: clock.now() })
+    const { events } = adopted!
+    if (events > 0) await recordAudit(tx, [systemAudit('audit.adopted', systemActor, null, { events })])
+  })
 }

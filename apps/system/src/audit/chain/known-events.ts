@@ -1,5 +1,5 @@
 import { auditBatches, type ServerDetailsExecutor } from '@conntext/db-server-details'
-import { and, gte, inArray, lte } from 'drizzle-orm'
+import { inArray, sql } from 'drizzle-orm'
 import { unpackLeaves } from './queries.ts'
 
 /** So many ids of the latest batches are remembered. */
@@ -32,18 +32,27 @@ export class KnownEvents {
   async among(tx: ServerDetailsExecutor, ids: string[]): Promise<Set<string>> {
     const known = new Set(ids.filter((id) => this.#ids.has(id)))
     const wanted = new Set(ids)
-    for (const { least, greatest } of clustersOf(ids)) {
-      const candidates = await tx
-        .select({ number: auditBatches.number })
-        .from(auditBatches)
-        .where(and(gte(auditBatches.greatestId, least), lte(auditBatches.leastId, greatest)))
-      const unread = candidates.map(({ number }) => number).filter((number) => !this.#batches.has(number))
-      for (let at = 0; at < unread.length; at += BATCHES_AT_ONCE) {
-        for (const id of await idsOf(tx, unread.slice(at, at + BATCHES_AT_ONCE))) if (wanted.has(id)) known.add(id)
-      }
+    const unread = (await batchesAround(tx, clustersOf(ids))).filter((number) => !this.#batches.has(number))
+    for (let at = 0; at < unread.length; at += BATCHES_AT_ONCE) {
+      for (const id of await idsOf(tx, unread.slice(at, at + BATCHES_AT_ONCE))) if (wanted.has(id)) known.add(id)
     }
     return known
   }
+}
+
+/** The batches that may hold ids of these ranges: asked for at once, for events that were made far apart are as many ranges. */
+async function batchesAround(tx: ServerDetailsExecutor, ranges: Range[]): Promise<number[]> {
+  if (ranges.length === 0) return []
+  const list = (ids: string[]) => sql`unnest(string_to_array(${ids.join()}, ',')::uuid[])`
+  const { number, leastId, greatestId } = auditBatches
+  const rows = (await tx.execute(sql`
+    select distinct ${number} as number
+    from rows from (${list(ranges.map(({ least }) => least))}, ${list(ranges.map(({ greatest }) => greatest))})
+      as wanted (least, greatest)
+    join ${auditBatches} on ${greatestId} >= wanted.least and ${leastId} <= wanted.greatest`)) as unknown as {
+    number: string
+  }[]
+  return rows.map((row) => Number(row.number))
 }
 
 async function idsOf(tx: ServerDetailsExecutor, numbers: number[]): Promise<string[]> {
@@ -56,9 +65,11 @@ async function idsOf(tx: ServerDetailsExecutor, numbers: number[]): Promise<stri
 
 const madeAt = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 
+type Range = { least: string; greatest: string }
+
 /** The ids, as ranges that lie apart in time. */
-function clustersOf(ids: string[]): { least: string; greatest: string }[] {
-  const clusters: { least: string; greatest: string }[] = []
+function clustersOf(ids: string[]): Range[] {
+  const clusters: Range[] = []
   for (const id of [...ids].sort()) {
     const last = clusters.at(-1)
     if (last && madeAt(id) - madeAt(last.greatest) < APART_MS) last.greatest = id
