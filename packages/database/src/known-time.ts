@@ -1,4 +1,4 @@
-import { type Job, type Logger, systemClock } from '@conntext/kernel'
+import { isKeptByNtp, type Job, type Logger, systemClock } from '@conntext/kernel'
 import { eq, sql } from 'drizzle-orm'
 import { integer, pgTable } from 'drizzle-orm/pg-core'
 import { time } from './columns.ts'
@@ -13,7 +13,9 @@ export type KnownTimeTable = ReturnType<typeof knownTimeTable<string>>
 const ROW = 1
 const MINUTE_MS = 60_000
 const LOOK_EVERY_MS = MINUTE_MS
-/** A server may be off for so long: a holiday. What expires is deleted early by no more than this. */
+// For whoever looks at nothing but the log.
+const TELL_EVERY_MS = 24 * 60 * MINUTE_MS
+/** A server may be off for so long without evidence. What expires is deleted early by no more than this. */
 export const OFF_AT_MOST_MS = 3 * 24 * 60 * MINUTE_MS
 /** By how much this machine's clock and the database's may differ, or go back, without doubt. */
 export const DIFFERENCE_MS = 5 * MINUTE_MS
@@ -27,20 +29,30 @@ export type KnownTimeOptions = {
   log: Logger
   /** This machine's clock. */
   now?: () => Date
+  /** Whether the system keeps this time right by NTP. */
+  isKept?: (now: Date) => boolean
+  /** Milliseconds that pass, however clocks are set. */
+  elapsed?: () => number
 }
 
 /**
  * Watches this machine's clock, so that one which is a year ahead doesn't have everything deleted that would have expired
  * by then. It is compared with the database's, and with the latest time that was taken for true, which is kept. As long as
- * it is in doubt, what can't be undone isn't done; it goes on by itself when the clock is right again, or when an
- * administrator says that it is (`conntext clock confirm`).
+ * it is in doubt, what can't be undone isn't done; it goes on by itself when the clock is right again, when the
+ * system keeps by NTP what is ahead (of whoever was off for long), or when an administrator says that it is right (`conntext
+ * clock confirm`).
  */
 export class KnownTime {
   #doubted: ClockDoubt['kind'] | undefined
+  #toldAt = Number.NEGATIVE_INFINITY
   readonly #now: () => Date
+  readonly #isKept: (now: Date) => boolean
+  readonly #elapsed: () => number
 
   constructor(private readonly options: KnownTimeOptions) {
     this.#now = options.now ?? (() => systemClock.now())
+    this.#isKept = options.isKept ?? isKeptByNtp
+    this.#elapsed = options.elapsed ?? (() => performance.now())
   }
 
   /** Looks at the clocks, and takes note of the time where there is no doubt. */
@@ -54,7 +66,7 @@ export class KnownTime {
       .leftJoin(table, eq(table.id, ROW))) as { at: Date | null; theirs: string }[]
     const known = row!.at ?? now
     const tookMs = performance.now() - began
-    const doubt = doubtOf({ now, known, theirs: Number(row!.theirs), tookMs })
+    const doubt = doubtOf({ now, known, theirs: Number(row!.theirs), tookMs }, this.#isKept)
     if (!doubt && (row!.at === null || now.getTime() - known.getTime() > LOOK_EVERY_MS / 2))
       await noteTime(db, table, now)
     this.#tell(doubt)
@@ -82,19 +94,25 @@ export class KnownTime {
   }
 
   #tell(doubt: ClockDoubt | undefined): void {
-    if (doubt?.kind === this.#doubted) return
+    const now = this.#elapsed()
+    if (doubt?.kind === this.#doubted && (!doubt || now - this.#toldAt < TELL_EVERY_MS)) return
+    this.#toldAt = now
     this.#doubted = doubt?.kind
-    if (doubt) this.options.log.error({ doubt }, 'the clock is not to be believed: what would expire by it is kept')
+    if (doubt)
+      this.options.log.error(
+        { doubt },
+        'the clock is not to be believed: what would expire by it is kept, until it is set right or confirmed',
+      )
     else this.options.log.warn({}, 'the clock is to be believed again')
   }
 }
 
 type Clocks = { now: Date; known: Date; theirs: number; tookMs: number }
 
-function doubtOf({ now, known, theirs, tookMs }: Clocks): ClockDoubt | undefined {
+function doubtOf({ now, known, theirs, tookMs }: Clocks, isKept: (now: Date) => boolean): ClockDoubt | undefined {
   const aheadMs = now.getTime() - known.getTime()
   const apartMs = now.getTime() - theirs
-  if (aheadMs > OFF_AT_MOST_MS) return { kind: 'ahead', ms: aheadMs, now, known }
+  if (aheadMs > OFF_AT_MOST_MS && !isKept(now)) return { kind: 'ahead', ms: aheadMs, now, known }
   if (Math.abs(apartMs) > DIFFERENCE_MS + tookMs) return { kind: 'apart', ms: apartMs, now, known }
   if (-aheadMs > DIFFERENCE_MS) return { kind: 'behind', ms: -aheadMs, now, known }
   return undefined

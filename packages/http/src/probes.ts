@@ -128,7 +128,10 @@ export const clockDoubtProbe = (look: () => Promise<Doubt | undefined>): Probe =
     return {
       state: 'degraded',
       detail: details[kind],
-      remedy: 'Set the clock right (NTP). If it is right, say so: conntext clock confirm.',
+      remedy:
+        kind === 'ahead'
+          ? 'Have the clock kept right by NTP, as the system must say, or set it. If it is right (the server was off for days, or restored), say so: conntext clock confirm.'
+          : 'Set the clock right (NTP). If it is right, say so: conntext clock confirm.',
     }
   },
 })

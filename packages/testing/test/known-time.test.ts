@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { confirmTime, DIFFERENCE_MS, KnownTime, OFF_AT_MOST_MS } from '@conntext/database'
 import { systemKnownTime } from '@conntext/db-server-details'
-import { silentLogger } from '@conntext/kernel'
+import { createLogger } from '@conntext/kernel'
 import { testServerDetails } from '../src/index.ts'
 
 const HOUR_MS = 3_600_000
@@ -14,14 +14,17 @@ beforeAll(async () => {
 afterAll(() => database?.[Symbol.asyncDispose]())
 beforeEach(() => database.system.delete(systemKnownTime))
 
-/** A machine whose clock is `offMs` ahead of the true time, which is the database's. */
+/** A machine whose clock is `offMs` ahead of the true time, which is the database's; nothing keeps it right, unless told. */
 function machine() {
-  const clock = { offMs: 0 }
+  const clock = { offMs: 0, isKept: false, passedMs: 0 }
+  const lines: string[] = []
   const knownTime = new KnownTime({
     db: database.system,
     table: systemKnownTime,
-    log: silentLogger,
+    log: createLogger({ service: 'test', level: 'warn', write: (line) => lines.push(line) }),
     now: () => new Date(Date.now() + clock.offMs),
+    isKept: () => clock.isKept,
+    elapsed: () => clock.passedMs,
   })
   let runs = 0
   const job = knownTime.guard({
@@ -34,6 +37,7 @@ function machine() {
   return {
     clock,
     knownTime,
+    lines,
     /** Whether the job did anything. */
     async runs(): Promise<boolean> {
       const before = runs
@@ -74,6 +78,36 @@ test('a clock, and the database’s with it, that is far ahead of all that is kn
   await confirmTime(database.system, systemKnownTime, new Date())
   expect(await knownTime.look()).toBeUndefined()
   expect(await runs()).toBe(true)
+})
+
+test('a server that was off for long goes on by itself once the system keeps its clock right by NTP', async () => {
+  await knewLast(YEAR_MS)
+  const { clock, knownTime, runs } = machine()
+  expect(await runs()).toBe(false)
+  clock.isKept = true
+  expect(await knownTime.look()).toBeUndefined()
+  expect(await runs()).toBe(true)
+  expect(await known()).toBeGreaterThan(Date.now() - HOUR_MS)
+  // It is a reason to believe what is ahead, not what the database contradicts.
+  clock.offMs = YEAR_MS
+  expect(await knownTime.look()).toMatchObject({ kind: 'apart' })
+  expect(await runs()).toBe(false)
+})
+
+test('as long as a clock is in doubt it is said again each day, and once that it is over', async () => {
+  await knewLast(YEAR_MS)
+  const { clock, knownTime, lines } = machine()
+  const told = () => lines.splice(0).map((line) => JSON.parse(line).level)
+  await knownTime.look()
+  await knownTime.look()
+  expect(told()).toEqual(['error'])
+  clock.passedMs += 24 * HOUR_MS
+  await knownTime.look()
+  expect(told()).toEqual(['error'])
+  clock.isKept = true
+  await knownTime.look()
+  await knownTime.look()
+  expect(told()).toEqual(['warn'])
 })
 
 test('a clock that jumps a year ahead deletes nothing, and goes on when it is set right', async () => {
