@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newBackupIdentity, verifyBackup } from '@conntext/backup'
 import type { Backup } from '@conntext/contracts'
-import { type ObjectStore, openFilesystemStore } from '@conntext/object-store'
+import { type ObjectStore, openFilesystemStore, openS3Store } from '@conntext/object-store'
 import { eventually, testCommunications } from '@conntext/testing'
+import { lazily } from '../src/backups/settings.ts'
 import type { BackupPlace } from '../src/service.ts'
 import { type Caller, type System, startSystem } from './support/system.ts'
 
@@ -140,6 +141,35 @@ test('one whose file is gone says so', async () => {
   for (const method of ['GET', 'HEAD']) expect((await ask(method, `${PATH}/${id}/content`)).status).toBe(410)
   expect((await ask('DELETE', `${PATH}/${id}`)).status).toBe(204)
 })
+
+test(
+  'where the place for backups is away, that is told, with when to try again, and to nobody why',
+  async () => {
+    const { id } = await make()
+    const [accessKey, secretKey, region, bucket] = ['access', 'secret-key', 'us-east-1', 'backups']
+    const busy = '<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>'
+    await using stub = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response(busy, { status: 503 }) })
+    const endpoint = `http://127.0.0.1:${stub.port}`
+    const away = lazily(() => openS3Store({ endpoint, accessKey, secretKey, region, bucket }))
+    const { service } = await system.another({ backups: { ...place, target: away } })
+    try {
+      for (const [method, path] of [
+        ['GET', `${id}/content`],
+        ['HEAD', `${id}/content`],
+        ['DELETE', id],
+      ] as const) {
+        const headers = { authorization: `Bearer ${manager!.token}` }
+        const answer = await service.app.handle(new Request(`http://localhost${PATH}/${path}`, { method, headers }))
+        expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
+        expect(await answer.text()).not.toContain('SlowDown')
+      }
+    } finally {
+      await service.stop()
+    }
+    expect((await ask('DELETE', `${PATH}/${id}`)).status).toBe(204)
+  },
+  MINUTES,
+)
 
 test('who may not manage the system gets nothing of backups', async () => {
   const nobody = await system.member('system.view')

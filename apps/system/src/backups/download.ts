@@ -3,7 +3,7 @@ import { ObjectNotFound, RangeNotSatisfiable } from '@conntext/object-store'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { backupErrors } from './errors.ts'
 import type { BackupRow } from './queries.ts'
-import { type BackupDeps, type BackupPlace, existing, notConfigured } from './service.ts'
+import { asAway, type BackupDeps, type BackupPlace, existing, notConfigured } from './service.ts'
 
 /** The file of a backup: it never changes, so that one that was cut off goes on where it was. */
 type BackupFile = { id: string; name: string; size: number; etag: string; lastModified: Date }
@@ -12,7 +12,7 @@ type Span = { start: number; end: number } | undefined
 /**
  * The file itself, as it lies there, or the part of it that is asked for. Before the first byte goes out it is recorded,
  * with how many it will be.
- * @throws backup.notFound (404), backup.notDone (409), backup.notConfigured (409), backup.gone (410)
+ * @throws backup.notFound (404), backup.notDone (409), backup.notConfigured (409), backup.gone (410), dependency.away (503)
  */
 export async function downloadBackup(
   deps: BackupDeps,
@@ -67,7 +67,7 @@ const headersOf = ({ name, etag, lastModified }: BackupFile) =>
   })
 
 async function look({ target }: BackupPlace, { name, size }: BackupFile): Promise<null> {
-  const found = await target.head(name).catch(notThere)
+  const found = await target.head(name).catch(unreadable)
   if (found.size !== size) throw backupErrors.gone()
   return null
 }
@@ -77,7 +77,7 @@ async function open(
   caller: Caller,
   { file, span }: { file: BackupFile; span: Span },
 ): Promise<ReadableStream<Uint8Array>> {
-  const found = await backups!.target.get(file.name, span && { range: span }).catch(notThere)
+  const found = await backups!.target.get(file.name, span && { range: span }).catch(unreadable)
   try {
     if (found.size !== file.size) throw backupErrors.gone()
     const data = { name: file.name, size: lengthOf(file, span) }
@@ -90,6 +90,6 @@ async function open(
   return found.body
 }
 
-function notThere(error: unknown): never {
-  throw error instanceof ObjectNotFound || error instanceof RangeNotSatisfiable ? backupErrors.gone() : error
+function unreadable(error: unknown): never {
+  throw error instanceof ObjectNotFound || error instanceof RangeNotSatisfiable ? backupErrors.gone() : asAway(error)
 }

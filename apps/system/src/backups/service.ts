@@ -1,8 +1,9 @@
 import type { BackupStore, Sealing } from '@conntext/backup'
 import { type Backup, type NewBackup, type Page, systemActor } from '@conntext/contracts'
 import type { ServerDetails } from '@conntext/db-server-details'
-import { actorOf, type Caller, pageById, pageRequest } from '@conntext/http'
+import { actorOf, type Caller, dependencyErrors, pageById, pageRequest } from '@conntext/http'
 import type { Clock } from '@conntext/kernel'
+import { ObjectStoreUnavailable } from '@conntext/object-store'
 import { recordAudit, systemAudit } from '../recorder.ts'
 import { backupErrors } from './errors.ts'
 import {
@@ -87,16 +88,24 @@ export async function existing(db: Pick<ServerDetails, 'select'>, id: string): P
   return row
 }
 
+/** An error of where backups are kept, for whoever asked: that it is away is told as such (503). */
+export const asAway = (error: unknown): unknown =>
+  error instanceof ObjectStoreUnavailable
+    ? dependencyErrors.away({ detail: 'Where backups are kept is away for the moment.', retryAfter: 1, cause: error })
+    : error
+
 /**
  * Removes a backup and its file; one that is being made is given up.
- * @throws backup.notFound (404), backup.notConfigured (409)
+ * @throws backup.notFound (404), backup.notConfigured (409), dependency.away (503)
  */
 export async function deleteBackup(deps: BackupDeps, id: string, caller?: Caller): Promise<void> {
   const { db, backups, nudge } = deps
   const { name } = await existing(db, id)
   if (!backups) throw notConfigured()
   // The file first: what has no row any more would lie there for ever.
-  await backups.target.delete(name)
+  await backups.target.delete(name).catch((error: unknown) => {
+    throw asAway(error)
+  })
   await db.transaction(async (tx) => {
     if (!(await removeBackup(tx, id))) throw backupErrors.notFound()
     await recordAudit(tx, [systemAudit('backup.deleted', caller ? actorOf(caller) : systemActor, id, { name })])
