@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { createChannel, unwrap } from '@conntext/sdk'
+import { eventually } from '@conntext/testing'
+import { canSplit, type Split, startSplit } from '@conntext/testing/split'
+import { conntextWith } from './command/conntext.ts'
+import { join, type Person } from './conversation/people.ts'
+
+const possible = await canSplit()
+
+type Heard = { id: string; name: string | undefined }
+
+/** Follows the trail through a gateway, from behind `lastId` on, for as long as the connection holds. */
+async function follow(url: string, person: Person, lastId?: string) {
+  const answer = await fetch(`${url}/v1/audit/tail?action=channel.created`, {
+    headers: {
+      authorization: `Bearer ${await person.api.accessToken()}`,
+      ...(lastId !== undefined && { 'last-event-id': lastId }),
+    },
+  })
+  expect(answer.status).toBe(200)
+  const heard: Heard[] = []
+  const state = { ended: false }
+  const read = async () => {
+    const utf8 = new TextDecoder()
+    let text = ''
+    for await (const chunk of answer.body!) {
+      text += utf8.decode(chunk, { stream: true })
+      const blocks = text.split('\n\n')
+      text = blocks.pop()!
+      for (const block of blocks) {
+        const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1]
+        const id = field('id')
+        const data = field('data')
+        if (id !== undefined) heard.push({ id, name: data && JSON.parse(data).data.name })
+      }
+    }
+  }
+  void read()
+    .catch(() => {})
+    .finally(() => {
+      state.ended = true
+    })
+  // Where it begins is told first: what happens from now on will be heard.
+  await eventually(() => heard[0])
+  return {
+    state,
+    names: () => heard.flatMap(({ name }) => name ?? []),
+    lastId: () => heard.at(-1)!.id,
+  }
+}
+
+describe.skipIf(!possible)('the audit trail of a split deployment', () => {
+  let split: Split
+  let owner: Person
+  let directory: string
+
+  beforeAll(async () => {
+    directory = await mkdtemp(joinPath(tmpdir(), 'conntext-audit-split-'))
+    split = await startSplit({ messaging: 1 })
+    owner = await join(split.urls[1]!, 'olga', { setupCode: split.setupCode })
+  }, 180_000)
+
+  afterAll(async () => {
+    owner?.gateway.close()
+    await split?.[Symbol.asyncDispose]()
+    await rm(directory, { recursive: true, force: true })
+  }, 60_000)
+
+  const make = (name: string) =>
+    unwrap(createChannel({ client: owner.api.client, body: { name, type: 'text' } })).then(() => name)
+
+  test('is followed through every gateway; whose gateway is killed goes on through another, and misses nothing', async () => {
+    const [first, second] = split.urls as [string, string]
+    const one = await follow(first, owner)
+    const other = await follow(second, owner)
+    const names = [await make('before-1'), await make('before-2')]
+    for (const tail of [one, other]) await eventually(() => tail.names().length >= 2)
+    await split.gateways[0]!.kill('SIGKILL')
+    await eventually(() => one.state.ended)
+    names.push(await make('meanwhile'))
+    const again = await follow(second, owner, one.lastId())
+    names.push(await make('after'))
+    for (const tail of [again, other]) await eventually(() => tail.names().includes('after'))
+    expect([...one.names(), ...again.names()]).toEqual(names)
+    expect(other.names()).toEqual(names)
+    await split.gateways[0]!.start()
+  }, 60_000)
+
+  test('is verified by the operator while events come in, against a checkpoint from before', async () => {
+    const kept = await conntextWith(split.operatorEnv, 'audit', 'checkpoint')
+    expect(kept).toMatchObject({ code: 0 })
+    const file = joinPath(directory, 'checkpoint.txt')
+    await writeFile(file, `${kept.out}\n`)
+    const coming = { over: false, count: 0 }
+    const load = (async () => {
+      for (; !coming.over && coming.count < 50; coming.count += 1) await make(`while-${coming.count}`)
+    })()
+    const verified = await conntextWith(split.operatorEnv, 'audit', 'verify', '--against', file).finally(() => {
+      coming.over = true
+    })
+    await load
+    expect(verified).toMatchObject({ code: 0, out: '' })
+    expect(verified.err).toContain('all as it was written')
+    expect(coming.count).toBeGreaterThan(0)
+  }, 60_000)
+})
