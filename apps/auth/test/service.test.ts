@@ -36,6 +36,7 @@ test('every route declares a permission or that it is public', async () => {
     'GET /v1/auth/oidc/providers server.manage',
     'GET /v1/auth/passkeys account',
     'GET /v1/auth/sessions account',
+    'GET /v1/auth/sessions/:id account',
     'GET /v1/auth/tokens account',
     'GET /v1/bans member.ban',
     'GET /v1/bans/:userId member.ban',

@@ -210,7 +210,7 @@ test('a session that ends while its connection identifies is not let in', async 
 
 test('an expired token closes with 4003', async () => {
   await using stack = await startStack()
-  const { token } = await stack.authority.member({ expiresIn: 1 })
+  const { token } = await stack.authority.member({ expiresIn: 4 })
   const { client } = await stack.enter(token)
   expect(await client.code()).toBe(closeCodes.authenticationFailed)
 })

@@ -149,6 +149,12 @@ describe('fields that are not for the sender', () => {
       fields: ['since', 'by', 'actorId'],
     },
     { method: 'POST', route: '/v1/system/backups', body: {}, fields: ['id', 'state', 'name', 'path', 'askedBy'] },
+    {
+      method: 'PATCH',
+      route: '/v1/logs/settings',
+      body: { retentionDays: 30 },
+      fields: ['told', 'actorId', 'since', 'service'],
+    },
   ]
 
   test('every body that is taken is tried here', () => {
