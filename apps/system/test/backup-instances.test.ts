@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { fileURLToPath } from 'node:url'
 import { verifyBackup } from '@conntext/backup'
-import { type ObjectStore, openFilesystemStore, openS3Store } from '@conntext/object-store'
+import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, openS3Store } from '@conntext/object-store'
 import { eventually, objectStorage } from '@conntext/testing'
 import { sql } from 'drizzle-orm'
 import { makeWaiting } from '../src/backups/making.ts'
@@ -107,6 +107,20 @@ test(
     await slow
     expect((await rowOf(id)).state).toBe('failed')
     expect(await backups.filesIn()).toEqual(before)
+  },
+  MINUTES,
+)
+
+test(
+  'one whose place is away fails at once, and says so',
+  async () => {
+    const away = async () => {
+      throw new ObjectStoreUnavailable('The object store is not there')
+    }
+    const target = { ...backups.target, put: away, delete: away, sweepTemporary: away }
+    const id = await newOne()
+    expect(await makeWaiting(backups.maker({ target }), never)).toBe(true)
+    expect(await rowOf(id)).toMatchObject({ state: 'failed', error: 'The object store is not there' })
   },
   MINUTES,
 )

@@ -54,15 +54,22 @@ export async function makeWaiting(deps: MakingDeps, stopping: AbortSignal): Prom
   })
   if (left.length > 0) deps.nudge()
   // One is made at a time: whatever else lies there half done is nobody's any more.
-  for (const { name } of left) await backups.target.delete(name)
-  if (left.length > 0 || row) await backups.target.sweepTemporary(0)
-  if (!row) return false
-  await make(deps, backups, row, stopping)
+  const clear = async () => {
+    for (const { name } of left) await backups.target.delete(name)
+    await backups.target.sweepTemporary(0)
+  }
+  if (!row) {
+    if (left.length > 0) await clear()
+    return false
+  }
+  await make(deps, backups, row, { stopping, clear })
   deps.nudge()
   return true
 }
 
-async function make(deps: MakingDeps, place: BackupPlace, row: BackupRow, stopping: AbortSignal): Promise<void> {
+type Making = { stopping: AbortSignal; clear(): Promise<void> }
+
+async function make(deps: MakingDeps, place: BackupPlace, row: BackupRow, { stopping, clear }: Making): Promise<void> {
   const { db, audit, clock, log, version } = deps
   const over = new AbortController()
   let progress: BackupProgress = { done: 0, total: 0, what: '' }
@@ -73,6 +80,7 @@ async function make(deps: MakingDeps, place: BackupPlace, row: BackupRow, stoppi
     )
   }, TELL_EVERY_MS)
   try {
+    await clear()
     const { stored, manifest } = await writeBackup(
       { ...place, audit },
       {
