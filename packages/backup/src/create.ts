@@ -181,15 +181,16 @@ async function describe({ communications, serverDetails }: Snapshots, audit: Aud
 }
 
 /** About how many bytes there are to write, before they are packed. */
-async function estimate(source: BackupSource, { connection }: Reader, { logs }: BackupOrder): Promise<number> {
-  const [files] = await connection<[{ bytes: string }]>`
+async function estimate(source: BackupSource, reader: Reader, { logs }: BackupOrder): Promise<number> {
+  const [files] = await reader.connection<[{ bytes: string }]>`
     select (coalesce(sum(uploaded_size), 0) + coalesce(sum(thumbnail_size), 0))::text as bytes from media_objects`
   const tables = `select coalesce(sum(pg_relation_size(oid)), 0)::text as bytes from pg_class
     where relnamespace = 'public'::regnamespace and relkind = 'r'`
-  const [own] = (await connection.unsafe(tables)) as unknown as [{ bytes: string }]
+  const sizeOfTables = async ({ connection }: Reader) =>
+    ((await connection.unsafe(tables)) as unknown as [{ bytes: string }])[0]
+  const own = await sizeOfTables(reader)
   const other = await openReader(source.serverDetailsUrl, [])
-  const [details] = (await other.connection.unsafe(tables)) as unknown as [{ bytes: string }]
-  await other.end()
+  const details = await sizeOfTables(other).finally(() => other.end())
   const engine = (await sizeOf(source.audit, EVENTS)) + (logs ? await sizeOf(source.audit, LOGS) : 0)
   return [files, own, details].reduce((sum, row) => sum + Number(row.bytes), 0) + engine
 }
