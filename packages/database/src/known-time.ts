@@ -125,6 +125,12 @@ const noteTime = (db: Executor, table: KnownTimeTable, at: Date) =>
     .values({ id: ROW, at })
     .onConflictDoUpdate({ target: table.id, set: { at: sql`greatest(${table.at}, excluded.at)` } })
 
+/** By how many ms a time, which is now, is ahead of the database's clock. */
+export async function aheadOfDatabase(db: Executor, now: Date): Promise<number> {
+  const rows = await db.execute(sql`select extract(epoch from clock_timestamp()) * 1000 as theirs`)
+  return now.getTime() - Number((rows as unknown as [{ theirs: string }])[0].theirs)
+}
+
 /** What an administrator says: that the time is this one, whatever was known. */
 export async function confirmTime(db: Executor, table: KnownTimeTable, at: Date): Promise<void> {
   await db.insert(table).values({ id: ROW, at }).onConflictDoUpdate({ target: table.id, set: { at } })

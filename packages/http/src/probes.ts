@@ -125,13 +125,16 @@ export const clockDoubtProbe = (look: () => Promise<Doubt | undefined>): Probe =
       apart: `It is ${seconds} s ${ms > 0 ? 'ahead of' : 'behind'} the database's. ${kept}`,
       behind: `It says ${now.toISOString()}; ${known.toISOString()} has been before. What is done now is dated earlier than what was done then.`,
     }
+    const confirm = 'If it is right, say so: conntext clock confirm.'
+    const remedies = {
+      ahead: `Have the clock kept by NTP, or set it right. ${confirm} A server that was off for days is in this doubt, and one that was restored.`,
+      apart: 'Have both machines keep their time by NTP. It goes on by itself then.',
+      behind: `Set the clock right (NTP). ${confirm}`,
+    }
     return {
       state: 'degraded',
       detail: details[kind],
-      remedy:
-        kind === 'ahead'
-          ? 'Have the clock kept right by NTP, as the system must say, or set it. If it is right (the server was off for days, or restored), say so: conntext clock confirm.'
-          : 'Set the clock right (NTP). If it is right, say so: conntext clock confirm.',
+      remedy: remedies[kind],
     }
   },
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { busProbe, clockProbe, diskProbe, seldom } from '../src/index.ts'
+import { busProbe, clockDoubtProbe, clockProbe, diskProbe, seldom } from '../src/index.ts'
 
 test('clocks that differ by more than two seconds are told, each with by how much', async () => {
   const of = (skews: Record<string, number>) => clockProbe(async () => skews).run()
@@ -46,4 +46,23 @@ test('what costs something is tried once, and its failure holds as long', async 
   )
   for (let i = 0; i < 3; i += 1) await expect(probe.run()).rejects.toThrow('no')
   expect(tries).toBe(1)
+})
+
+test('a clock in doubt is told of with what ends the doubt: only what is known can be confirmed', async () => {
+  const now = new Date('2026-03-10T12:00:00Z')
+  const known = new Date('2026-03-01T12:00:00Z')
+  const told = async (kind: 'ahead' | 'apart' | 'behind', ms: number) => {
+    const found = await clockDoubtProbe(async () => ({ kind, ms, now, known })).run()
+    expect(found).toMatchObject({ state: 'degraded' })
+    return found!
+  }
+  expect(await clockDoubtProbe(async () => undefined).run()).toBeUndefined()
+  const ahead = await told('ahead', now.getTime() - known.getTime())
+  expect(ahead.detail).toContain('2026-03-01T12:00:00.000Z')
+  expect(ahead.remedy).toContain('conntext clock confirm')
+  const apart = await told('apart', -7_200_000)
+  expect(apart.detail).toContain("7200 s behind the database's")
+  expect(apart.remedy).toContain('both')
+  expect(apart.remedy).not.toContain('confirm')
+  expect((await told('behind', 3_600_000)).remedy).toContain('conntext clock confirm')
 })
