@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
-import { createChannel, unwrap } from '@conntext/sdk'
+import { createApiToken, createChannel, unwrap } from '@conntext/sdk'
 import { eventually } from '@conntext/testing'
 import { canSplit, type Split, startSplit } from '@conntext/testing/split'
-import { conntextWith } from './command/conntext.ts'
+import { CONNTEXT, conntextWith } from './command/conntext.ts'
 import { join, type Person } from './conversation/people.ts'
 
 const possible = await canSplit()
@@ -105,5 +105,54 @@ describe.skipIf(!possible)('the audit trail of a split deployment', () => {
     expect(verified).toMatchObject({ code: 0, out: '' })
     expect(verified.err).toContain('all as it was written')
     expect(coming.count).toBeGreaterThan(0)
+  }, 60_000)
+
+  test('is exported and followed by the command, with an API token, wherever the server is', async () => {
+    const body = { name: 'audit', scopes: ['audit.view' as const], password: 'a long enough password' }
+    const { token } = await unwrap(createApiToken({ client: owner.api.client, body }))
+    const [url] = split.urls as [string]
+    const command = (...args: string[]) => conntextWith({ ...split.operatorEnv, CONNTEXT_TOKEN: token }, ...args)
+    const followed = async () => {
+      const { out } = await command('audit', 'export', '--url', url, '--action', 'audit.followed')
+      return out.split('\n').length
+    }
+    const before = await followed()
+    const tail = Bun.spawn([...CONNTEXT, 'audit', 'tail', '--url', url, '--action', 'channel.created'], {
+      env: { ...process.env, CONNTEXT_TOKEN: token },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const told = { text: '' }
+    const reading = (async () => {
+      for await (const chunk of tail.stdout) told.text += new TextDecoder().decode(chunk)
+    })()
+    // The trail tells of it once it has begun.
+    await eventually(async () => (await followed()) > before)
+    await make('told')
+    await eventually(() => told.text.includes('{"name":"told"'))
+    expect(told.text).toMatch(/^\S+Z {2}info +done +system\.channel\.created {2}by user \S+ from \S+ {2}on channel /)
+    tail.kill()
+    await reading
+
+    const file = joinPath(directory, 'audit.csv')
+    const exported = await command(
+      'audit',
+      'export',
+      '--url',
+      url,
+      '--format',
+      'csv',
+      '--action',
+      'channel.*',
+      '--to',
+      file,
+    )
+    expect(exported).toMatchObject({ code: 0, out: '' })
+    const lines = (await readFile(file, 'utf8')).trim().split('\n')
+    expect(exported.err).toContain(`${lines.length - 1} events`)
+    expect(lines.some((line) => line.includes('told'))).toBe(true)
+    expect((await command('audit', 'export', '--url', url, '--to', file)).code).toBe(2)
+    const refused = await conntextWith({ CONNTEXT_TOKEN: 'nobody' }, 'audit', 'tail', '--url', url)
+    expect(refused).toMatchObject({ code: 1, out: '' })
+    expect(refused.err).toContain('refuses it (401)')
   }, 60_000)
 })

@@ -148,8 +148,8 @@ export function readEnvironment(environment: Environment): Environment {
   }
 }
 
-// Those of the launcher and of the test runs.
-const OTHERS = /^CONNTEXT_(CONFIG|LIFELINE|TEST_\w+)$/
+// Those of the launcher, of the operator's command and of the test runs.
+const OTHERS = /^CONNTEXT_(CONFIG|LIFELINE|TOKEN|TEST_\w+)$/
 
 /** Variables that look like settings and are none of `known`: misspelt, most likely. */
 export const unknownSettings = (known: Record<string, unknown>, env: Environment): string[] =>

@@ -4,7 +4,18 @@ import { parseArgs } from 'node:util'
 export class UsageError extends Error {}
 
 const FLAGS = ['master', 'signing', 'audit', 'repair', 'logs', 'deep'] as const
-const OPTIONS = ['against', 'from', 'to', 'identity', 'master-key', 'message', 'until'] as const
+const OPTIONS = [
+  'against',
+  'from',
+  'to',
+  'identity',
+  'master-key',
+  'message',
+  'until',
+  'action',
+  'format',
+  'url',
+] as const
 
 export type Flags = Record<(typeof FLAGS)[number], boolean>
 export type Options = Partial<Record<(typeof OPTIONS)[number], string>>
@@ -60,6 +71,9 @@ function readArguments(args: string[]) {
         'master-key': { type: 'string' },
         message: { type: 'string' },
         until: { type: 'string' },
+        action: { type: 'string' },
+        format: { type: 'string' },
+        url: { type: 'string' },
       },
     })
   } catch (error) {

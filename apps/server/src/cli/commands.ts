@@ -4,6 +4,7 @@ import manifest from '../../package.json'
 import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
 import { printCheckpoint, verifyAudit } from './audit.ts'
+import { exportAudit, serverOf, tailAudit } from './audit-trail.ts'
 import { createBackup, listBackups } from './backup/create.ts'
 import { restore } from './backup/restore.ts'
 import { verify } from './backup/verify.ts'
@@ -131,6 +132,19 @@ export const commands: Record<string, Command> = {
       say(said)
       return intact ? 0 : 3
     }),
+  },
+  'audit export': {
+    operands: [],
+    options: ['to', 'format', 'from', 'until', 'action', 'url'],
+    async run({ options }) {
+      say(await exportAudit(serverOf(process.env, options), options))
+      return 0
+    },
+  },
+  'audit tail': {
+    operands: [],
+    options: ['format', 'action', 'url'],
+    run: ({ options }) => tailAudit(serverOf(process.env, options), options, console.log),
   },
   'backup create': {
     operands: [],

@@ -15,6 +15,15 @@ const HELP = `conntext COMMAND
                                      compares all that is stored of the audit log with what was signed
       --against PATH                 and with checkpoints that were kept elsewhere, in a file or a directory
       --from N, --to N               only these batches, by their numbers or the times at which they were made
+  audit export [--to FILE] [--format FORMAT] [--from TIME] [--until TIME] [--action ACTIONS] [--url URL]
+                                     writes the audit trail, oldest first, with the API token in CONNTEXT_TOKEN
+      --to FILE                      to a new file, rather than to standard output
+      --format FORMAT                as ndjson, which it is unless told, csv or parquet
+      --from TIME, --until TIME      only what happened between these
+      --action ACTIONS               only these: member.banned, or member.*; several after commas
+      --url URL                      from the server there, rather than the one of this machine
+  audit tail [--format ndjson] [--action ACTIONS] [--url URL]
+                                     prints each event of the audit trail as it is stored, until interrupted
   maintenance on [--message TEXT] [--until TIME]
                                      nobody but administrators changes anything from now on; all can be read
       --message TEXT                 what members are told
