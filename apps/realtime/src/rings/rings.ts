@@ -8,7 +8,7 @@ import {
   type VoiceEventData,
   voiceFrame,
 } from '@conntext/contracts'
-import type { Clock, Logger } from '@conntext/kernel'
+import { type Clock, elapsedMs, type Logger } from '@conntext/kernel'
 import type { Call } from '../calls/call.ts'
 import type { Notices } from '../calls/notices.ts'
 import type { Participant } from '../calls/participant.ts'
@@ -27,7 +27,8 @@ const RING_MS = 60_000
 const AGAIN_EVERY_MS = 5_000
 
 type Stopped = VoiceEventData['voice.ringingStopped']['reason']
-type Ring = { call: Call; callerId: string; until: number; userIds: Set<string> }
+/** It ends by time that passes; `expiresAt` is what that was by the clock when it began. */
+type Ring = { call: Call; callerId: string; until: number; expiresAt: string; userIds: Set<string> }
 
 /** Calls the others when a call begins in a conversation, on all their devices, until they answer, decline, or it is over. */
 export class Rings {
@@ -59,7 +60,9 @@ export class Rings {
     const present = new Set([callerId, ...[...call.participants.values()].map(({ userId }) => userId)])
     const others = conversation.participants.map(({ userId }) => userId).filter((id) => !present.has(id))
     if (others.length === 0) return
-    const ring = { call, callerId, until: this.#now() + RING_MS, userIds: new Set(others) }
+    const { clock } = this.deps
+    const expiresAt = new Date(clock.now().getTime() + RING_MS).toISOString()
+    const ring = { call, callerId, until: elapsedMs(clock) + RING_MS, expiresAt, userIds: new Set(others) }
     this.#rings.set(channelId, ring)
     this.#say(ring)
   }
@@ -78,7 +81,7 @@ export class Rings {
   /** Says it again to those who are still called; gives up where nobody answers. */
   again(): void {
     for (const ring of [...this.#rings.values()]) {
-      if (ring.until <= this.#now()) this.#stopAll(ring, 'expired')
+      if (ring.until <= elapsedMs(this.deps.clock)) this.#stopAll(ring, 'expired')
       else this.#say(ring)
     }
   }
@@ -98,9 +101,8 @@ export class Rings {
     for (const userId of [...ring.userIds]) if (!present.has(userId)) this.#stop(ring, userId, 'ended')
   }
 
-  #say({ call, callerId, until, userIds }: Ring): void {
+  #say({ call, callerId, expiresAt, userIds }: Ring): void {
     const { channelId, id: callId } = call
-    const expiresAt = new Date(until).toISOString()
     for (const userId of userIds)
       this.#tell(userId, 'voice.ringing', { channelId, callId, userId: callerId, expiresAt })
   }
@@ -126,9 +128,5 @@ export class Rings {
     this.deps.bus
       .publish(subjects.stream(stream), encodeNews(EPHEMERAL, frame))
       .catch((error: unknown) => this.deps.log.debug({ err: error, event }, 'somebody could not be called'))
-  }
-
-  #now(): number {
-    return this.deps.clock.now().getTime()
   }
 }
