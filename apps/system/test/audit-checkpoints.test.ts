@@ -7,7 +7,7 @@ import { silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { gt } from 'drizzle-orm'
 import { checkpointFiles, KeptCheckpoints, keptCheckpoints } from '../src/audit/chain/kept-checkpoints.ts'
-import { parseNotes } from '../src/audit/chain/note.ts'
+import { parseNotes, wholeNotes } from '../src/audit/chain/note.ts'
 import { event, startTrail, type Trail } from './support/trail.ts'
 
 let trail: Trail
@@ -70,6 +70,15 @@ test('what somebody was writing when the machine went down keeps nobody from goi
   await later.keep()
   expect(await later.probe.run()).toBeUndefined()
   expect(await kept()).toHaveLength(2)
+})
+
+test('wherever a checkpoint is cut short, it is none, and what comes after it is one', async () => {
+  const { note } = await trail.checkpoint()
+  for (let cut = 1; cut < note.length; cut += 1) {
+    const found = wholeNotes(`${note.slice(0, cut)}\n${note}`)
+    expect(found.at(-1)).toBe(note)
+    expect(new Set(found)).toEqual(new Set([note]))
+  }
 })
 
 test('the service keeps them by itself, also the last one before it stops, and its health says how that goes', async () => {

@@ -43,7 +43,8 @@ export function parseNotes(text: string): Note[] | undefined {
   return notes.every((note) => note !== undefined) ? notes : undefined
 }
 
-const WHOLE = /[^\n]+\n\d+\n[A-Za-z0-9+/]{43}=\n\n(?:\u2014 [^ \n]+ [A-Za-z0-9+/=]+\n)+/g
+// A key's hash and an Ed25519 signature are 68 bytes: where it was cut short, there are fewer.
+const WHOLE = /[^\n]+\n\d+\n[A-Za-z0-9+/]{43}=\n\n(?:\u2014 [^ \n]+ [A-Za-z0-9+/]{91}=\n)+/g
 
 /** The whole checkpoints of a text: what somebody was writing when the machine went down is none. */
 export const wholeNotes = (text: string): string[] => text.match(WHOLE) ?? []
