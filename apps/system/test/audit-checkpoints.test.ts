@@ -6,8 +6,12 @@ import { auditBatches } from '@conntext/db-server-details'
 import { silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import { gt } from 'drizzle-orm'
+import { Findings } from '../src/audit/chain/findings.ts'
 import { checkpointFiles, KeptCheckpoints, keptCheckpoints } from '../src/audit/chain/kept-checkpoints.ts'
+import { LogWalk } from '../src/audit/chain/log-walk.ts'
 import { parseNotes, wholeNotes } from '../src/audit/chain/note.ts'
+import { readBatches, readState } from '../src/audit/chain/queries.ts'
+import type { Records } from '../src/audit/chain/records.ts'
 import { event, startTrail, type Trail } from './support/trail.ts'
 
 let trail: Trail
@@ -79,6 +83,25 @@ test('wherever a checkpoint is cut short, it is none, and what comes after it is
     expect(found.at(-1)).toBe(note)
     expect(new Set(found)).toEqual(new Set([note]))
   }
+})
+
+test('a year of checkpoints is compared with the log without holding everybody else up', async () => {
+  const db = trail.databases.system
+  const { note, size } = await trail.checkpoint()
+  const { logId } = await readState(db)
+  const notes = Array.from({ length: 1_000 }, () => parseNotes(note)![0]!)
+  const records = { keys: new Map() } as Records
+  const walk = await LogWalk.begin({ db, logId, records, findings: new Findings(), notes }, 1)
+  walk.take(await readBatches(db, 1, size), 1, size)
+  let turns = 0
+  const turn = () => {
+    turns += 1
+    next = setImmediate(turn)
+  }
+  let next = setImmediate(turn)
+  await walk.compareNotes(size)
+  clearImmediate(next)
+  expect(turns).toBeGreaterThan(5)
 })
 
 test('the service keeps them by itself, also the last one before it stops, and its health says how that goes', async () => {
