@@ -130,7 +130,8 @@ export function createPort(deps: PortDeps, credential: string) {
     async conversationsOf({ userId, after }) {
       const rows = await listMemberships(db, { userId, after, limit: MAX_MEMBERSHIPS + 1 })
       const memberships = rows.slice(0, MAX_MEMBERSHIPS)
-      const newest = after === undefined ? await listConversations(db, { userId, limit: READY_CONVERSATIONS }) : []
+      const newest =
+        after === undefined ? (await listConversations(db, { userId, limit: READY_CONVERSATIONS })).items : []
       return { memberships, newest, next: rows.length > MAX_MEMBERSHIPS ? memberships.at(-1)!.id : null }
     },
     conversation: async ({ channelId }) => (await readConversation(db, channelId)) ?? null,

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Conversation, MAX_GROUPS, userStream } from '@conntext/contracts'
+import { type Conversation, MAX_GROUPS, type Page, userStream } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
 import { type Member, type Stack, startMessaging } from './stack.ts'
 
@@ -96,3 +96,45 @@ test('a conversation is closed after what is just being written there, or is bac
   await eventually(() => stack.told.length === 1)
   expect(stack.told).toMatchObject([{ type: 'conversation.closed', data: { id, lastSeq: 2 } }])
 })
+
+test('who is taken out of a group while their list is read sees it with themselves in it, or not at all; pages go on', async () => {
+  await using stack = await startMessaging()
+  const [anna, ben] = await Promise.all([stack.authority.member(), stack.authority.member()])
+  const groups = await Promise.all(
+    Array.from({ length: 6 }, async (_, index) => {
+      const answer = await stack.json<Conversation>('POST', '/v1/dms', anna, {
+        userIds: [ben.userId],
+        name: `G${index}`,
+      })
+      return answer.body.id
+    }),
+  )
+  // The first is the newest, and the one that comes and goes.
+  const path = `/v1/dms/${groups[0]!}/participants/${ben.userId}`
+  const others = groups.slice(1).sort()
+  const ended = new AbortController()
+  const moving = (async () => {
+    while (!ended.signal.aborted) for (const method of ['DELETE', 'PUT']) await stack.json(method, path, anna)
+  })()
+  const page = async (cursor: string | null) =>
+    (await stack.json<Page<Conversation>>('GET', `/v1/dms?limit=2${cursor ? `&cursor=${cursor}` : ''}`, ben)).body
+  const readAll = async () => {
+    const seen = new Set<string>()
+    let cursor: string | null = null
+    do {
+      const { items, nextCursor }: Page<Conversation> = await page(cursor)
+      for (const { id, participants } of items) {
+        seen.add(id)
+        expect(participants.map(({ userId }) => userId)).toContain(ben.userId)
+      }
+      cursor = nextCursor
+    } while (cursor)
+    expect([...seen].filter((id) => id !== groups[0]).sort()).toEqual(others)
+  }
+  try {
+    for (let round = 0; round < 40; round += 1) await readAll()
+  } finally {
+    ended.abort()
+    await moving
+  }
+}, 60_000)

@@ -79,13 +79,16 @@ async function readParticipants(
 /** Where a page of somebody's list ended. */
 export type ListPosition = { activeAt: Date; id: string }
 
-/** What somebody has in their list, the newest activity first. */
+/**
+ * What somebody has in their list, the newest activity first: up to `limit`, fewer where they are taken out of some while
+ * they are read. `next` is where the following page begins.
+ */
 export async function listConversations(
   db: CommunicationsExecutor,
   { userId, limit, before }: { userId: string; limit: number; before?: ListPosition | undefined },
-): Promise<Conversation[]> {
+): Promise<{ items: Conversation[]; next: ListPosition | undefined }> {
   const rows = await db
-    .select({ id: conversations.id })
+    .select({ id: conversations.id, activeAt: conversations.activeAt })
     .from(conversationParticipants)
     .innerJoin(conversations, eq(conversations.id, conversationParticipants.conversationId))
     .where(
@@ -100,11 +103,17 @@ export async function listConversations(
       ),
     )
     .orderBy(desc(conversations.activeAt), desc(conversations.id))
-    .limit(limit)
-  const ids = rows.map((row) => row.id)
-  const found = await readConversations(db, ids)
-  // One that was removed in between is left out.
-  return ids.flatMap((id) => found.get(id)?.conversation ?? [])
+    .limit(limit + 1)
+  const page = rows.slice(0, limit)
+  const found = await readConversations(
+    db,
+    page.map(({ id }) => id),
+  )
+  const items = page.flatMap(({ id }) => {
+    const conversation = found.get(id)?.conversation
+    return conversation?.participants.some((one) => one.userId === userId) ? [conversation] : []
+  })
+  return { items, next: rows.length > limit ? page.at(-1) : undefined }
 }
 
 /** The conversations that somebody takes part in, those out of their list too, by id. */

@@ -165,10 +165,8 @@ export async function pageConversations(
   await assertMay(deps, caller, 'channel.view', 'GET /v1/dms')
   const [ms, id] = cursor === undefined ? [] : decodeCursor(cursor, [CURSOR_NUMBER, CURSOR_ID])
   const before = ms === undefined ? undefined : { activeAt: new Date(Number(ms)), id: id! }
-  const found = await listConversations(deps.db, { userId: caller.userId, limit: limit + 1, before })
-  const items = found.slice(0, limit)
-  const last = found.length > limit ? items.at(-1) : undefined
-  return { items, nextCursor: last ? encodeCursor([Date.parse(last.activeAt), last.id]) : null }
+  const { items, next } = await listConversations(deps.db, { userId: caller.userId, limit, before })
+  return { items, nextCursor: next ? encodeCursor([next.activeAt.getTime(), next.id]) : null }
 }
 
 /** @throws channel.notFound (404) */
