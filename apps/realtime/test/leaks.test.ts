@@ -72,7 +72,7 @@ withWorker(`what is left behind${skipped}`, () => {
     }
     for (let number = 0; number < WARM; number += 1) await round(number)
     const before = descriptors()
-    const livingBefore = living()
+    const livingBefore = await living()
     const memoryBefore = memory()
     // Half of them in calls that end each time, half in one that goes on.
     for (let number = 0; number < ROUNDS / 2; number += 1) await round(number)
@@ -88,9 +88,9 @@ withWorker(`what is left behind${skipped}`, () => {
     expect((await workers[0]!.dump()).routerIds).toEqual([])
     expect(await servers[0]!.dump()).toMatchObject({ webRtcTransportIds: [], localIceUsernameFragments: [] })
     // One of anything for every second round would be more; what is on its way may take a moment.
-    const kept = () => grownBy(ROUNDS / 2, livingBefore, living())
-    await eventually(() => Object.keys(kept()).length === 0).catch(() => {})
-    expect(kept()).toEqual({})
+    const kept = async () => grownBy(ROUNDS / 2, livingBefore, await living())
+    await eventually(async () => Object.keys(await kept()).length === 0).catch(() => {})
+    expect(await kept()).toEqual({})
     const after = descriptors()
     const memoryAfter = memory()
     const grown = {
