@@ -97,7 +97,8 @@ export async function startCalls(options: { gateways?: GatewayOptions[]; nodes?:
         config: gatewayConfig({
           ...{ port: 0, hostname: '127.0.0.1', drainMs: 100 },
           ...config,
-          socket: { sweepMs: 20, ...config?.socket },
+          // These clients send none, however long a busy machine takes.
+          socket: { sweepMs: 20, heartbeatMs: 600_000, ...config?.socket },
           rates: { account: unlimited, address: unlimited, credentials: unlimited },
           voice: { joins: unlimited, operations: unlimited, leaseMs: 100, sweepMs: 50, ...config?.voice },
         }),
