@@ -114,13 +114,19 @@ function toStandardOutput(): Sink {
 }
 
 /**
- * Prints each event as it is stored, from now on, until it is interrupted: on a line of words, or of JSON. What breaks off
- * is gone on with, and nothing is missed or told twice.
+ * Prints each event as it is stored, from now on, until it is interrupted or nobody reads it any more: on a line of words,
+ * or of JSON. What breaks off is gone on with, and nothing is missed or told twice.
  * @throws UsageError, StartError where it may not be followed
  */
-export async function tailAudit(server: Server, options: Options, print: (line: string) => void): Promise<never> {
+export async function tailAudit(server: Server, options: Options): Promise<void> {
   const { action, format } = options
   if (format !== undefined && format !== 'ndjson') throw new UsageError('--format takes ndjson')
+  const out = toStandardOutput()
+  const print = (line: string) =>
+    out.write(Buffer.from(`${line}\n`)).then(
+      () => true,
+      () => false,
+    )
   let lastId: string | undefined
   for (;;) {
     const answer = await ask(server, '/v1/audit/tail', { action }, lastId !== undefined && { 'last-event-id': lastId })
@@ -128,7 +134,10 @@ export async function tailAudit(server: Server, options: Options, print: (line: 
     if (!answer?.ok && !isPassing) throw await refusal(answer, server)
     if (answer?.ok) {
       for await (const { id, event, data } of messagesOf(answer)) {
-        if (event === 'audit') print(format === 'ndjson' ? data! : lineOf(JSON.parse(data!) as AuditEvent))
+        if (event === 'audit') {
+          const line = format === 'ndjson' ? data! : lineOf(JSON.parse(data!) as AuditEvent)
+          if (!(await print(line))) return
+        }
         if (event === 'end' && data?.includes('revoked')) throw new StartError('It may no longer be followed.')
         lastId = id ?? lastId
       }

@@ -144,7 +144,10 @@ export const commands: Record<string, Command> = {
   'audit tail': {
     operands: [],
     options: ['format', 'action', 'url'],
-    run: ({ options }) => tailAudit(serverOf(process.env, options), options, console.log),
+    async run({ options }) {
+      await tailAudit(serverOf(process.env, options), options)
+      return 0
+    },
   },
   'backup create': {
     operands: [],
