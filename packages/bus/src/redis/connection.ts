@@ -34,6 +34,9 @@ export type ConnectionEvents = {
 
 type Waiting = { run(): void; fail(error: Error): void; since: number }
 
+/** Its socket may be known to be at its end a moment before that is told. */
+const isOpen = ({ status, stream }: Redis): boolean => status === 'ready' && stream.writable
+
 /**
  * One connection to one server, made again for ever. Nothing waits on it for long: a request fails after a second at
  * most, at once while Redis is known to be away.
@@ -89,6 +92,7 @@ export class Connection {
       () => this.#asked.delete(asking),
       () => this.#asked.delete(asking),
     )
+    if (this.#ready && !isOpen(this.#redis!)) this.drop('the connection was closed')
     if (this.#ready) asking.run()
     else if (this.away || this.#waiting.length >= MAX_WAITING) reject(this.#awayError())
     else this.#waiting.push(asking)

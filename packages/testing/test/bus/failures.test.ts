@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, afterEach, beforeAll, describe, expect, spyOn, test } from 'bun:test'
+import net from 'node:net'
 import { freePort } from '@conntext/embedded'
 import { createLogger } from '@conntext/kernel'
 import { eventually } from '../../src/poll.ts'
@@ -137,6 +138,17 @@ describe.skipIf(!hasRedis())('the bus over a Redis that', () => {
     await other.publish(subject, '2').catch(() => other.publish(subject, '2'))
     await eventually(() => heard.at(-1) === '2')
     expect(heard[0]).toBe('1')
+  })
+
+  test('is no longer written to costs nothing that had not been sent, before anybody has heard of the end', async () => {
+    const dialled = spyOn(net, 'createConnection')
+    const bus = open()
+    await bus.publish(newSubject(), '')
+    const sockets = dialled.mock.results.map(({ value }) => value as net.Socket)
+    dialled.mockRestore()
+    expect(sockets.length).toBeGreaterThan(0)
+    for (const socket of sockets) socket.end()
+    await bus.publish(newSubject(), '')
   })
 
   test('is cut off while many subscribe leaves nobody deaf', async () => {
