@@ -40,9 +40,9 @@ async function pastCall(scene: Scene): Promise<string> {
 async function participant(scene: Scene) {
   const { channels, member } = scene
   const channelId = channels.voice.id
-  const socket = await connected(scene)
   // Who is there already needn't join again: an account may so often only. Calls begin once the media worker is there.
   await eventually(async () => {
+    const socket = await connected(scene)
     if (await isThere(scene)) return true
     await socket.ask({ op: 'voice.join', channelId, rtpCapabilities: { codecs: [] } })
     return isThere(scene)
@@ -58,14 +58,15 @@ async function isThere({ call, channels, member, owner }: Scene): Promise<boolea
 
 const BEAT_MS = 5_000
 
-/** One connection for all, which says that it lives as long as it does. */
-function connected(scene: Scene): Promise<Socket> {
+/** One connection for all, which says that it lives as long as it does, and has the person's newest token. */
+async function connected(scene: Scene): Promise<Socket> {
   const before = sockets.get(scene)
-  if (before) return before
+  if (before && (await before).open) return before
   const opening = enter(scene.server.url, scene.member.token).then((socket) => {
     const beat = setInterval(() => {
-      if (socket.open) socket.send({ op: 'heartbeat' })
-      else clearInterval(beat)
+      if (!socket.open) return clearInterval(beat)
+      socket.send({ op: 'heartbeat' })
+      socket.send({ op: 'refresh', token: scene.member.token })
     }, BEAT_MS)
     beat.unref()
     return socket
