@@ -23,6 +23,13 @@ const places = (findings: AuditFinding[]) =>
 const kinds = (findings: AuditFinding[]) => [...new Set(findings.map(({ kind }) => kind))].sort()
 const UPDATE = 'ALTER TABLE events UPDATE'
 
+/** As erasing a person leaves a row, but for what says that they were erased. */
+const blankOrigin = (trail: Trail, erased: Awaited<ReturnType<typeof row>>) =>
+  trail.clickhouse(
+    `${UPDATE} origin_hash = {hash:String}, origin_salt = '', address = NULL, user_agent = NULL WHERE id = {id:UUID}`,
+    { hash: eraseOrigin(erased).origin_hash, id: erased.id },
+  )
+
 async function row(trail: Trail, id: string) {
   const { batch, index } = await trail.placeOf(id)
   return (await selectBatches(trail.audit, batch, batch)).find((one) => one.batch_index === index)!
@@ -263,10 +270,7 @@ describe('tampering in Postgres', () => {
     await trail.clickhouse('ALTER TABLE events DELETE WHERE id = {id:UUID}', { id: gone.eventId })
     await db.insert(auditCuts).values({ ...forged, batch: gone.batch, removed: new Uint8Array(2).fill(255) })
     const erased = await row(trail, trail.events[3]![1]!.id)
-    await trail.clickhouse(
-      `${UPDATE} origin_hash = {hash:String}, origin_salt = '', address = NULL, user_agent = NULL WHERE id = {id:UUID}`,
-      { hash: eraseOrigin(erased).origin_hash, id: erased.id },
-    )
+    await blankOrigin(trail, erased)
     await db.insert(auditErasures).values({ ...forged, subject: erased.actor_id!, doneAt: new Date() })
     const { findings } = await trail.verify()
     expect(findings.map(({ kind, eventId }) => [kind, eventId])).toEqual([
@@ -313,10 +317,7 @@ describe('tampering in Postgres', () => {
     const removed = new Uint8Array(2).fill(255)
     const cut = signer.sign(cutText(logId, { batch: gone.batch + 1, removed, at }))
     await db.insert(auditCuts).values({ batch: gone.batch, removed, at, keyId: signer.id, signature: cut })
-    await trail.clickhouse(
-      `${UPDATE} origin_hash = {hash:String}, origin_salt = '', address = NULL, user_agent = NULL WHERE id = {id:UUID}`,
-      { hash: eraseOrigin(erased).origin_hash, id: erased.id },
-    )
+    await blankOrigin(trail, erased)
     const erasure = signer.sign(erasureText(logId, { subject: newId(), at }))
     const forged = { subject: erased.actor_id!, at, doneAt: at, keyId: signer.id, signature: erasure }
     await db.insert(auditErasures).values(forged)
