@@ -19,6 +19,8 @@ export type PortDeps = {
   selfTest: SelfTest
   /** Whether its calls go on elsewhere, and no new ones begin. */
   isDraining(): boolean
+  /** Resolves when the other nodes can know what this one has, as far as that can be. */
+  said(): Promise<void>
   now(): number
 }
 
@@ -64,11 +66,14 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
 }
 
 function localOperations(deps: PortDeps): Signalling {
-  const { nodeId, calls, operations, moderation, rings, figures, isDraining, now } = deps
+  const { nodeId, calls, operations, moderation, rings, figures, isDraining, said, now } = deps
   const join: Signalling['voiceJoin'] = (request) =>
     figures.join(async () => {
       if (isDraining()) throw voiceErrors.away({ retryAfter: 1 })
-      return { ...(await calls.join(request)), nodeId }
+      const joined = await calls.join(request)
+      // Whoever hears of it and joins next, by whichever node, is to find the call here and not to begin another.
+      if (joined.joined.states.length === 1) await said()
+      return { ...joined, nodeId }
     })
   const nothing = async (done: Promise<void>) => {
     await done

@@ -179,7 +179,7 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
   const announcer = new Announcer({
     ...{ bus, log, nodeId },
     url: given.node?.url ?? null,
-    said: () => calls.participants().map(({ id, state }) => ({ p: id, state })),
+    states: () => calls.participants().map(({ id, state }) => ({ p: id, state })),
     load: () => ({
       ...calls.size,
       load: Math.max(0, ...engine.seats().map(({ consumers }) => consumers / consumersPerWorker)),
@@ -215,6 +215,7 @@ function createNode(given: RealtimeDeps & { clock: Clock }, around: Around) {
       figures,
       selfTest: new SelfTest({ nodeId, nodes, examine, log }),
       isDraining: () => draining,
+      said: () => announcer.said(),
       now: () => elapsedMs(clock),
     }),
     sayAlive: () => announcer.sayAlive(),

@@ -55,14 +55,44 @@ withWorker(`several nodes${skipped}`, () => {
       place: { gatewayId: person.gatewayId, connectionId: person.connectionId },
       rtpCapabilities: { codecs: [] },
     })
-    const [one, other] = await Promise.all([anna.port.voiceJoin(alone(anna)), bert.port.voiceJoin(alone(bert))])
-    expect(one.nodeId).not.toBe(other.nodeId)
-    const loser = one.nodeId < other.nodeId ? bert : anna
-    expect(await loser.hears('voice.interrupted')).toEqual({ channelId: channel.id, media: false })
+    const refusals = await Promise.all(
+      [anna, bert].map((one) =>
+        one.port.voiceJoin(alone(one)).then(
+          () => undefined,
+          ({ code }) => code,
+        ),
+      ),
+    )
+    // Whoever is in already is told to come again; whoever is not yet, to try again.
+    const loser = await eventually(() =>
+      [anna, bert].find((one, index) => refusals[index] !== undefined || one.heard('voice.interrupted').length > 0),
+    )
+    if (refusals.some((code) => code !== undefined)) expect(refusals.toSorted()).toEqual(['voice.away', undefined])
+    else expect(loser.heard('voice.interrupted')).toEqual([{ channelId: channel.id, media: false }])
     await eventually(async () => (await stack.port.voiceStates({})).states.length === 1)
     await loser.join(channel.id)
     await eventually(async () => (await stack.port.voiceStates({})).states.length === 2)
     expect(loser.joined!.states).toHaveLength(2)
+  })
+
+  test('whoever joins after somebody comes into their call, wherever it was begun', async () => {
+    await using stack = await startNodes(2)
+    const [elsewhere, channel] = [await stack.voiceChannel(), await stack.voiceChannel()]
+    const [anna, bert, carl] = [await stack.person(), await stack.person(), await stack.person()]
+    const own = {
+      place: { gatewayId: anna.gatewayId, connectionId: anna.connectionId },
+      rtpCapabilities: { codecs: [] },
+    }
+    // At the node that is asked, as if it had been the best place until now.
+    const beginAt = (node: number, channelId: string) =>
+      stack.nodes[node]!.port.voiceJoin({ ...own, at: anna.userId, caller: anna.caller, channelId })
+    const [first, best] = [await beginAt(0, elsewhere.id), await carl.join((await stack.voiceChannel()).id)]
+    const worse = first.nodeId === best.nodeId ? 1 : 0
+    const begun = await beginAt(worse, channel.id)
+    expect(begun.nodeId).not.toBe(best.nodeId)
+    bert.turnTo(stack.nodes[1 - worse]!.port)
+    expect((await bert.join(channel.id)).nodeId).toBe(begun.nodeId)
+    expect(bert.joined!.states).toHaveLength(2)
   })
 
   test('joining elsewhere ends what was before, also on another node', async () => {
@@ -279,6 +309,31 @@ withWorker(`what dies${skipped}`, () => {
     expect(bert.heard('voice.interrupted')).toHaveLength(1)
     await renew(0, anna.userId)
     expect(bert.heard('voice.ended')).toEqual([{ channelId: channel.id, reason: 'ended', rejoin: true }])
+  })
+
+  test('who came back twice, and whose first way back was done last, is told to come again by the one that is there', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const anna = await stack.person()
+    const { nodeId } = await anna.join(channel.id)
+    const { participantId } = anna.joined!
+    const [there, givenUp] = [newId(), newId()]
+    for (const connectionId of [there, givenUp]) {
+      anna.connectionId = connectionId
+      await anna.join(channel.id, { resume: participantId })
+    }
+    const held = [{ p: participantId, c: there, ch: channel.id, i: 0 }]
+    const renew = () =>
+      stack.bus.publish(voiceSubjects.gateways, JSON.stringify({ g: anna.gatewayId, n: nodeId, held }))
+    const gone = anna.participant
+    anna.connectionId = there
+    await renew()
+    expect(anna.heard('voice.interrupted')).toEqual([])
+    await anna.port.voiceDetach({ participant: gone })
+    await renew()
+    expect(await anna.hears('voice.interrupted')).toEqual({ channelId: channel.id, media: true })
+    expect((await anna.join(channel.id, { resume: participantId })).joined.resumed).toBe(true)
+    await anna.transport('send')
   })
 })
 

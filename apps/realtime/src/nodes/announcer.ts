@@ -8,7 +8,7 @@ import {
   type VoiceWords,
   voiceSubjects,
 } from '@conntext/contracts'
-import type { Logger } from '@conntext/kernel'
+import { answerWithin, type Logger } from '@conntext/kernel'
 
 export type AnnouncerDeps = {
   bus: Bus
@@ -16,11 +16,13 @@ export type AnnouncerDeps = {
   nodeId: string
   /** Where other nodes reach this one; null where they can't. */
   url: string | null
-  said(): SaidVoiceState[]
+  states(): SaidVoiceState[]
   load(): VoiceNodeLoad
 }
 
 const GATHERED_MS = 50
+// A bus that is away holds nobody up for longer.
+const SAID_WITHIN_MS = 1_000
 const PART = 250
 
 /** Says on the bus who is in this node's calls. What changes is gathered for a moment. */
@@ -30,6 +32,7 @@ export class Announcer {
   #number = 0
   #gathering: Timer | undefined
   #alive: Timer | undefined
+  #saying: Promise<void> = Promise.resolve()
 
   constructor(private readonly deps: AnnouncerDeps) {}
 
@@ -69,6 +72,12 @@ export class Announcer {
     this.#changes.clear()
   }
 
+  /** Says what has changed; resolves when all that was said is on the bus, or can't be. */
+  async said(): Promise<void> {
+    this.flush()
+    await answerWithin(SAID_WITHIN_MS, () => this.#saying).catch(() => {})
+  }
+
   sayAlive(): void {
     this.flush()
     this.#say({ k: 'alive', url: this.deps.url, load: this.deps.load() })
@@ -76,7 +85,7 @@ export class Announcer {
 
   sayAll(): void {
     this.flush()
-    const said = this.deps.said()
+    const said = this.deps.states()
     const parts = Math.max(1, Math.ceil(said.length / PART))
     for (let part = 0; part < parts; part += 1) {
       this.#say({ k: 'all', part, parts, said: said.slice(part * PART, (part + 1) * PART) })
@@ -85,7 +94,7 @@ export class Announcer {
 
   #say(words: Words): void {
     const { bus, log, nodeId: n } = this.deps
-    bus
+    this.#saying = bus
       .publish(voiceSubjects.nodes, JSON.stringify({ n, i: this.#number, ...words }))
       .catch((error: unknown) => log.debug({ err: error }, 'what this node has could not be said'))
   }
