@@ -51,6 +51,33 @@ test('a track is sent, muted, told about and ended, and is never stopped', async
   gateway.close()
 })
 
+test('what is not sent any more is closed at the server too, whatever comes in between', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  const closeRefused = async (...refusals: { status: number; code: string }[]) => {
+    const publication = await voice.publish(track('video'), { source: 'camera' })
+    server.refusals.set('voice.closeProducer', refusals)
+    publication.close()
+    await until(() => server.media.kept.producerIds.length === 0)
+  }
+  const away = { status: 503, code: 'voice.away' }
+  await closeRefused(away, away)
+  expect(log).not.toContain('interrupted false')
+  // The server knows of one's part in the call by another connection: one comes again, and then is heard.
+  await closeRefused({ status: 404, code: 'voice.notInCall' }, away)
+  expect(log).toContain('recovered true')
+  expect(voice.publications).toEqual([])
+  // One that is closed already is none to be closed again.
+  const publication = await voice.publish(track('video'), { source: 'camera' })
+  server.refusals.set('voice.closeProducer', [{ status: 404, code: 'voice.noSuchProducer' }])
+  server.asked.length = 0
+  publication.close()
+  await voice.publish(track(), microphone)
+  expect(server.ops().filter((op) => op === 'closeProducer')).toHaveLength(1)
+  gateway.close()
+})
+
 test('a track that ends is not sent any more', async () => {
   using server = startVoiceServer()
   const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)

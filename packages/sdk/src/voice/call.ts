@@ -9,7 +9,7 @@ import type { VoiceJoined } from './frames.ts'
 import type { IceSource } from './ice.ts'
 import type { Line } from './line.ts'
 import { Media } from './media.ts'
-import type { OwnPublication } from './publication.ts'
+import { closeProducer, type OwnPublication } from './publication.ts'
 import type { Reception } from './reception.ts'
 
 export type CallDeps = {
@@ -39,6 +39,8 @@ export class Call {
   readonly #joined: Deferred<void> = deferred()
   readonly #began = performance.now()
   readonly #media: Media
+  /** What one sends by the server's account alone: the answer never came, or it was closed meanwhile. */
+  readonly #surplus = new Set<string>()
   #participantId: string | undefined
   /** The server is to be asked to be let in (again), before anything else. */
   #stale = true
@@ -168,6 +170,7 @@ export class Call {
           () => this.#sayDeafened(),
           () => {},
         ),
+        ...[...this.#surplus].map((id) => this.#closeSurplus(id)),
         ...[...publications].map((one) => this.#attendTo(one)),
         ...reception.all().map((one) =>
           this.#attend(
@@ -234,9 +237,8 @@ export class Call {
     // What can be received is known only by what the server has: it is told afterwards, the first time.
     const own = await device.load(first.rtpCapabilities as RtpCapabilities)
     const isOther = JSON.stringify(own) !== JSON.stringify(told)
-    const joined = isOther && !this.#over ? await this.#ask(own) : first
+    if (isOther && !this.#over) await this.#ask(own)
     if (this.#over || this.#stale) return
-    this.#closeUnknown(joined)
     this.#media.wake()
     this.#failures = 0
     const isBack = this.#wasIn
@@ -264,19 +266,23 @@ export class Call {
     this.#stale = false
     this.#saidDeafened = deafened
     this.#media.keep(new Set(transports.map(({ id }) => id)))
+    this.#surplus.clear()
+    for (const id of producerIds) this.#surplus.add(id)
     for (const one of publications) {
-      if (one.producerId !== undefined && !producerIds.includes(one.producerId)) one.lost()
+      if (one.producerId === undefined || !this.#surplus.delete(one.producerId)) one.lost()
       one.forget()
     }
     reception.restate(joined.producers, new Set(consumerIds))
   }
 
-  /** What one sends by the server's account alone: its answer never came. */
-  #closeUnknown({ kept }: VoiceJoined): void {
-    const known = new Set([...this.deps.publications].map(({ producerId }) => producerId))
-    for (const producerId of kept.producerIds) {
-      if (!known.has(producerId)) this.deps.line('voice.closeProducer', { producerId }).catch(() => {})
-    }
+  #closeSurplus(id: string): Promise<boolean> {
+    return this.#attend(
+      async () => {
+        await closeProducer(this.deps.line, id)
+        this.#surplus.delete(id)
+      },
+      () => {},
+    )
   }
 
   async #sayDeafened(): Promise<void> {

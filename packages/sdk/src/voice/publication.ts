@@ -3,6 +3,7 @@ import { type Deferred, deferred } from '../gateway/deferred.ts'
 import { ProblemError } from '../problem.ts'
 import { type PublishOptions, sendingOf } from './encodings.ts'
 import type { PublicationEnding } from './events.ts'
+import { faultOf } from './faults.ts'
 import type { VoiceSource } from './frames.ts'
 import type { Line } from './line.ts'
 import type { Media, MediaDeps } from './media.ts'
@@ -140,9 +141,8 @@ export class OwnPublication implements Publication {
     if (!this.#ended && this.producerId === undefined) await this.#send(media, device)
     const producer = this.#producer
     if (this.#ended) {
+      if (producer) await closeProducer(line, producer.id)
       this.#producer = undefined
-      // What fails here is closed when one has come back.
-      if (producer) await line('voice.closeProducer', { producerId: producer.id }).catch(() => {})
     } else if (producer && this.#saidPaused !== this.#muted) await this.#say(producer, line)
   }
 
@@ -198,5 +198,15 @@ export class OwnPublication implements Publication {
       this.lost()
       this.owner.changed()
     }
+  }
+}
+
+/** Has the server send something of one's own to nobody any more. @throws what may go well another time */
+export async function closeProducer(line: Line, producerId: string): Promise<void> {
+  try {
+    await line('voice.closeProducer', { producerId })
+  } catch (error) {
+    // It doesn't have it.
+    if (faultOf(error) !== 'final') throw error
   }
 }
