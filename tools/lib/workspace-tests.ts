@@ -8,13 +8,15 @@ import { root } from './root.ts'
 import { turbo, turboEnv } from './static-checks.ts'
 import { listFiles, readWorkspaces, type Workspace } from './workspaces.ts'
 
-/** Counts, and one line for each failure. */
+/** Counts, and of each failure the case, then what was wrong with it, indented. */
 export interface Totals {
   passed: number
   skipped: number
   failures: string[]
 }
 
+const MOST_LINES = 20
+const MOST_CHARACTERS = 400
 const reportFile = '.turbo/junit.xml'
 const summaries = join(root, '.turbo', 'runs')
 
@@ -130,11 +132,18 @@ export async function addReport(totals: Totals, run: Run): Promise<void> {
   const seen = new Set<string>()
   for (const test of parseJunit(await report.text())) {
     seen.add(test.file)
-    if (test.outcome === 'failed') fail(`${test.file}: ${test.name}: ${test.message.split('\n')[0]}`)
+    if (test.outcome === 'failed') fail(`${test.file}: ${test.name}${outlined(test.message)}`)
     else totals[test.outcome] += 1
   }
   for (const file of testFiles) if (!seen.has(file)) fail(`${file}: failed to load, or holds no test`)
   if (exitCode !== 0 && totals.failures.length === before) {
     fail(`its tests passed, but the run ended with ${exitCode ?? 'no exit code'}`)
   }
+}
+
+/** So much of a message that whoever has only the end of the output can begin with it. */
+function outlined(message: string): string {
+  const lines = message.split('\n').filter((line) => line.trim() !== '')
+  const shown = lines.slice(0, MOST_LINES).map((line) => `\n    ${line.slice(0, MOST_CHARACTERS)}`)
+  return shown.join('') + (lines.length > MOST_LINES ? `\n    … and ${lines.length - MOST_LINES} lines more` : '')
 }

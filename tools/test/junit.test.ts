@@ -38,7 +38,8 @@ test("Bun's own report is read: passed, failed, skipped, todo, timed out, a fail
       'b.test.ts (unnamed): failed',
     ])
     const bad = cases.find(({ name }) => name.includes('bad'))
-    expect(bad?.message).toStartWith('expect(received).toBe(expected)')
+    expect(bad?.message).toContain('expect(received).toBe(expected)\n\nExpected: 2\nReceived: 1\n')
+    expect(bad?.message).toContain('a.test.ts:4:')
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
