@@ -26,7 +26,7 @@ export type PortDeps = {
 
 type Signalling = Omit<VoicePort, 'voiceStates' | 'voiceSelfTest'>
 type Name = keyof Signalling
-type Request = { at?: string; channelId?: string; participant?: { channelId: string } }
+type Request = { at?: string; channelId?: string; participant?: { channelId: string; nodeId?: string } }
 
 /**
  * The port's operations of calls: done here where the call is here, else brought to the node that has it. What another
@@ -36,7 +36,11 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
   const { nodes, calls, nodeId, selfTest } = deps
   const here = localOperations(deps)
 
-  const homeOf = (channelId: string, name: Name): string | undefined => {
+  const homeOf = (request: Request, name: Name): string | undefined => {
+    // Who has just joined may ask here before it is heard here that they have.
+    const joinedAt = request.participant?.nodeId
+    if (joinedAt !== undefined && (joinedAt === nodeId || nodes.knows(joinedAt))) return joinedAt
+    const channelId = request.channelId ?? request.participant!.channelId
     if (calls.has(channelId)) return undefined
     return nodes.homeOf(channelId) ?? (name === 'voiceJoin' ? nodes.place() : undefined)
   }
@@ -44,7 +48,7 @@ export function voicePort(deps: PortDeps): Omit<RealtimePort, 'voiceStatus' | 'h
   const routed = (name: Name) => async (request: Request) => {
     const local = here[name] as (request: Request) => Promise<unknown>
     if (request.at !== undefined) return local(request)
-    const home = homeOf(request.channelId ?? request.participant!.channelId, name)
+    const home = homeOf(request, name)
     if (home === undefined || home === nodeId) return local(request)
     const port = nodes.port(home)
     // A second call of the same channel would be worse.

@@ -95,6 +95,25 @@ withWorker(`several nodes${skipped}`, () => {
     expect(bert.joined!.states).toHaveLength(2)
   })
 
+  test('what somebody asks for is done by whichever node is asked, also by one that has not heard of them yet', async () => {
+    await using stack = await startNodes(2)
+    const channel = await stack.voiceChannel()
+    const anna = await stack.person()
+    const { bus } = stack
+    const { publish, announce } = bus
+    // What is said of it is on its way still.
+    Object.assign(bus, { publish: async () => {}, announce: async () => {} })
+    try {
+      await anna.join(channel.id)
+      for (const { port } of stack.nodes) {
+        anna.turnTo(port)
+        await anna.transport('send')
+      }
+    } finally {
+      Object.assign(bus, { publish, announce })
+    }
+  })
+
   test('joining elsewhere ends what was before, also on another node', async () => {
     await using stack = await startNodes(2)
     const [here, there] = [await stack.voiceChannel(), await stack.voiceChannel()]
@@ -311,6 +330,27 @@ withWorker(`what dies${skipped}`, () => {
     expect(bert.heard('voice.ended')).toEqual([{ channelId: channel.id, reason: 'ended', rejoin: true }])
   })
 
+  test('what a gateway said before somebody came in again is not held against them', async () => {
+    await using stack = await startNodes(1)
+    const channel = await stack.voiceChannel()
+    const [anna, bert] = [await stack.person(), await stack.person()]
+    await anna.join(channel.id)
+    const { nodeId } = await bert.join(channel.id)
+    await anna.produce()
+    await bert.hears('voice.producerAdded')
+    const { participantId } = bert.joined!
+    const { notice } = await bert.join(channel.id, { resume: participantId })
+    expect(notice).toBeGreaterThan(0)
+    const renew = () => {
+      const held = [{ p: participantId, c: bert.connectionId, ch: channel.id, i: 0 }]
+      return stack.bus.publish(voiceSubjects.gateways, JSON.stringify({ g: bert.gatewayId, n: nodeId, held }))
+    }
+    await renew()
+    expect(bert.heard('voice.interrupted')).toEqual([])
+    await renew()
+    expect(bert.heard('voice.interrupted')).toHaveLength(1)
+  })
+
   test('who came back twice, and whose first way back was done last, is told to come again by the one that is there', async () => {
     await using stack = await startNodes(1)
     const channel = await stack.voiceChannel()
@@ -334,6 +374,16 @@ withWorker(`what dies${skipped}`, () => {
     expect(await anna.hears('voice.interrupted')).toEqual({ channelId: channel.id, media: true })
     expect((await anna.join(channel.id, { resume: participantId })).joined.resumed).toBe(true)
     await anna.transport('send')
+    // So are they where the gateway of the first way back is gone, and nobody says that that was given up.
+    anna.connectionId = givenUp
+    await anna.join(channel.id, { resume: participantId })
+    anna.connectionId = there
+    held[0]!.i = 9
+    stack.clock.advance(VOICE_LEASE_MS + 1)
+    await eventually(async () => {
+      await renew()
+      return anna.heard('voice.interrupted').length > 1
+    })
   })
 })
 

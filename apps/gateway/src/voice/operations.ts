@@ -157,6 +157,6 @@ export class VoiceOperations {
   }
 }
 
-const participantOf = ({ channelId, participantId, connection }: Participation) => ({
-  ...{ channelId, participantId, userId: connection.identity!.userId, connectionId: connection.id },
+const participantOf = ({ channelId, participantId, nodeId, connection }: Participation) => ({
+  ...{ channelId, participantId, nodeId, userId: connection.identity!.userId, connectionId: connection.id },
 })

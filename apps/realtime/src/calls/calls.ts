@@ -212,7 +212,8 @@ export class Calls {
     participant.awaySince = undefined
     participant.silentSince = undefined
     participant.leaseUntil = elapsedMs(this.deps.clock) + VOICE_LEASE_MS
-    participant.numberAtLease = participant.number
+    // A gateway's word may have been on its way before: the first one says nothing of what was told until now.
+    participant.numberAtLease = 0
   }
 
   #joined(participant: Participant, resumed: boolean): { joined: VoiceJoined; notice: number } {

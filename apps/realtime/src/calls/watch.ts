@@ -99,7 +99,7 @@ export class Watch {
         if (i < one.numberAtLease)
           notices.tell([one], 'voice.interrupted', { channelId: ch, media: one.media !== undefined })
         one.numberAtLease = one.number
-      } else if (one && one.awaySince !== undefined) {
+      } else if (one && (one.awaySince ?? one.silentSince) !== undefined) {
         // Of two ways back in, the one that was given up came last: whoever is there by the other is to come again.
         const interrupted = { channelId: ch, media: one.media !== undefined }
         notices.send(g, [{ c, p, i: i + 1 }], 'voice.interrupted', interrupted)

@@ -32,7 +32,6 @@ export class Announcer {
   #number = 0
   #gathering: Timer | undefined
   #alive: Timer | undefined
-  #saying: Promise<void> = Promise.resolve()
 
   constructor(private readonly deps: AnnouncerDeps) {}
 
@@ -55,7 +54,7 @@ export class Announcer {
     clearInterval(this.#alive)
     clearTimeout(this.#gathering)
     await Promise.all(this.#unsubscribe.splice(0).map((end) => end()))
-    this.#say({ k: 'gone' })
+    await this.#say({ k: 'gone' })
   }
 
   changed(p: string, state: VoiceState | undefined): void {
@@ -68,19 +67,20 @@ export class Announcer {
     this.#gathering = undefined
     if (this.#changes.size === 0) return
     this.#number += 1
-    this.#say({ k: 'changed', said: [...this.#changes.values()] })
+    void this.#say({ k: 'changed', said: [...this.#changes.values()] })
     this.#changes.clear()
   }
 
-  /** Says what has changed; resolves when all that was said is on the bus, or can't be. */
+  /** Says what has changed; resolves when all have heard it, or can't in time. */
   async said(): Promise<void> {
     this.flush()
-    await answerWithin(SAID_WITHIN_MS, () => this.#saying).catch(() => {})
+    // One after the other: whoever has heard this has heard what was said before.
+    await answerWithin(SAID_WITHIN_MS, () => this.#say(this.#living(), 'announce')).catch(() => {})
   }
 
   sayAlive(): void {
     this.flush()
-    this.#say({ k: 'alive', url: this.deps.url, load: this.deps.load() })
+    void this.#say(this.#living())
   }
 
   sayAll(): void {
@@ -88,15 +88,20 @@ export class Announcer {
     const said = this.deps.states()
     const parts = Math.max(1, Math.ceil(said.length / PART))
     for (let part = 0; part < parts; part += 1) {
-      this.#say({ k: 'all', part, parts, said: said.slice(part * PART, (part + 1) * PART) })
+      void this.#say({ k: 'all', part, parts, said: said.slice(part * PART, (part + 1) * PART) })
     }
   }
 
-  #say(words: Words): void {
+  #living(): Words {
+    return { k: 'alive', url: this.deps.url, load: this.deps.load() }
+  }
+
+  /** Never fails. */
+  async #say(words: Words, how: 'publish' | 'announce' = 'publish'): Promise<void> {
     const { bus, log, nodeId: n } = this.deps
-    this.#saying = bus
-      .publish(voiceSubjects.nodes, JSON.stringify({ n, i: this.#number, ...words }))
-      .catch((error: unknown) => log.debug({ err: error }, 'what this node has could not be said'))
+    await bus[how](voiceSubjects.nodes, JSON.stringify({ n, i: this.#number, ...words })).catch((error: unknown) =>
+      log.debug({ err: error }, 'what this node has could not be said'),
+    )
   }
 }
 

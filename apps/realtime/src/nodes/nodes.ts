@@ -61,6 +61,11 @@ export class Nodes {
     return home === this.deps.nodeId ? undefined : home
   }
 
+  /** Whether another node has said that it lives, and not since that it has stopped. */
+  knows(nodeId: string): boolean {
+    return this.board.nodes().some(({ id }) => id === nodeId)
+  }
+
   /** Whether a channel's call was lost with its node a moment ago. */
   wasLost(channelId: string): boolean {
     return (this.#lost.get(channelId) ?? Number.NEGATIVE_INFINITY) > performance.now() - MOVED_WITHIN_MS

@@ -21,6 +21,7 @@ export class Person {
   connectionId = newId()
   readonly told: Told[] = []
   joined: VoiceJoined | undefined
+  #nodeId: string | undefined
 
   private constructor(private readonly deps: Deps) {}
 
@@ -70,7 +71,8 @@ export class Person {
 
   get participant() {
     const { channelId, participantId } = this.joined!
-    return { channelId, participantId, userId: this.userId, connectionId: this.connectionId }
+    const { userId, connectionId } = this
+    return { channelId, participantId, userId, connectionId, ...(this.#nodeId ? { nodeId: this.#nodeId } : {}) }
   }
 
   async join(channelId: string, more: { resume?: string; rtpCapabilities?: RtpCapabilities } = {}) {
@@ -78,6 +80,7 @@ export class Person {
     const request = { caller: this.caller, place, channelId, rtpCapabilities: capabilities, ...more }
     const answer = await this.port.voiceJoin(request)
     this.joined = answer.joined
+    this.#nodeId = answer.nodeId
     return answer
   }
 

@@ -21,8 +21,14 @@ const Nothing = Fields({})
 /** Where a participant's client is connected: notices for it go to that gateway, for that connection. */
 export const VoicePlace = Fields({ gatewayId: Id, connectionId: Id })
 
-/** Who asks in a call, as the answer to `voiceJoin` named it; what belongs to another connection is not found. */
-export const VoiceParticipant = Fields({ channelId: Id, participantId: Id, userId: Id, connectionId: Id })
+/**
+ * Who asks in a call, as the answer to `voiceJoin` named it; what belongs to another connection is not found. With
+ * `nodeId` it is brought there, also by a node that has not heard of the call yet.
+ */
+export const VoiceParticipant = Fields({
+  ...{ channelId: Id, participantId: Id, userId: Id, connectionId: Id },
+  nodeId: Type.Optional(Id),
+})
 
 /** Set by nodes among themselves: the one that is to do it, without asking on. */
 const at = Type.Optional(Id)
