@@ -78,6 +78,48 @@ test('what is not sent any more is closed at the server too, whatever comes in b
   gateway.close()
 })
 
+test('who leaves is out, also where that is refused for the moment', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  const away = { status: 503, code: 'voice.away' }
+  server.refusals.set('voice.leave', [away, { status: 429, code: 'request.tooMany' }])
+  voice.leave()
+  await until(() => server.ops().filter((op) => op === 'leave').length === 3)
+  server.refusals.set('voice.leave', [away])
+  await voice.join('hall')
+  voice.leave()
+  // Who has gone on to another call has left the one before by that.
+  await voice.join('cellar')
+  for (let trip = 0; trip < 100; trip += 1) await voice.serverStats()
+  expect(server.ops().filter((op) => op === 'leave')).toHaveLength(4)
+  gateway.close()
+})
+
+test('what may have been sent already is not sent twice', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  server.refusals.set('voice.produce', [{ status: 503, code: 'dependency.away' }])
+  server.media.kept.producerIds.push('orphan')
+  const { producerId } = await voice.publish(track(), microphone)
+  expect(server.media.kept.producerIds).toEqual([producerId!])
+  gateway.close()
+})
+
+test('what ends while its receiver asks for it interrupts nobody', async () => {
+  using server = startVoiceServer()
+  server.media.producers = [picture]
+  const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  server.refusals.set('voice.resumeConsumer', [{ status: 404, code: 'voice.noSuchConsumer' }])
+  await voice.subscribe('picture')
+  await until(() => server.ops().filter((op) => op === 'resumeConsumer').length === 2)
+  expect(server.ops().filter((op) => op === 'consume')).toHaveLength(2)
+  expect(log.filter((line) => line.startsWith('interrupted'))).toEqual([])
+  gateway.close()
+})
+
 test('a track that ends is not sent any more', async () => {
   using server = startVoiceServer()
   const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)

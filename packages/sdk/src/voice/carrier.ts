@@ -8,7 +8,7 @@ export type CarrierDeps = {
   line: Line
   ice: IceSource
   iceRestartMs: number
-  /** The server doesn't know it any more. */
+  /** What the server has is not what it should have: it is asked. */
   gone(): void
 }
 

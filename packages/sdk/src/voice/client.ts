@@ -1,3 +1,4 @@
+import { backoff } from '../gateway/backoff.ts'
 import { Emitter, type Listener } from '../gateway/emitter.ts'
 import type { StreamEvent } from '../gateway/frames.ts'
 import { VoiceBoard } from './board.ts'
@@ -5,6 +6,7 @@ import { Call } from './call.ts'
 import { OwnDevice } from './device.ts'
 import type { PublishOptions } from './encodings.ts'
 import type { CallEnding, CallState, PublicationEnding, VoiceEvents } from './events.ts'
+import { faultOf } from './faults.ts'
 import type { Speaker, VoiceProducer, VoiceState, VoiceStats } from './frames.ts'
 import { IceSource } from './ice.ts'
 import { type Line, lineOf } from './line.ts'
@@ -116,7 +118,7 @@ export class VoiceClient {
   leave(): void {
     const call = this.#call
     if (!call) return
-    void this.#line('voice.leave', {}).catch(() => {})
+    this.#sayLeft()
     call.end('left')
   }
 
@@ -221,11 +223,22 @@ export class VoiceClient {
       recovered: (resumed) => this.#emitter.emit('recovered', { channelId, resumed }),
       // Another call that one has gone into meanwhile has taken its place on the server as well.
       inAfterAll: () => {
-        if (!this.#call) void this.#line('voice.leave', {}).catch(() => {})
+        if (!this.#call) this.#sayLeft()
       },
       over: (reason, error) => this.#over(call, reason, error),
     })
     return call
+  }
+
+  /** Again where it is refused for the moment: else one would be in the call for as long as one is connected. */
+  #sayLeft(failures = 0): void {
+    this.#line('voice.leave', {}).catch((error: unknown) => {
+      if (faultOf(error) !== 'later') return
+      const again = () => {
+        if (!this.#call) this.#sayLeft(failures + 1)
+      }
+      setTimeout(again, backoff(failures, this.#options.reconnect))
+    })
   }
 
   #over(call: Call, reason: CallEnding, error?: Error): void {
@@ -233,7 +246,7 @@ export class VoiceClient {
     if (this.#call === call) {
       this.#call = undefined
       // The server may have let one in before this side gave up.
-      if (reason === 'refused' || reason === 'unsupported') void this.#line('voice.leave', {}).catch(() => {})
+      if (reason === 'refused' || reason === 'unsupported') this.#sayLeft()
       for (const one of this.#publications) one.end('callEnded')
       this.#publications.clear()
       this.#emitter.emit('state', { state: 'idle', channelId: undefined })

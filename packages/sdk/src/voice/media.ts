@@ -1,6 +1,7 @@
 import type { Device } from 'mediasoup-client'
 import type { Transport, TransportOptions } from 'mediasoup-client/types'
 import type { Spoken } from '../gateway/frames.ts'
+import { ProblemError } from '../problem.ts'
 import { Carrier, type CarrierDeps } from './carrier.ts'
 import { TransportGone } from './faults.ts'
 import type { VoiceSource } from './frames.ts'
@@ -75,7 +76,16 @@ export class Media {
     transport.on('produce', ({ kind, rtpParameters, appData }, done, failed) => {
       const { source, paused } = appData as Produced
       const words = { transportId: transport.id, kind, source, rtpParameters, paused } as Produce
-      this.deps.line('voice.produce', words).then(({ producerId }) => done({ id: producerId }), failed)
+      this.deps.line('voice.produce', words).then(
+        ({ producerId }) => done({ id: producerId }),
+        (error: Error) => {
+          if (mayBeDone(error)) this.deps.gone()
+          failed(error)
+        },
+      )
     })
   }
 }
+
+/** Unlike all else, to produce again is not the same as once: what the server has must be asked for. */
+const mayBeDone = (error: Error): boolean => error instanceof ProblemError && error.code === 'dependency.away'

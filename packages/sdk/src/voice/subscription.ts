@@ -1,5 +1,6 @@
 import type { Consumer, ConsumerOptions } from 'mediasoup-client/types'
 import { type Deferred, deferred } from '../gateway/deferred.ts'
+import { ProblemError } from '../problem.ts'
 import type { VoiceProducer, VoiceSource } from './frames.ts'
 import type { Line } from './line.ts'
 import type { Media } from './media.ts'
@@ -139,8 +140,15 @@ export class OwnSubscription implements Subscription {
     if (this.isActive && this.consumerId === undefined) await this.#receive(media, line)
     const consumerId = this.consumerId
     if (this.#ended || consumerId === undefined) return
-    await this.#sayLayers(consumerId, line)
-    await this.#sayPaused(consumerId, line)
+    try {
+      await this.#sayLayers(consumerId, line)
+      await this.#sayPaused(consumerId, line)
+    } catch (error) {
+      // Mostly its sender has just ended it, which is about to be told. If not, it is received anew.
+      if (!(error instanceof ProblemError) || error.code !== 'voice.noSuchConsumer') throw error
+      this.lost()
+      this.owner.changed()
+    }
   }
 
   async #receive(media: Media, line: Line): Promise<void> {
