@@ -120,6 +120,20 @@ test('what ends while its receiver asks for it interrupts nobody', async () => {
   gateway.close()
 })
 
+test('what is ended while the server is told something else of it is closed there too', async () => {
+  using server = startVoiceServer()
+  const { voice, gateway } = await voiceOf(server.peer.baseUrl)
+  await voice.join('hall')
+  const publication = await voice.publish(track('video'), { source: 'camera' })
+  publication.mute()
+  // It is said, and not answered yet.
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve()
+  publication.close()
+  await until(() => server.media.kept.producerIds.length === 0)
+  expect(server.ops().slice(-2)).toEqual(['pause', 'closeProducer'])
+  gateway.close()
+})
+
 test('a track that ends is not sent any more', async () => {
   using server = startVoiceServer()
   const { voice, gateway, log } = await voiceOf(server.peer.baseUrl)

@@ -191,7 +191,8 @@ export class Call {
       () => one.settle(this.#media, { line, device: () => device.device }),
       (error) => one.end('refused', error),
     )
-    if (went && one.ended) publications.delete(one)
+    // Ended while something else of it was said, it is for the next turn.
+    if (one.isGone) publications.delete(one)
     return went
   }
 

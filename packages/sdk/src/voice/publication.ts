@@ -77,6 +77,11 @@ export class OwnPublication implements Publication {
     return this.#ended
   }
 
+  /** It has ended, and the server has nothing of it. */
+  get isGone(): boolean {
+    return this.#ended && this.#producer === undefined
+  }
+
   get producerId(): string | undefined {
     return this.#producer?.closed === false ? this.#producer.id : undefined
   }
