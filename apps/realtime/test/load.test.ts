@@ -39,8 +39,11 @@ withWorker(`a load of real media${skipped}`, () => {
     expect(count(text, 'conntext_voice_consumers')).toBe(CONSUMERS)
     // Every one of them, of every producer.
     await Promise.all(receiving.flatMap((one) => producerIds.map((id) => one.gets(id, 25))))
-    const cpu = await cpuSeconds(registry)
-    expect(cpu).toHaveLength(2)
+    // A worker that has much to do is left out for once.
+    const cpu = await eventually(async () => {
+      const known = await cpuSeconds(registry)
+      return known.length === 2 ? known : undefined
+    })
     for (const seconds of cpu) expect(seconds).toBeGreaterThan(0.05)
     for (const one of [...sending, ...receiving]) one.close()
     await Promise.all(people.map((one) => one.leave()))

@@ -155,7 +155,7 @@ withWorker(`what media takes to get here${skipped}`, () => {
     expect(about((await ask(stack)).nodes[0]!.findings, 'media ports')).toMatchObject([
       { state: 'fault', told: `${port} is not among those that come in from outside (1-2)` },
     ])
-  }, 20_000)
+  }, 60_000)
 
   test('every node looks for itself; one that is gone is told of', async () => {
     await using stack = await startNodes(2)

@@ -6,7 +6,7 @@ const withWorker = hasWorker ? describe : describe.skip
 
 withWorker(`what nobody receives need not be sent${skipped}`, () => {
   test('who shows a camera to nobody is told, and at once when somebody looks again; sound is excepted', async () => {
-    await using stack = await startNodes(1, { unwatchedAfterMs: 1_000 })
+    await using stack = await startNodes(1, { unwatchedAfterMs: 2_000 })
     const channel = await stack.voiceChannel()
     const [anna, bert] = [await stack.person(), await stack.person()]
     for (const one of [anna, bert]) await one.join(channel.id)
@@ -25,7 +25,7 @@ withWorker(`what nobody receives need not be sent${skipped}`, () => {
     await port.voiceResume({ participant, consumerId })
     // One's own pause is not nobody's looking.
     await port.voicePause({ participant: anna.participant, producerId: camera! })
-    await Bun.sleep(1_500)
+    await Bun.sleep(2_500)
     expect(told()).toEqual([false, true])
     await port.voiceResume({ participant: anna.participant, producerId: camera! })
     await port.voicePause({ participant, consumerId })
