@@ -131,11 +131,13 @@ test('a token whose revocation nobody heard of loses its connection all the same
 })
 
 test('a token that expires takes its connection with it; one without end lasts', async () => {
-  await using stack = await startStack()
+  let later = 0
+  await using stack = await startStack({ clock: { now: () => new Date(Date.now() + later) } })
   const { userId } = await stack.authority.member()
-  const ending = stack.authority.apiToken(userId, ['channel.view'], new Date(Date.now() + 1_000).toISOString())
+  const ending = stack.authority.apiToken(userId, ['channel.view'], new Date(Date.now() + 60_000).toISOString())
   const lasting = stack.authority.apiToken(userId, ['channel.view'])
   const [one, two] = [await stack.enter(ending.token), await stack.enter(lasting.token)]
+  later = 61_000
   expect(await one.client.code()).toBe(closeCodes.authenticationFailed)
   expect(await two.client.ask({ op: 'heartbeat' })).toMatchObject({ ok: true })
 })

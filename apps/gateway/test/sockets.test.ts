@@ -18,7 +18,7 @@ afterAll(async () => {
 
 test('hello comes at once and says what holds', async () => {
   const frames = { perSecond: 200, burst: 800 }
-  await using stack = await startStack({ config: { socket: { frames } } })
+  await using stack = await startStack({ config: { socket: { frames, heartbeatMs: 30_000 } } })
   const client = stack.connect()
   expect(await client.op('hello')).toEqual({
     op: 'hello',
@@ -209,9 +209,11 @@ test('a session that ends while its connection identifies is not let in', async 
 })
 
 test('an expired token closes with 4003', async () => {
-  await using stack = await startStack()
-  const { token } = await stack.authority.member({ expiresIn: 4 })
+  let later = 0
+  await using stack = await startStack({ clock: { now: () => new Date(Date.now() + later) } })
+  const { token } = await stack.authority.member({ expiresIn: 60 })
   const { client } = await stack.enter(token)
+  later = 61_000
   expect(await client.code()).toBe(closeCodes.authenticationFailed)
 })
 

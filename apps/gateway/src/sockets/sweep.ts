@@ -6,6 +6,8 @@ import type { Connections } from './connections.ts'
 
 /** How late a heartbeat may be, in heartbeats. */
 const HEARTBEAT_GRACE = 1.5
+/** Whoever has said who they are waits for this server, which may be busy, or for what it needs: so many times as long. */
+const IDENTIFYING_GRACE = 3
 /** A round that is late by so many rounds tells of this process, not of the clients. */
 const STOOD_STILL = 4
 
@@ -26,9 +28,12 @@ export function startSweep(config: GatewayConfig['socket'], connections: Connect
 
 function sweep(config: GatewayConfig['socket'], connection: Connection, now: number, wallClock: number): void {
   if (!connection.open) return
-  const { identity, visibility } = connection
-  if (!visibility && now - connection.openedAt > config.identifyMs) {
+  const { identity, visibility, identifying } = connection
+  const unseenMs = visibility ? 0 : now - connection.openedAt
+  if (!identifying && unseenMs > config.identifyMs) {
     connection.close(closeCodes.notIdentified, 'not identified in time')
+  } else if (unseenMs > config.identifyMs * IDENTIFYING_GRACE) {
+    connection.close(closeCodes.tryAgainLater, 'try again later')
   } else if (identity && wallClock >= identity.expiresAt) {
     connection.close(closeCodes.authenticationFailed, 'the token has expired')
   } else if (now - connection.heartbeatAt > config.heartbeatMs * HEARTBEAT_GRACE) {

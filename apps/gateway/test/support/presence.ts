@@ -1,5 +1,5 @@
 import type { Bus } from '@conntext/bus'
-import type { Presence } from '@conntext/contracts'
+import { type Presence, type PresenceWords, type SaidPresence, subjects } from '@conntext/contracts'
 import { eventually } from '@conntext/testing'
 import type { Client, Frame } from './client.ts'
 
@@ -63,5 +63,17 @@ export function severable() {
     sever: () => {
       severed = true
     },
+  }
+}
+
+/** So many accounts as another gateway would tell of them, in parts. */
+export async function tellAll(bus: Bus, gateway: string, said: SaidPresence[]): Promise<void> {
+  const parts = Math.ceil(said.length / 250)
+  for (let part = 0; part < parts; part += 1) {
+    const words: PresenceWords = {
+      ...{ g: gateway, n: 1, k: 'all', part, parts },
+      said: said.slice(part * 250, (part + 1) * 250),
+    }
+    await bus.publish(subjects.presence, JSON.stringify(words))
   }
 }

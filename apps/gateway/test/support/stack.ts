@@ -97,7 +97,8 @@ export async function startStack(options: StackOptions = {}) {
       hostname: '127.0.0.1',
       rates: noRates,
       ...options.config,
-      socket: { sweepMs: 20, ...options.config?.socket },
+      // These clients send no heartbeats, however long a busy machine takes.
+      socket: { sweepMs: 20, heartbeatMs: 600_000, ...options.config?.socket },
     }),
     log,
     ...(options.clock ? { clock: options.clock } : {}),
