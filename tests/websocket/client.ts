@@ -1,21 +1,35 @@
-import { eventually } from '@conntext/testing'
-
 export type Frame = Record<string, unknown> & { op: string; id?: number; t?: string; stream?: string; seq?: number }
 type Problem = { status: number; code: string; requestId: string }
 export type Reply = { op: 'reply'; id: number; ok: boolean; d?: unknown; error?: Problem }
 
-/** A bare WebSocket to the gateway, which says what it is told and keeps all that it hears. */
+// As `eventually`: shortly before a test would be given up.
+const WITHIN_MS = 25_000
+
+/**
+ * A bare WebSocket to the gateway, which says what it is told and keeps all that it hears. Of itself it says only that it
+ * is still there, as `hello` wants it: a test on a busy machine may take longer than the gateway waits for that.
+ */
 export class Socket {
   readonly frames: Frame[] = []
   readonly #socket: WebSocket
+  /** Those who look at what has come, whenever something has. */
+  readonly #waiting = new Set<() => void>()
+  #beating: Timer | undefined
   #code: number | undefined
   #nextId = 1
 
   constructor(baseUrl: string) {
     this.#socket = new WebSocket(`${baseUrl.replace(/^http/, 'ws')}/v1/gateway`)
-    this.#socket.onmessage = ({ data }) => void this.frames.push(JSON.parse(String(data)) as Frame)
+    this.#socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(String(data)) as Frame
+      this.frames.push(frame)
+      if (frame.op === 'hello') this.#beat(frame.heartbeatMs as number)
+      for (const look of this.#waiting) look()
+    }
     this.#socket.onclose = ({ code }) => {
       this.#code = code
+      clearInterval(this.#beating)
+      for (const look of this.#waiting) look()
     }
     this.#socket.onerror = () => {}
   }
@@ -36,18 +50,19 @@ export class Socket {
     return (await this.seen((one) => one.op === 'reply' && one.id === id)) as unknown as Reply
   }
 
-  /** The first frame of the kind, once it has come. */
-  seen(wanted: (frame: Frame) => boolean, withinMs = 10_000): Promise<Frame> {
-    return eventually(() => {
-      const found = this.frames.find(wanted)
-      if (!found && !this.open) throw new Error(`closed with ${this.#code} before the frame came`)
-      return found
-    }, withinMs)
+  /** The first frame of the kind, from the one with that number on, once it has come. */
+  seen(wanted: (frame: Frame) => boolean, from = 0): Promise<Frame> {
+    let looked = from
+    return this.#once(() => {
+      for (; looked < this.frames.length; looked += 1) if (wanted(this.frames[looked]!)) return this.frames[looked]
+      if (!this.open) throw new Error(`closed with ${this.#code} before the frame came: ${wanted}`)
+      return undefined
+    }, wanted)
   }
 
   /** With what it was closed. */
-  code(withinMs = 10_000): Promise<number> {
-    return eventually(() => this.#code, withinMs)
+  code(): Promise<number> {
+    return this.#once(() => this.#code, 'its end')
   }
 
   events(type: string, stream?: string): Frame[] {
@@ -62,6 +77,31 @@ export class Socket {
   terminate(): void {
     // Of Bun's WebSocket alone.
     ;(this.#socket as unknown as { terminate(): void }).terminate()
+  }
+
+  #beat(everyMs: number): void {
+    this.#beating = setInterval(() => this.#socket.send('{"op":"heartbeat"}'), everyMs)
+    this.#beating.unref()
+  }
+
+  /** What `look` finds, now or after one of the next frames. */
+  async #once<T>(look: () => T | undefined, what: unknown): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const again = () => {
+      try {
+        const found = look()
+        if (found !== undefined) resolve(found)
+      } catch (error) {
+        reject(error)
+      }
+    }
+    const timer = setTimeout(() => reject(new Error(`not within ${WITHIN_MS} ms: ${what}`)), WITHIN_MS)
+    this.#waiting.add(again)
+    again()
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#waiting.delete(again)
+    })
   }
 }
 
