@@ -83,7 +83,8 @@ test('who leaves is out, also where that is refused for the moment', async () =>
   const { voice, gateway } = await voiceOf(server.peer.baseUrl)
   await voice.join('hall')
   const away = { status: 503, code: 'voice.away' }
-  server.refusals.set('voice.leave', [away, { status: 429, code: 'request.tooMany' }])
+  const tooMany = { status: 429, code: 'request.tooMany' }
+  server.refusals.set('voice.leave', [away, tooMany])
   voice.leave()
   await until(() => server.ops().filter((op) => op === 'leave').length === 3)
   server.refusals.set('voice.leave', [away])
@@ -93,6 +94,12 @@ test('who leaves is out, also where that is refused for the moment', async () =>
   await voice.join('cellar')
   for (let trip = 0; trip < 100; trip += 1) await voice.serverStats()
   expect(server.ops().filter((op) => op === 'leave')).toHaveLength(4)
+  // Where the connection itself waits with it, it ends that one too.
+  server.refusals.set('voice.leave', [tooMany])
+  voice.leave()
+  await voice.join('hall')
+  await until(() => server.ops().slice(-4).join() === 'leave,join,leave,join')
+  await until(() => voice.state === 'joined')
   gateway.close()
 })
 

@@ -232,7 +232,11 @@ export class VoiceClient {
 
   /** Again where it is refused for the moment: else one would be in the call for as long as one is connected. */
   #sayLeft(failures = 0): void {
-    this.#line('voice.leave', {}).catch((error: unknown) => {
+    const heard = () => {
+      // Asked before joining, it is answered before that; later, it was said again, and has ended the call after it.
+      if (this.#call?.state === 'joined') this.#call.connected()
+    }
+    this.#line('voice.leave', {}, heard).catch((error: unknown) => {
       if (faultOf(error) !== 'later') return
       const again = () => {
         if (!this.#call) this.#sayLeft(failures + 1)
