@@ -22,7 +22,7 @@ const acknowledged: Awaited<ReturnType<typeof converse>> = []
 beforeAll(async () => {
   server = await startDeployment({ CONNTEXT_RATE_MESSAGES: '0', CONNTEXT_RATE_FRAMES: '0' })
   scene = await gather(server.url, SETUP_CODE)
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   scene?.owner.gateway.close()

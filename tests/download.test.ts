@@ -16,7 +16,7 @@ beforeAll(async () => {
   server = await startDeployment()
   owner = await join(server.url, 'olga', { setupCode: SETUP_CODE })
   media = await upload(owner, file, 'film.bin')
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   owner?.gateway.close()

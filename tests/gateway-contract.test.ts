@@ -20,7 +20,7 @@ beforeAll(async () => {
   olga = await register('olga', { setupCode: SETUP_CODE })
   await call(olga, 'PATCH', 'server', { registrationMode: 'open' })
   maxim = await register('maxim')
-}, 60_000)
+}, 120_000)
 
 afterAll(() => server?.[Symbol.asyncDispose](), 60_000)
 

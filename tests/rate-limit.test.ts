@@ -26,7 +26,7 @@ beforeAll(async () => {
   const invite = await ask('POST', '/v1/invites', { token: olga, body: {} })
   const maxim = await account({ username: 'maxim', inviteCode: (JSON.parse(invite.text) as { code: string }).code })
   tokens = { olga, maxim }
-}, 60_000)
+}, 120_000)
 
 afterAll(() => server?.[Symbol.asyncDispose](), 60_000)
 
@@ -51,12 +51,6 @@ async function account(body: object): Promise<string> {
   return (JSON.parse(answer.text) as { accessToken: string }).accessToken
 }
 
-const times = async (count: number, once: () => Promise<Answer>) => {
-  const answers: Answer[] = []
-  for (let i = 0; i < count; i += 1) answers.push(await once())
-  return answers
-}
-
 test('an account that asks too often is told when to come back, and may then', async () => {
   const mine = () => ask('GET', '/v1/users/@me', { token: tokens.maxim })
   const answers = await Promise.all(Array.from({ length: ACCOUNT_BURST + 10 }, mine))
@@ -79,10 +73,11 @@ test('an account that asks too often is told when to come back, and may then', a
 
 test('credentials are tried at a pace of their own, by address', async () => {
   const login = (address: string) => ask('POST', '/v1/auth/login', { body: {}, address })
-  const answers = await times(CREDENTIALS_BURST + 5, () => login('10.0.1.1'))
+  // At once: each second lets in one more.
+  const answers = await Promise.all(Array.from({ length: CREDENTIALS_BURST + 10 }, () => login('10.0.1.1')))
   const statuses = answers.map(({ status }) => status)
-  expect(statuses.slice(0, CREDENTIALS_BURST)).toEqual(Array(CREDENTIALS_BURST).fill(422))
-  expect(statuses).toContain(429)
+  expect(statuses.filter((status) => status === 422).length).toBeGreaterThanOrEqual(CREDENTIALS_BURST)
+  expect(new Set(statuses)).toEqual(new Set([422, 429]))
   expect((await login('10.0.1.2')).status).toBe(422)
 })
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
   const body = { username: 'olga', password: 'a long enough password', setupCode: SETUP_CODE }
   api.use(await unwrap(register({ client: api.client, body })))
   channelId = (await unwrap(createChannel({ client: api.client, body: { name: 'square', type: 'text' } }))).id
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]()

@@ -25,7 +25,7 @@ beforeAll(async () => {
   server = await startDeployment()
   owner = await join(server.url, 'olga', { setupCode: SETUP_CODE })
   await unwrap(updateServer({ client: owner.api.client, body: { limits: { maxFileBytes: 4096 * MIB } } }))
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   owner?.gateway.close()

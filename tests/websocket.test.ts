@@ -42,7 +42,7 @@ beforeAll(async () => {
   })
   scene = await gather(server.url, SETUP_CODE)
   rssBefore = residentSets()
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   scene?.owner.gateway.close()
