@@ -35,7 +35,8 @@ export async function startSharedStores({ s3 = false } = {}): Promise<SharedStor
     directory: join(directory, 'postgres'),
     superuserPassword: password,
     durability: 'none',
-    settings: { max_connections: '300' },
+    // Passwords that everybody may know need no thousands of rounds at every connection.
+    settings: { max_connections: '300', scram_iterations: 1 },
   })
   const clickhouse = await startClickHouse({ directory: join(directory, 'clickhouse'), user: 'conntext', password })
   await makeTemplates(postgres.url)
