@@ -24,6 +24,7 @@ import type { Mail } from '@conntext/mailer'
 import { eventually, testServerDetails } from '@conntext/testing'
 import { isNull } from 'drizzle-orm'
 import { type AuthServiceDependencies, createAuthService } from '../src/service.ts'
+import { withKnownPassword } from './support/known-password.ts'
 
 export const SETUP_CODE = 'setup-code-of-this-test'
 export const PASSWORD = 'correct horse battery staple'
@@ -236,12 +237,12 @@ export async function startAuth(overrides: Partial<AuthServiceDependencies> = {}
     refresh: (refreshToken: string, call: Call = {}) =>
       request<Authenticated & Problem>('POST', '/v1/auth/refresh', { ...call, body: { refreshToken } }),
     async member(username: string): Promise<Authenticated> {
-      const { status, body, text } = await stack.register({ username })
+      const { status, body, text } = await withKnownPassword(() => stack.register({ username }))
       if (status !== 201) throw new Error(`${username} could not register: ${text}`)
       return body
     },
     async owner(): Promise<Authenticated> {
-      const { body } = await stack.register({ username: 'owner', setupCode: SETUP_CODE })
+      const { body } = await withKnownPassword(() => stack.register({ username: 'owner', setupCode: SETUP_CODE }))
       return body
     },
     /** A role made by the owner; each new one is below those that were made before it. */
