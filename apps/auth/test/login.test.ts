@@ -201,7 +201,7 @@ test('who is banned and has a second factor is told so only once they have prove
 })
 
 test('somebody elsewhere who fails in one’s name keeps one out from nowhere one is logged in', async () => {
-  await using auth = await startAuth()
+  await using auth = await startAuth({ clock: testClock() })
   await auth.register({ username: 'ann' }, { address: '198.51.100.7' })
   for (let i = 0; i < 12; i++) await auth.login('ann', 'not the password', { address: `203.0.113.${i}` })
   const login = (address: string, password = PASSWORD) => auth.login('ann', password, { address })

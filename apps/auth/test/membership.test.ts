@@ -149,7 +149,7 @@ test('when joining fails the use is given back', async () => {
 })
 
 test('invite codes cannot be tried without end', async () => {
-  await using auth = await startAuth()
+  await using auth = await startAuth({ clock: testClock() })
   await auth.owner()
   const ann = await auth.member('ann')
   await leave(auth, ann.accessToken)

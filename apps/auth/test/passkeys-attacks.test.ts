@@ -208,7 +208,7 @@ test('the way in tells nobody who is here, nor who has a passkey', async () => {
 })
 
 test('an address that fails too often has to wait', async () => {
-  await using auth = await startAuth()
+  await using auth = await startAuth({ clock: testClock() })
   const { hers } = await twoPeople(auth)
   const { options } = await begin(auth)
   const answer = hers.get(options)

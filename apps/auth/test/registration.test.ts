@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { subjects, userStream } from '@conntext/contracts'
 import { users } from '@conntext/db-server-details'
-import { PASSWORD, publicSide, SETUP_CODE, startAuth } from './stack.ts'
+import { PASSWORD, publicSide, SETUP_CODE, startAuth, testClock } from './stack.ts'
 
 test('an account is made, logged in, audited and told of', async () => {
   await using auth = await startAuth()
@@ -111,7 +111,7 @@ test('of registrations that race with one setup code, one becomes the owner and 
 })
 
 test('a wrong setup code is refused, audited, and after ten of them the address has to wait', async () => {
-  await using auth = await startAuth()
+  await using auth = await startAuth({ clock: testClock() })
   const wrong = () => auth.register({ username: 'thief', setupCode: 'wrong' }, { address: '192.0.2.9' })
   for (let i = 0; i < 10; i++) expect((await wrong()).status).toBe(403)
   const { status, headers } = await auth.register(

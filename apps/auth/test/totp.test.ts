@@ -215,7 +215,7 @@ test('guesses are throttled by account over any number of logins, sent at once o
 })
 
 test('an address that guesses tokens and codes has to wait', async () => {
-  await using auth = await startAuth()
+  await using auth = await startAuth({ clock: testClock() })
   const guess = () => secondStep(auth, 'totp', 'made-up', '000000', '192.0.2.1')
   for (let i = 0; i < 20; i++) expect((await guess()).status).toBe(401)
   expect(await guess()).toMatchObject({ status: 429, body: { code: 'login.throttled' } })

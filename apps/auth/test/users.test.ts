@@ -141,7 +141,7 @@ describe('an email address', () => {
   })
 
   test('that another account has is a 409, and few may be tried out', async () => {
-    await using auth = await startAuth()
+    await using auth = await startAuth({ clock: testClock() })
     await auth.register({ username: 'bob', email: 'bob@example.org' })
     const { accessToken } = await auth.member('ann')
     const body = { email: 'BOB@example.org', password: PASSWORD }
