@@ -69,8 +69,9 @@ describe('decoding', () => {
   test.if(process.platform === 'linux')('goes on after its process was killed', async () => {
     await using place = await startDecoder()
     const path = await place.file('a.png', await picture().png().toBuffer())
+    const large = await place.file('b.png', await picture({ width: 3000, height: 3000 }).png().toBuffer())
+    // From now on the process is there for as long as it isn't idle for half a minute.
     await place.decoder.thumbnail(path)
-    const large = await place.file('b.png', await picture({ width: 9000, height: 9000 }).png().toBuffer())
     const [pid] = decoders()
     const cut = place.decoder.thumbnail(large).catch((error: unknown) => error)
     process.kill(pid!, 'SIGKILL')
