@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { silentLogger } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
 import sharp from 'sharp'
-import { Decoder, DecoderEnded, UndecodablePicture } from '../src/images/decoder.ts'
+import { Decoder, DecoderEnded, DecoderLate, NoDecoder, UndecodablePicture } from '../src/images/decoder.ts'
 import { picture, pngBomb } from './picture-files.ts'
 
 async function startDecoder() {
@@ -79,5 +79,19 @@ describe('decoding', () => {
     expect((await place.decoder.thumbnail(path)).length).toBeGreaterThan(0)
     await place.decoder.stop()
     await eventually(() => decoders().length === 0)
+  })
+
+  test('that starts late is tried again; only one that never starts is taken for none', async () => {
+    await using place = await startDecoder()
+    const program = await place.file('hangs.ts', Buffer.from('setInterval(() => {}, 1_000)'))
+    const path = await place.file('a.png', await picture().png().toBuffer())
+    const decoder = new Decoder(silentLogger, { program, startMs: 100 })
+    for (const late of [1, 2]) {
+      const error = await decoder.thumbnail(path).catch((thrown: unknown) => thrown)
+      expect([late, error instanceof DecoderLate, decoder.missing]).toEqual([late, true, false])
+    }
+    await expect(decoder.thumbnail(path)).rejects.toThrow(NoDecoder)
+    expect(decoder.missing).toBe(true)
+    await decoder.stop()
   })
 })

@@ -5,6 +5,8 @@ import { type DecodeAnswer, LIMITS } from './decoding.ts'
 const PROGRAM = fileURLToPath(new URL('./decoder-process.ts', import.meta.url))
 const IDLE_MS = 30_000
 const START_MS = 20_000
+// On a machine that is busy a start may take longer; so often in a row it is no decoder.
+const LATE_STARTS = 3
 // How long nobody tries again to find out whether there is a decoder by now.
 const WITHOUT_MS = 300_000
 
@@ -12,6 +14,8 @@ const WITHOUT_MS = 300_000
 export class UndecodablePicture extends Error {
   override name = 'UndecodablePicture'
 }
+
+class TookTooLong extends UndecodablePicture {}
 
 /** There is nothing on this machine that decodes pictures. */
 export class NoDecoder extends Error {
@@ -21,6 +25,11 @@ export class NoDecoder extends Error {
 /** The process that decodes was ended from outside, or broke: of the picture nothing is known by that. */
 export class DecoderEnded extends Error {
   override name = 'DecoderEnded'
+}
+
+/** The process that decodes was not there in time: of the picture, and of the next start, nothing is known by that. */
+export class DecoderLate extends Error {
+  override name = 'DecoderLate'
 }
 
 type Child = Bun.Subprocess<'ignore', 'ignore', 'pipe'>
@@ -37,8 +46,12 @@ export class Decoder {
   #turn: Promise<unknown> = Promise.resolve()
   #lastId = 0
   #withoutUntil = 0
+  #lateStarts = 0
 
-  constructor(private readonly log: Logger) {}
+  constructor(
+    private readonly log: Logger,
+    private readonly options: { program?: string; startMs?: number } = {},
+  ) {}
 
   /** Whether there is none, as far as has been found out. */
   get missing(): boolean {
@@ -47,7 +60,7 @@ export class Decoder {
 
   /**
    * A WebP of a picture file's first frame, upright.
-   * @throws UndecodablePicture, NoDecoder, DecoderEnded
+   * @throws UndecodablePicture, NoDecoder, DecoderEnded, DecoderLate
    */
   thumbnail(path: string): Promise<Uint8Array> {
     const made = this.#turn.then(() => this.#thumbnail(path))
@@ -87,7 +100,8 @@ export class Decoder {
 
   async #start(): Promise<Child> {
     let said = ''
-    const child = Bun.spawn([process.execPath, PROGRAM], {
+    const { program = PROGRAM, startMs = START_MS } = this.options
+    const child = Bun.spawn([process.execPath, program], {
       stdio: ['ignore', 'ignore', 'pipe'],
       // Nothing of the server's own: no settings, no secrets.
       env: { PATH: process.env.PATH ?? '' },
@@ -110,8 +124,13 @@ export class Decoder {
     })
     this.#child = child
     try {
-      await this.#await(child, 0, START_MS)
+      await this.#await(child, 0, startMs)
+      this.#lateStarts = 0
     } catch (cause) {
+      if (cause instanceof TookTooLong && ++this.#lateStarts < LATE_STARTS) {
+        this.log.warn({ said }, 'the decoder of pictures did not start in time; it is tried again')
+        throw new DecoderLate('the decoder did not start in time', { cause })
+      }
       this.#withoutUntil = performance.now() + WITHOUT_MS
       this.log.warn({ said }, 'pictures can not be decoded on this machine')
       throw new NoDecoder('pictures can not be decoded on this machine', { cause })
@@ -123,7 +142,9 @@ export class Decoder {
   #await(child: Child, id: number, ms: number): Promise<DecodeAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<DecodeAnswer>()
     const timer = setTimeout(() => {
-      reject(new UndecodablePicture('it took longer than it may'))
+      reject(new TookTooLong('it took longer than it may'))
+      // Whoever comes next must not be given this one while it is still ending: that would count against their picture.
+      if (this.#child === child) this.#child = undefined
       child.kill('SIGKILL')
     }, ms)
     this.#waiting = { child, id, settle: resolve, fail: reject }
