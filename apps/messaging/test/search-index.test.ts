@@ -3,7 +3,7 @@ import { matches, parseQuery, toDocument } from '@conntext/search-text'
 import { eventually } from '@conntext/testing'
 import fc from 'fast-check'
 import { createMessagingService } from '../src/service.ts'
-import { contents, find, indexed, SLOW, searchScene as scene, sent, write } from './searching.ts'
+import { contents, find, indexed, indexNow, SLOW, searchScene as scene, sent, write } from './searching.ts'
 import { recordingLogger, type Stack } from './stack.ts'
 
 const documents = async (stack: Stack) => (await stack.sql`select message_id from search_documents`).length
@@ -33,7 +33,7 @@ describe('what changes is found as it is', () => {
       const { stack, channel, ann } = await scene()
       await using _ = stack
       for (const when of ['at once', 'indexed']) {
-        const wait = () => (when === 'indexed' ? indexed(stack) : undefined)
+        const wait = () => (when === 'indexed' ? indexNow(stack) : undefined)
         const { id } = await sent(stack, channel.id, ann, { content: 'before' })
         await wait()
         await stack.json('PATCH', `/v1/channels/${channel.id}/messages/${id}`, ann, {
@@ -72,7 +72,7 @@ describe('what changes is found as it is', () => {
             : stack.json('DELETE', `/v1/channels/${channel.id}/messages/${id}`, ann),
         ),
       )
-      await indexed(stack)
+      await indexNow(stack)
       expect((await contents(stack, ann, 'new')).length).toBe(30)
       const [{ stale }] =
         (await stack.sql`select count(*)::int as stale from search_documents join messages on id = message_id
@@ -110,7 +110,7 @@ describe('what changes is found as it is', () => {
       )
       await held.release()
       await Promise.all(changes)
-      await indexed(stack)
+      await indexNow(stack)
       expect(await contents(stack, ann, 'to')).toEqual([])
       expect(await contents(stack, ann, 'edited')).toEqual(['it is edited'])
       expect(await documents(stack)).toBe(1)
@@ -128,7 +128,7 @@ describe('what changes is found as it is', () => {
       await sent(stack, channel.id, bob, { content: 'by bob' })
       await sent(stack, channel.id, ann, { content: 'by ann' })
       await sent(stack, other.id, ann, { content: 'by ann elsewhere' })
-      await indexed(stack)
+      await indexNow(stack)
       await stack.port.userDeleted({ userId: bob.userId, messages: 'delete' })
       expect(await contents(stack, ann, 'by')).toEqual(['by ann', 'by ann elsewhere'])
       stack.authority.snapshot.channels.splice(0, 1)
@@ -245,7 +245,7 @@ describe('the index', () => {
       )
       texts.push(`${'x7 '.repeat(9000)}alpha gamma`, `${'gamma x7 '.repeat(9000)}`)
       await write(stack, channel.id, ann, texts)
-      await indexed(stack)
+      await indexNow(stack)
       const atom = fc.oneof(
         word,
         word.map((one) => `-${one}`),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { SearchHit } from '@conntext/contracts'
-import { find, indexed, SLOW, searchScene as scene, sent, write } from './searching.ts'
+import { find, indexNow, SLOW, searchScene as scene, sent, write } from './searching.ts'
 import type { Member, Stack } from './stack.ts'
 
 describe('pages', () => {
@@ -26,7 +26,7 @@ describe('pages', () => {
       const { stack, channel, ann } = await scene()
       await using _ = stack
       await write(stack, channel.id, ann, texts)
-      await indexed(stack)
+      await indexNow(stack)
       let fresh = 0
       const hits = await pages(stack, ann, 'word', sort, async () => {
         fresh += 1
@@ -60,7 +60,7 @@ describe('pages', () => {
         (await find(stack, ann, 'word')).body.items.map(({ message, score }) => [message.content, score])
       const before = await order()
       expect(before).toHaveLength(4)
-      await indexed(stack)
+      await indexNow(stack)
       expect(await order()).toEqual(before)
     },
     SLOW,
@@ -74,7 +74,7 @@ describe('a search that takes too long', () => {
       const { stack, channel, ann } = await scene()
       await using _ = stack
       await write(stack, channel.id, ann, ['one'])
-      await indexed(stack)
+      await indexNow(stack)
       const lock = await stack.sql.reserve()
       await lock`begin`
       await lock`lock table search_documents in access exclusive mode`

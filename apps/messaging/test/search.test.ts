@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Conversation, NewMessage, Override } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
-import { contents, find, indexed, SLOW, sent } from './searching.ts'
+import { contents, find, indexNow, SLOW, sent } from './searching.ts'
 import { type Member, startMessaging } from './stack.ts'
 
 const PNG = Uint8Array.from(
@@ -87,7 +87,7 @@ describe('a search finds', () => {
       ]
       const short = (all: string[]) => all.map((text) => (text.startsWith('a link') ? 'link' : text))
       for (const when of ['at once', 'indexed']) {
-        if (when === 'indexed') await indexed(stack)
+        if (when === 'indexed') await indexNow(stack)
         for (const [query, found] of cases) {
           expect([when, query, short(await contents(stack, ann, query))]).toEqual([when, query, found])
         }
@@ -127,7 +127,7 @@ describe('a search finds', () => {
         ['ស្រឡាញ់', 8],
       ] as const
       for (const when of ['at once', 'indexed']) {
-        if (when === 'indexed') await indexed(stack)
+        if (when === 'indexed') await indexNow(stack)
         for (const [query, index] of cases) {
           expect([when, query, await contents(stack, ann, query)]).toEqual([when, query, [texts[index]!]])
         }
@@ -196,7 +196,7 @@ describe('a query that is wrong', () => {
       const { stack, ann, say } = await scene()
       await using _ = stack
       await say(ann, "it's 'quoted' & \\ (odd) :overlong")
-      await indexed(stack)
+      await indexNow(stack)
       const attempts = [
         "'",
         "''",
@@ -249,7 +249,7 @@ describe('what the caller may not see', () => {
       const [everyone] = stack.authority.snapshot.roles
       for (const deny of [['channel.view'], ['message.history']] as Override['deny'][]) {
         for (const when of ['at once', 'indexed']) {
-          if (when === 'indexed') await indexed(stack)
+          if (when === 'indexed') await indexNow(stack)
           expect(await contents(stack, ann, 'secret')).toHaveLength(2)
           stack.authority.snapshot.overrides.push(hide(general.id, everyone!.id, deny))
           await stack.authority.changed()
@@ -313,7 +313,7 @@ describe('what the caller may not see', () => {
         [ann, 'in:@ boots', []],
       ]
       for (const when of ['at once', 'indexed']) {
-        if (when === 'indexed') await indexed(stack)
+        if (when === 'indexed') await indexNow(stack)
         for (const [member, query, found] of cases)
           expect([query, await contents(stack, member, query)]).toEqual([query, found])
       }
@@ -332,7 +332,7 @@ describe('what the caller may not see', () => {
       await sent(stack, group.id, ann, { content: 'between us' })
       const eve = await stack.authority.member({ permissions: ['administrator'] })
       for (const when of ['at once', 'indexed']) {
-        if (when === 'indexed') await indexed(stack)
+        if (when === 'indexed') await indexNow(stack)
         for (const q of ['between', `in:${group.id}`]) {
           for (const member of [ann, bob, carl]) expect(await contents(stack, member, q)).toEqual(['between us'])
           expect(await contents(stack, eve, q)).toEqual([])

@@ -1,6 +1,7 @@
 import { channelStream, type Message, type NewMessage, type SearchPage } from '@conntext/contracts'
 import { newId } from '@conntext/kernel'
 import { eventually } from '@conntext/testing'
+import { SearchIndexer } from '../src/search/indexer.ts'
 import { type Member, type Stack, startMessaging } from './stack.ts'
 
 /** For tests that wait for the index, on a slow machine. */
@@ -15,7 +16,7 @@ export const contents = async (stack: Stack, member: Member, q: string, more = '
   return body.items.map((hit) => hit.message.content)
 }
 
-/** Waits until all that was sent is in the index. */
+/** Waits until the service has brought all that was sent into the index: it looks every few seconds. */
 export const indexed = (stack: Stack) =>
   eventually(async () => {
     const [{ lagging }] = (await stack.sql`select count(*)::int as lagging from streams
@@ -23,6 +24,17 @@ export const indexed = (stack: Stack) =>
       where name like 'channel:%' and last_seq > coalesce(indexed_seq, 0)`) as [{ lagging: number }]
     return lagging === 0
   })
+
+/** Brings all that was sent into the index at once, as another instance that starts does. */
+export async function indexNow(stack: Stack): Promise<void> {
+  const another = new SearchIndexer(stack.deps)
+  another.start()
+  try {
+    await indexed(stack)
+  } finally {
+    await another.stop()
+  }
+}
 
 export async function sent(stack: Stack, channelId: string, member: Member, message: NewMessage): Promise<Message> {
   const { status, body } = await stack.send(channelId, member, message)
