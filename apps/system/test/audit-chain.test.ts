@@ -22,6 +22,7 @@ import { type Cut, type CutStep, cutEvents } from '../src/audit/chain/retention.
 import { createAuditChain } from '../src/audit/chain/service.ts'
 import { keepWatch } from '../src/audit/chain/settle.ts'
 import { atTask } from '../src/audit/chain/task.ts'
+import { verifyLog } from '../src/audit/chain/verify.ts'
 import { toRow } from '../src/audit/rows.ts'
 import { storesOf } from './support/process-stores.ts'
 import { startSystem } from './support/system.ts'
@@ -185,6 +186,27 @@ describe('exactly once, and in order, whoever dies on the way', () => {
     expect(await stored(trail, ids([...first, ...second]))).toEqual(ids([...first, ...second]))
     expect(await trail.databases.system.$count(auditPending, isNull(auditPending.acknowledgedAt))).toBe(0)
     expect((await trail.verify()).findings).toEqual([])
+  })
+
+  test('rows that arrive while the log is verified are not taken for missing', async () => {
+    await using trail = await startTrail({ batches: 1 })
+    const lost = await chainDeps(trail, {
+      insertText: () => Promise.reject(Object.assign(new Error('the connection was lost'), { code: 'ECONNRESET' })),
+    })
+    const late = [event(), event()]
+    await expect(createAuditChain(lost).ingest({ events: late })).rejects.toMatchObject({ status: 503 })
+    let reads = 0
+    const deps = await chainDeps(trail, {
+      async rows(query) {
+        const rows = await trail.audit.rows<never>(query)
+        // Read with all others, and once more by itself.
+        if (query.sql.includes('batch BETWEEN') && ++reads === 2) await trail.port.ingestAudit({ events: late })
+        return rows
+      },
+    })
+    expect((await verifyLog(deps, {})).findings).toEqual([])
+    expect(reads).toBe(2)
+    expect(await stored(trail, ids(late))).toEqual(ids(late))
   })
 
   test('an instance that was just started knows what the log holds, whatever the ids and wherever it was', async () => {

@@ -32,8 +32,10 @@ export async function compareRows(
   for (const { number } of suspect) {
     const [batch] = [await readBatch(deps.db, number)]
     if (!batch) continue
+    // Asked before the rows are read: what arrives in between would neither be among them nor on its way any more.
+    const isSettled = !(await unsettledOf(deps.db, [number])).has(number)
     const again = await fromAudit(selectBatches(deps.audit, number, number))
-    for (const fault of await faultsOf(deps, batch, again, { records, elsewhere })) findings.add(...fault)
+    for (const fault of await faultsOf(batch, again, { records, elsewhere, isSettled })) findings.add(...fault)
   }
 }
 
@@ -53,10 +55,9 @@ const placesOf = (batches: BatchRow[]): Map<string, string> =>
   )
 
 async function faultsOf(
-  { db }: Deps,
   batch: BatchRow,
   rows: ChainedRow[],
-  { records, elsewhere }: { records: Records; elsewhere: Map<string, string> },
+  { records, elsewhere, isSettled }: { records: Records; elsewhere: Map<string, string>; isSettled: boolean },
 ): Promise<Fault[]> {
   const { number } = batch
   const leaves = unpackLeaves(batch.leaves)
@@ -77,8 +78,8 @@ async function faultsOf(
       }
     } else faults.push(misplaced(row, where, elsewhere))
   }
+  if (!isSettled) return faults
   const missing = leaves.flatMap(({ id }, index) => (filled.has(index) || isCut(removed, index) ? [] : [{ id, index }]))
-  if (missing.length > 0 && (await unsettledOf(db, [number])).has(number)) return faults
   for (const { id, index } of missing) {
     // Told of as a row that stands in a wrong place.
     if (rows.some((row) => row.id === id)) continue
