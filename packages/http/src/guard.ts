@@ -221,7 +221,7 @@ export class Guard {
       await this.learnRevocations()
     } catch (error) {
       if (this.#unsubscribe.length === 0) return
-      this.#options.log.error({ err: error }, 'ended sessions could not be fetched; it will be tried again')
+      this.#options.log.warn({ err: error }, 'ended sessions could not be fetched; it will be tried again')
       this.#learningAgain = setTimeout(() => void this.#learnMissedRevocations(), LEARN_AGAIN_AFTER_MS)
     }
   }

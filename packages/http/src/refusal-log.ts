@@ -1,5 +1,6 @@
 import { type AuditActor, type AuditEvent, systemActor } from '@conntext/contracts'
-import { type Clock, type Logger, withoutContext } from '@conntext/kernel'
+import { isDatabaseAway } from '@conntext/database'
+import { AppError, type Clock, type Logger, withoutContext } from '@conntext/kernel'
 import type { Refused } from './access.ts'
 import { actorOf } from './caller.ts'
 
@@ -8,6 +9,9 @@ const SWEEP_EVERY_MS = 10_000
 // What is recorded one by one in a window, whoever is refused: so a flood fills neither the disk nor, since only what has
 // been recorded is remembered, the memory. Of what is beyond, one record says how much it was.
 const MOST_RECORDED = 600
+// For as long as the restart of a dependency takes; what then still waits is tried once, so that it doesn't pile up.
+const TRIED_FOR_MS = 30_000
+const PAUSE_MS = { first: 250, longest: 4_000 }
 
 /** For an event's data: how often what it tells of was repeated. Absent in the first one. */
 export type Repeats = { repeats?: number }
@@ -27,6 +31,8 @@ export type RefusalLogDeps = {
   log: Logger
 }
 
+const isAway = (error: unknown): boolean => (error instanceof AppError && error.status === 503) || isDatabaseAway(error)
+
 type Window = { since: number; repeats: number; make(repeats: Repeats): AuditEvent }
 
 // A clock that was set back must not keep a window open until it has caught up.
@@ -44,6 +50,8 @@ export class RefusalLog {
   // By action, what was beyond the budget.
   readonly #beyond = new Map<string, number>()
   #timer: Timer | undefined
+  #isStopping = false
+  readonly #stopping = Promise.withResolvers<void>()
 
   constructor(private readonly deps: RefusalLogDeps) {}
 
@@ -58,6 +66,8 @@ export class RefusalLog {
     for (const window of this.#windows.values()) this.#close(window)
     this.#windows.clear()
     this.#sum()
+    this.#isStopping = true
+    this.#stopping.resolve()
     await this.#writing
   }
 
@@ -100,11 +110,23 @@ export class RefusalLog {
   }
 
   #write(event: AuditEvent): void {
-    this.#writing = this.#writing
-      .then(() => this.deps.record(event))
-      .catch((error: unknown) =>
-        this.deps.log.error({ err: error, action: event.action }, 'a refusal could not be recorded'),
-      )
+    const until = performance.now() + TRIED_FOR_MS
+    this.#writing = this.#writing.then(() => this.#keepTrying(event, until))
+  }
+
+  async #keepTrying(event: AuditEvent, until: number): Promise<void> {
+    const { record, log } = this.deps
+    const about = { action: event.action }
+    for (let pause = PAUSE_MS.first; ; pause = Math.min(PAUSE_MS.longest, pause * 2)) {
+      try {
+        return await record(event)
+      } catch (error) {
+        if (this.#isStopping || !isAway(error) || performance.now() > until)
+          return log.error({ err: error, ...about }, 'a refusal could not be recorded')
+        log.warn({ err: error, ...about }, 'a refusal could not be recorded yet; it is tried again')
+        await Promise.race([Bun.sleep(pause), this.#stopping.promise])
+      }
+    }
   }
 
   #spend(): boolean {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { type AuditEvent, auditFor, systemActor } from '@conntext/contracts'
-import { noteAccess, RefusalLog, type Repeats } from '../src/index.ts'
+import { eventually } from '@conntext/testing'
+import { dependencyErrors, noteAccess, RefusalLog, type Repeats } from '../src/index.ts'
 import { recordingLogger } from './support/app.ts'
 import { testClock } from './support/clock.ts'
 
@@ -99,6 +100,29 @@ describe('recording', () => {
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { level: 'error', action: 'login.failed', err: { message: 'the database is away' } },
     ])
+  })
+
+  test('is tried again where what it takes is away for a moment, in their order', async () => {
+    let fails = 2
+    const { lines, refusals, note, told } = refusalLog(async () => {
+      if (fails-- > 0) throw dependencyErrors.away({ detail: 'It is starting.', retryAfter: 1 })
+    })
+    note('first')
+    note('second')
+    await eventually(() => told().length === 2)
+    await refusals.stop()
+    expect(told()).toEqual(['first', 'second'])
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(['warn', 'warn'])
+  })
+
+  test('is not waited for by who stops: what is away then is lost, and that is told', async () => {
+    const { lines, refusals, note } = refusalLog(() =>
+      Promise.reject(dependencyErrors.away({ detail: 'It is gone.', retryAfter: 1 })),
+    )
+    note('first')
+    await settled()
+    await refusals.stop()
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(['warn', 'error'])
   })
 
   test('is one at a time, in their order, and stopping waits for the last', async () => {

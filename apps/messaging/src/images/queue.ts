@@ -1,5 +1,6 @@
 import { isDatabaseAway } from '@conntext/database'
 import { media } from '@conntext/db-communications'
+import { ObjectStoreUnavailable } from '@conntext/object-store'
 import { and, eq, inArray } from 'drizzle-orm'
 import { Decoder, DecoderEnded } from './decoder.ts'
 import { type ProcessingDeps, processObject } from './processing.ts'
@@ -78,7 +79,7 @@ export class PictureQueue {
     while (!this.#stopped) {
       this.#wake = Promise.withResolvers()
       const more = await this.#next().catch((error: unknown) => {
-        const level = isDatabaseAway(error) ? 'warn' : 'error'
+        const level = isDatabaseAway(error) || error instanceof ObjectStoreUnavailable ? 'warn' : 'error'
         this.#deps.log[level]({ err: error }, 'what was uploaded could not be looked into; it goes on in a while')
         return false
       })
