@@ -66,7 +66,15 @@ export function resolve(schema: Schema): Schema {
   return typeof $ref === 'string' ? document.components.schemas[$ref.slice(SCHEMAS.length)]! : schema
 }
 
-export const compile = (schema: Schema): ValidateFunction => ajv.compile(local(schema))
+const compiled = new Map<string, ValidateFunction>()
+
+/** Compiled once, however many cases ask: it takes milliseconds. */
+export function compile(schema: Schema): ValidateFunction {
+  const text = JSON.stringify(schema)
+  const check = compiled.get(text) ?? ajv.compile(local(schema))
+  compiled.set(text, check)
+  return check
+}
 
 function documented(response: Response): Documented {
   const name = response.$ref?.split('/').at(-1)

@@ -62,6 +62,10 @@ export async function createNewcomers({ server, caller, providers, owner, invite
       return at === -1 ? undefined : /#token=(\S+)\n/.exec(server.output().slice(at))?.[1]
     }, 30_000)
 
+  let recovering: Promise<{ person: Newcomer; codes: string[] }> = Promise.resolve({
+    person: { ...owner, subject: '' },
+    codes: [],
+  })
   const confirming: { person: Promise<Person>; left: number } = { person: Promise.resolve(owner), left: 0 }
 
   return {
@@ -113,7 +117,17 @@ export async function createNewcomers({ server, caller, providers, owner, invite
         token: person.token,
         body,
       })
-      return { person, code: next, recoveryCode: told.recoveryCodes[0]! }
+      return { person, code: next, recoveryCodes: told.recoveryCodes }
+    },
+
+    /** Somebody with a recovery code that is still good: they have several. */
+    async withRecoveryCode(): Promise<{ person: Newcomer; recoveryCode: string }> {
+      for (;;) {
+        const { person, codes } = await recovering
+        const recoveryCode = codes.pop()
+        if (recoveryCode) return { person, recoveryCode }
+        recovering = this.withApp().then(({ person, recoveryCodes }) => ({ person, codes: recoveryCodes }))
+      }
     },
 
     /** A passkey that a browser has made, and that the server is to be told of. */

@@ -15,8 +15,8 @@ export type Case = {
   also?: (answer: Answer, ask: Ask) => string[]
 }
 
-/** What cases are made from: an operation, and a good request to it. */
-export type Subject = { operation: Operation; good: Ask; scene: Scene }
+/** What cases are made from: an operation, and a good request to it; `unused` were made for cases that left them so. */
+export type Subject = { operation: Operation; good: Ask; scene: Scene; unused: Ask[] }
 
 /** Whether a request may succeed, and so may use up what it needs. */
 export const maySucceed = ({ expect, fresh }: Case, operation: Operation): boolean =>

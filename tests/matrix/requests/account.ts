@@ -47,8 +47,8 @@ export const accountRequests: GoodRequests = {
     return { as: person, body: { code } }
   },
   renewRecoveryCodes: async ({ newcomers }) => {
-    const { person, recoveryCode } = await newcomers.withApp()
-    return { as: person, body: { code: recoveryCode } }
+    const { person, recoveryCodes } = await newcomers.withApp()
+    return { as: person, body: { code: recoveryCodes[0]! } }
   },
   startPasskeyRegistration: async ({ newcomers }) => ({ as: await newcomers.confirming(), body: { password } }),
   addPasskey: async ({ newcomers }) => {

@@ -4,37 +4,50 @@ import type { Scene } from '../scene.ts'
 type Backup = { id: string; state: string }
 const PATH = '/v1/system/backups'
 
-/** One is made at a time. */
-async function nothingUnderWay({ call, owner }: Scene): Promise<void> {
-  await eventually(async () => {
-    const { items } = (await call('GET', PATH, { token: owner.token })) as { items: Backup[] }
-    return items.some(({ state }) => state === 'waiting' || state === 'running') ? undefined : true
-  }, 60_000)
+const isUnderWay = ({ state }: Backup) => state === 'waiting' || state === 'running'
+
+const backupsOf = async ({ call, owner }: Scene): Promise<Backup[]> =>
+  ((await call('GET', PATH, { token: owner.token })) as { items: Backup[] }).items
+
+/** One is made at a time: what was begun for another case is given up. */
+async function giveUp(scene: Scene): Promise<void> {
+  const { attempt, owner } = scene
+  for (const { id } of (await backupsOf(scene)).filter(isUnderWay)) {
+    await attempt('DELETE', `${PATH}/${id}`, { token: owner.token })
+  }
 }
 
-async function newBackup(scene: Scene): Promise<Backup> {
-  await nothingUnderWay(scene)
-  const { call, owner } = scene
-  const { id } = (await call('POST', PATH, { token: owner.token, body: {} })) as Backup
-  await nothingUnderWay(scene)
-  return (await call('GET', `${PATH}/${id}`, { token: owner.token })) as Backup
+async function begin({ call, owner }: Scene): Promise<Backup> {
+  return (await call('POST', PATH, { token: owner.token, body: {} })) as Backup
+}
+
+async function makeBackup(scene: Scene): Promise<Backup> {
+  const { id } = await begin(scene)
+  return eventually(async () => {
+    const made = (await backupsOf(scene)).find((one) => one.id === id)
+    return made && !isUnderWay(made) ? made : undefined
+  }, 60_000)
 }
 
 const kept = new WeakMap<Scene, Promise<Backup>>()
 
 /** One that stays, to be looked at. */
 function keptBackup(scene: Scene): Promise<Backup> {
-  const making = kept.get(scene) ?? newBackup(scene)
+  const making = kept.get(scene) ?? makeBackup(scene)
   kept.set(scene, making)
   return making
 }
 
 export const backupRequests = {
   createBackup: async (scene: Scene) => {
-    await nothingUnderWay(scene)
+    await giveUp(scene)
     return { body: { logs: false } }
   },
   getBackup: async (scene: Scene) => ({ path: { id: (await keptBackup(scene)).id } }),
   downloadBackup: async (scene: Scene) => ({ path: { id: (await keptBackup(scene)).id } }),
-  deleteBackup: async (scene: Scene) => ({ path: { id: (await newBackup(scene)).id } }),
+  // Most are still being made when they go.
+  deleteBackup: async (scene: Scene) => {
+    await giveUp(scene)
+    return { path: { id: (await begin(scene)).id } }
+  },
 }

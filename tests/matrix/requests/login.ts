@@ -21,7 +21,7 @@ export const loginRequests: GoodRequests = {
     return { body: { mfaToken: await newcomers.firstStep(person), code } }
   },
   loginWithRecoveryCode: async ({ newcomers }) => {
-    const { person, recoveryCode } = await newcomers.withApp()
+    const { person, recoveryCode } = await newcomers.withRecoveryCode()
     return { body: { mfaToken: await newcomers.firstStep(person), code: recoveryCode } }
   },
   startPasskeyLogin: async ({ newcomers, others }) => ({
