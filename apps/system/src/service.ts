@@ -85,6 +85,8 @@ export type SystemDeps = {
   dataDirectory?: string
   /** Where checkpoints of the audit log are kept by themselves: on another machine's disk, best. */
   checkpointDirectory?: string | undefined
+  /** How long a statement about the audit trail may run, where that isn't the usual time. */
+  sqlSeconds?: number
   /** Undefined where this service makes no backups. */
   backups?: BackupPlace | undefined
 }

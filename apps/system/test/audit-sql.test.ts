@@ -1,18 +1,35 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { AuditSqlResult } from '@conntext/contracts'
+import type { Service } from '@conntext/http'
 import { eventually } from '@conntext/testing'
 import { type Analytics, startAnalytics, target } from './support/analytics.ts'
 import type { Caller } from './support/system.ts'
 
 let it: Analytics
+/** One that gives up soon: it costs as much to prove. */
+let impatient: Service
 beforeAll(async () => {
   it = await startAnalytics()
+  impatient = (await it.system.another({ sqlSeconds: 1 })).service
 })
-afterAll(() => it.system[Symbol.asyncDispose]())
+afterAll(async () => {
+  await impatient.stop()
+  await it.system[Symbol.asyncDispose]()
+})
 
 describe('POST /v1/audit/query', () => {
   const ask = (sql: string, caller: Caller = it.administrator, more: object = {}) =>
     it.system.call('POST', '/v1/audit/query', caller, { sql, ...more })
+  const askImpatiently = async (sql: string, caller: Caller = it.administrator) => {
+    const response = await impatient.app.handle(
+      new Request('http://localhost/v1/audit/query', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${caller!.token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ sql }),
+      }),
+    )
+    return { status: response.status, headers: response.headers, body: await response.json() }
+  }
 
   test('answers an it.administrator, and is recorded with its text', async () => {
     const sql = `SELECT action, count() AS n FROM audit_events WHERE target_id = '${target}' GROUP BY action ORDER BY action`
@@ -70,21 +87,24 @@ describe('POST /v1/audit/query', () => {
     const refused = async (letters: number) => {
       // At each of three million places so many letters are compared: within a call nothing interrupts it.
       const sql = `SELECT position(x, concat(substring(x, 1, ${letters}), 'b')) FROM (${text})`
-      const began = performance.now()
-      const answer = await ask(sql)
+      const answer = await askImpatiently(sql)
       if (answer.status === 200) return false
       expect(answer).toMatchObject({ status: 422, body: { code: 'audit.sqlExpensive' } })
-      expect(performance.now() - began).toBeLessThan(20_000)
-      return (await ask('SELECT 1')).status === 429
+      return (await askImpatiently('SELECT 1')).status === 429
     }
     // A machine that is fast enough is done with it before it would be given up.
-    let letters = 120_000
+    let letters = 30_000
     while (!(await refused(letters))) {
       letters *= 2
       expect(letters).toBeLessThan(1_000_000)
     }
-    expect(await ask('SELECT 1', await it.system.member('administrator'))).toMatchObject({ status: 200 })
-    await eventually(async () => (await ask('SELECT 1')).status === 200, 240_000)
+    const other = await it.system.member('administrator')
+    await eventually(async () => {
+      const { status } = await askImpatiently('SELECT 1', other)
+      expect(status).not.toBe(429)
+      return status === 200
+    })
+    await eventually(async () => (await askImpatiently('SELECT 1')).status === 200, 240_000)
   }, 300_000)
 
   test('mistakes are told without a word of the server', async () => {
@@ -96,7 +116,7 @@ describe('POST /v1/audit/query', () => {
         'audit.sqlExpensive',
       ],
     ] as const) {
-      const { status, body } = await ask(sql)
+      const { status, body } = await (code === 'audit.sqlExpensive' ? askImpatiently(sql) : ask(sql))
       expect({ sql, status, body }).toMatchObject({ status: 422, body: { code } })
       expect(JSON.stringify(body)).not.toMatch(/DB::|clickhouse|t_[0-9a-f]{32}|default/i)
     }
@@ -114,9 +134,10 @@ describe('POST /v1/audit/query', () => {
   test('one at a time for each person', async () => {
     const slow =
       'SELECT count() FROM audit_events AS a, audit_events AS b, audit_events AS c, audit_events AS d WHERE cityHash64(a.id, b.id, c.id, d.id) = 1'
-    const answers = await Promise.all([ask(slow), ask(slow), ask(slow)])
+    const answers = await Promise.all([askImpatiently(slow), askImpatiently(slow), askImpatiently(slow)])
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(2)
     expect(answers.find(({ status }) => status === 429)!.headers.get('retry-after')).toBe('1')
-    expect(await ask('SELECT 1')).toMatchObject({ status: 200 })
+    // The engine may be at it for another moment.
+    await eventually(async () => (await askImpatiently('SELECT 1')).status === 200)
   })
 })

@@ -13,7 +13,15 @@ import { windowsOf } from './windows.ts'
 export type AuditDeps = { audit: Audit; clock: Clock; recorder: Recorder }
 
 /** What the costlier ways to read the trail need besides: each use of them is recorded. */
-export type AnalyticsDeps = AuditDeps & { db: ServerDetails; bus: Bus; guard: Guard; log: Logger; nudge(): void }
+export type AnalyticsDeps = AuditDeps & {
+  db: ServerDetails
+  bus: Bus
+  guard: Guard
+  log: Logger
+  /** How long somebody's SQL may run, where that isn't the usual time. */
+  sqlSeconds?: number
+  nudge(): void
+}
 
 /** A page of the trail, newest first. @throws request.invalid, audit.badWindow (422), dependency.away (503) */
 export async function listEvents(deps: AuditDeps, caller: Caller, query: AuditQuery): Promise<Page<AuditEvent>> {

@@ -10,13 +10,12 @@ export const SQL_VIEWS: readonly string[] = ['audit_events']
 const MEBIBYTE = 2 ** 20
 const MAX_ANSWER_BYTES = 16 * MEBIBYTE
 
-/** How long a statement may run, without what it takes to look at it. */
+/** How long a statement may run unless told otherwise, without what it takes to look at it. */
 const SQL_SECONDS = 10
 const GRACE_SECONDS = 2
 
 const LIMITS = {
   readonly: '1',
-  max_execution_time: SQL_SECONDS,
   timeout_overflow_mode: 'throw',
   max_memory_usage: String(256 * MEBIBYTE),
   max_bytes_before_external_group_by: '0',
@@ -84,24 +83,28 @@ async function readable(audit: Audit, { declared }: Canonical): Promise<Set<stri
   return new Set([...SQL_VIEWS, ...declared])
 }
 
-async function explain(audit: Audit, what: string, signal?: AbortSignal): Promise<string[]> {
-  const options = { settings: LIMITS, format: 'JSONEachRow', ...(signal && { signal }) }
+type Ending = { seconds: number; signal: AbortSignal }
+
+async function explain(audit: Audit, what: string, ending?: Ending): Promise<string[]> {
+  const settings = { ...LIMITS, max_execution_time: ending?.seconds ?? SQL_SECONDS }
+  const options = { settings, format: 'JSONEachRow', ...(ending && { signal: ending.signal }) }
   const text = await collect(await audit.stream({ sql: `EXPLAIN ${what}`, params: {} }, options), MAX_ANSWER_BYTES)
   return text.split('\n').flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { explain: string }).explain]))
 }
 
 /**
- * Runs a statement; `limit` rows at most. What it reads, once names are resolved, is looked at before. Whoever is told
+ * Runs a statement; `limit` rows at most, for so many `seconds`. What it reads, once names are resolved, is looked at before. Whoever is told
  * that it failed may ask `isSqlRunning` whether the engine knows already.
  * @throws SqlFailure, and the engine's own errors
  */
 export async function runSql(
   audit: Audit,
   checked: CheckedSql,
-  { limit, signal }: { limit: number; signal: AbortSignal },
+  { limit, seconds = SQL_SECONDS, signal }: { limit: number; seconds?: number | undefined; signal: AbortSignal },
 ): Promise<SqlAnswer> {
   const settings = {
     ...LIMITS,
+    max_execution_time: seconds,
     // One more row tells that there are more. A union has the limit in each of its parts, the answer after a block.
     limit: String(limit + 1),
     max_result_rows: String(limit + 1),
@@ -111,11 +114,11 @@ export async function runSql(
     output_format_json_quote_denormals: 1,
     date_time_output_format: 'iso',
   }
-  await inTime(signal, (ending) => assertResolved(audit, checked, ending))
+  await inTime({ seconds, signal }, (ending) => assertResolved(audit, checked, ending))
   const sql = `/* ${checked.mark} */ ${checked.text}`
-  const text = await inTime(signal, async (ending) =>
+  const text = await inTime({ seconds, signal }, async (ending) =>
     collect(
-      await audit.stream({ sql, params: {} }, { settings, format: 'JSONCompact', signal: ending }),
+      await audit.stream({ sql, params: {} }, { settings, format: 'JSONCompact', signal: ending.signal }),
       MAX_ANSWER_BYTES,
     ),
   )
@@ -123,22 +126,22 @@ export async function runSql(
 }
 
 /** Names are resolved by running what stands in place of a value: this reads of the trail, within all bounds. */
-async function assertResolved(audit: Audit, { text, mark }: CheckedSql, signal: AbortSignal): Promise<void> {
+async function assertResolved(audit: Audit, { text, mark }: CheckedSql, ending: Ending): Promise<void> {
   const [{ database }] = (await audit.rows<{ database: string }>({
     sql: 'SELECT currentDatabase() AS database',
     params: {},
   })) as [{ database: string }]
   // Where nothing is read the engine reads its table of one row.
   const known = new Set(['system.one', ...SQL_VIEWS.map((view) => `${database}.${view}`)])
-  const tables = resolvedTables(await explain(audit, `/* ${mark} */ QUERY TREE ${text}`, signal))
+  const tables = resolvedTables(await explain(audit, `/* ${mark} */ QUERY TREE ${text}`, ending))
   if (tables.some((name) => !known.has(name))) refuse('It reads more than the audit trail.')
 }
 
 /** The engine looks at its clock between two blocks of rows: one that takes long is not waited for. */
-async function inTime<T>(signal: AbortSignal, ask: (ending: AbortSignal) => Promise<T>): Promise<T> {
-  const overdue = AbortSignal.timeout((SQL_SECONDS + GRACE_SECONDS) * 1000)
+async function inTime<T>({ seconds, signal }: Ending, ask: (ending: Ending) => Promise<T>): Promise<T> {
+  const overdue = AbortSignal.timeout((seconds + GRACE_SECONDS) * 1000)
   try {
-    return await ask(AbortSignal.any([signal, overdue]))
+    return await ask({ seconds, signal: AbortSignal.any([signal, overdue]) })
   } catch (error) {
     if (overdue.aborted && !signal.aborted) throw new SqlFailure('expensive', 'It takes too long.', { cause: error })
     throw error

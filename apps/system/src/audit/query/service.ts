@@ -25,7 +25,7 @@ export async function querySql(
   { sql, limit = DEFAULT_ROWS }: AuditSqlQuery,
   signal: AbortSignal,
 ): Promise<AuditSqlResult> {
-  const { db, audit, nudge } = deps
+  const { db, audit, sqlSeconds: seconds, nudge } = deps
   const leave = deps.running.enter(caller.userId)
   if (!leave) throw sqlErrors.sqlBusy({ detail: 'Wait until one is done.', retryAfter: 1 })
   let checked: CheckedSql | undefined
@@ -33,7 +33,7 @@ export async function querySql(
     checked = await answered(checkSql(audit, sql))
     await recordAudit(db, [systemAudit('audit.sqlRun', actorOf(caller), null, named(sql))])
     nudge()
-    const answer = await answered(runSql(audit, checked, { limit, signal }))
+    const answer = await answered(runSql(audit, checked, { limit, seconds, signal }))
     leave()
     return answer
   } catch (error) {
