@@ -9,13 +9,14 @@ export const chainEvents: Migration = {
   version: 2,
   name: 'chain',
   statements: [
-    'ALTER TABLE events ADD COLUMN IF NOT EXISTS batch UInt64 DEFAULT 0 CODEC(Delta, ZSTD)',
-    'ALTER TABLE events ADD COLUMN IF NOT EXISTS batch_index UInt32 DEFAULT 0 CODEC(Delta, ZSTD)',
-    "ALTER TABLE events ADD COLUMN IF NOT EXISTS personal String DEFAULT '' CODEC(ZSTD(3))",
-    "ALTER TABLE events ADD COLUMN IF NOT EXISTS origin_salt String DEFAULT '' CODEC(ZSTD)",
-    "ALTER TABLE events ADD COLUMN IF NOT EXISTS personal_salt String DEFAULT '' CODEC(ZSTD)",
-    "ALTER TABLE events ADD COLUMN IF NOT EXISTS origin_hash String DEFAULT '' CODEC(ZSTD)",
-    "ALTER TABLE events ADD COLUMN IF NOT EXISTS personal_hash String DEFAULT '' CODEC(ZSTD)",
-    'ALTER TABLE events ADD INDEX IF NOT EXISTS events_batch batch TYPE minmax GRANULARITY 1',
+    `ALTER TABLE events
+      ADD COLUMN IF NOT EXISTS batch UInt64 DEFAULT 0 CODEC(Delta, ZSTD),
+      ADD COLUMN IF NOT EXISTS batch_index UInt32 DEFAULT 0 CODEC(Delta, ZSTD),
+      ADD COLUMN IF NOT EXISTS personal String DEFAULT '' CODEC(ZSTD(3)),
+      ADD COLUMN IF NOT EXISTS origin_salt String DEFAULT '' CODEC(ZSTD),
+      ADD COLUMN IF NOT EXISTS personal_salt String DEFAULT '' CODEC(ZSTD),
+      ADD COLUMN IF NOT EXISTS origin_hash String DEFAULT '' CODEC(ZSTD),
+      ADD COLUMN IF NOT EXISTS personal_hash String DEFAULT '' CODEC(ZSTD),
+      ADD INDEX IF NOT EXISTS events_batch batch TYPE minmax GRANULARITY 1`,
   ],
 }

@@ -17,22 +17,24 @@ export const addAnalytics: Migration = {
   statements: [
     // Before any row is deleted: without it the engine refuses to delete from a table with projections.
     "ALTER TABLE events MODIFY SETTING lightweight_mutation_projection_mode = 'rebuild'",
-    `ALTER TABLE events ADD PROJECTION IF NOT EXISTS events_by_quarter_hour (
-      SELECT toStartOfFifteenMinutes(occurred_at), service, action, severity, outcome, actor_kind, target_kind, count()
-      GROUP BY toStartOfFifteenMinutes(occurred_at), service, action, severity, outcome, actor_kind, target_kind
-    )`,
-    `ALTER TABLE events ADD PROJECTION IF NOT EXISTS events_by_actor_day (
-      SELECT toStartOfDay(occurred_at), outcome, actor_kind, actor_id, count()
-      GROUP BY toStartOfDay(occurred_at), outcome, actor_kind, actor_id
-    )`,
-    'ALTER TABLE events MATERIALIZE PROJECTION events_by_quarter_hour',
-    'ALTER TABLE events MATERIALIZE PROJECTION events_by_actor_day',
-    'ALTER TABLE events ADD INDEX IF NOT EXISTS events_session session_id TYPE bloom_filter(0.01) GRANULARITY 1',
-    'ALTER TABLE events ADD INDEX IF NOT EXISTS events_request request_id TYPE bloom_filter(0.01) GRANULARITY 1',
-    'ALTER TABLE events MATERIALIZE INDEX events_session',
-    'ALTER TABLE events MATERIALIZE INDEX events_request',
-    // The next migration adds it as well; the view is made once.
-    'ALTER TABLE events ADD COLUMN IF NOT EXISTS trace_id Nullable(String)',
+    // The next migration adds the column as well; the view is made once.
+    `ALTER TABLE events
+      ADD PROJECTION IF NOT EXISTS events_by_quarter_hour (
+        SELECT toStartOfFifteenMinutes(occurred_at), service, action, severity, outcome, actor_kind, target_kind, count()
+        GROUP BY toStartOfFifteenMinutes(occurred_at), service, action, severity, outcome, actor_kind, target_kind
+      ),
+      ADD PROJECTION IF NOT EXISTS events_by_actor_day (
+        SELECT toStartOfDay(occurred_at), outcome, actor_kind, actor_id, count()
+        GROUP BY toStartOfDay(occurred_at), outcome, actor_kind, actor_id
+      ),
+      ADD INDEX IF NOT EXISTS events_session session_id TYPE bloom_filter(0.01) GRANULARITY 1,
+      ADD INDEX IF NOT EXISTS events_request request_id TYPE bloom_filter(0.01) GRANULARITY 1,
+      ADD COLUMN IF NOT EXISTS trace_id Nullable(String)`,
+    `ALTER TABLE events
+      MATERIALIZE PROJECTION events_by_quarter_hour,
+      MATERIALIZE PROJECTION events_by_actor_day,
+      MATERIALIZE INDEX events_session,
+      MATERIALIZE INDEX events_request`,
     // All that SQL from outside can read.
     `CREATE VIEW IF NOT EXISTS audit_events AS
       SELECT id, occurred_at, received_at, service, action, severity, outcome, actor_kind, actor_id, session_id, address,

@@ -17,15 +17,17 @@ export const addSearch: Migration = {
   version: 6,
   name: 'search',
   statements: [
-    `ALTER TABLE events ADD PROJECTION IF NOT EXISTS events_by_actor_week (
-      SELECT toMonday(occurred_at), service, action, severity, outcome, actor_kind, target_kind, actor_id, count()
-      GROUP BY toMonday(occurred_at), service, action, severity, outcome, actor_kind, target_kind, actor_id
-    )`,
-    'ALTER TABLE events MATERIALIZE PROJECTION events_by_actor_week',
+    `ALTER TABLE events
+      ADD PROJECTION IF NOT EXISTS events_by_actor_week (
+        SELECT toMonday(occurred_at), service, action, severity, outcome, actor_kind, target_kind, actor_id, count()
+        GROUP BY toMonday(occurred_at), service, action, severity, outcome, actor_kind, target_kind, actor_id
+      ),
+      ADD INDEX IF NOT EXISTS events_address ${ADDRESS_PLACES} TYPE bloom_filter(0.01) GRANULARITY 1,
+      ADD INDEX IF NOT EXISTS events_reason ${LOWER_REASON} TYPE ngrambf_v1(3, 8192, 2, 0) GRANULARITY 1`,
+    `ALTER TABLE events
+      MATERIALIZE PROJECTION events_by_actor_week,
+      MATERIALIZE INDEX events_address,
+      MATERIALIZE INDEX events_reason`,
     'ALTER TABLE events DROP PROJECTION IF EXISTS events_by_actor_day',
-    `ALTER TABLE events ADD INDEX IF NOT EXISTS events_address ${ADDRESS_PLACES} TYPE bloom_filter(0.01) GRANULARITY 1`,
-    `ALTER TABLE events ADD INDEX IF NOT EXISTS events_reason ${LOWER_REASON} TYPE ngrambf_v1(3, 8192, 2, 0) GRANULARITY 1`,
-    'ALTER TABLE events MATERIALIZE INDEX events_address',
-    'ALTER TABLE events MATERIALIZE INDEX events_reason',
   ],
 }
