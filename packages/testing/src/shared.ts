@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDatabase } from '@conntext/database'
+import { migrateAudit } from '@conntext/db-audit'
 import { migrateCommunications, provisionCommunications } from '@conntext/db-communications'
 import { migrateServerDetails, provisionServerDetails } from '@conntext/db-server-details'
 import { startClickHouse, startPostgres } from '@conntext/embedded'
-import { randomToken } from '@conntext/kernel'
+import { randomToken, silentLogger } from '@conntext/kernel'
 import { shareRadosgw } from './object-storage.ts'
 
 /** Where the stores of a test run are; what tests clone and share. */
@@ -15,7 +16,11 @@ export type SharedStores = {
   stop(): Promise<void>
 }
 
-export const TEMPLATES = { serverDetails: 'template_server_details', communications: 'template_communications' }
+export const TEMPLATES = {
+  serverDetails: 'template_server_details',
+  communications: 'template_communications',
+  audit: 'template_audit',
+}
 
 /** One password for all the services' users: these databases live as long as the run, on loopback. */
 export const TEST_PASSWORD = 'test'
@@ -39,7 +44,8 @@ export async function startSharedStores({ s3 = false } = {}): Promise<SharedStor
     settings: { max_connections: '300', scram_iterations: 1 },
   })
   const clickhouse = await startClickHouse({ directory: join(directory, 'clickhouse'), user: 'conntext', password })
-  await makeTemplates(postgres.url)
+  const audit = { url: clickhouse.url, username: 'conntext', password, database: TEMPLATES.audit, log: silentLogger }
+  await Promise.all([makeTemplates(postgres.url), migrateAudit(audit)])
   return {
     env: {
       CONNTEXT_TEST_POSTGRES: postgres.url('postgres'),

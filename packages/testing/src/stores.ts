@@ -1,4 +1,4 @@
-import { type SharedStores, startSharedStores } from './shared.ts'
+import { type SharedStores, startSharedStores, TEMPLATES } from './shared.ts'
 
 let own: Promise<SharedStores> | undefined
 
@@ -32,4 +32,27 @@ export async function testClickHouse() {
       await admin.close()
     },
   }
+}
+
+/** The same, with the tables of the Audit database: as they are made at the start of a run, and not by forty statements. */
+export async function testAudit() {
+  const own = await testClickHouse()
+  const { createClient } = await import('@clickhouse/client')
+  const client = createClient(own)
+  const template = TEMPLATES.audit
+  const tables = await client.query({
+    query: 'select name, engine, create_table_query as made from system.tables where database = {template:String}',
+    query_params: { template },
+    format: 'JSONEachRow',
+  })
+  // A view reads what is there when it is made.
+  const isView = ({ engine }: { engine: string }) => Number(engine === 'View')
+  const found = await tables.json<{ name: string; engine: string; made: string }>()
+  for (const table of found.sort((a, b) => isView(a) - isView(b))) {
+    const copied = `create table ${table.name} as ${template}.${table.name}`
+    await client.command({ query: isView(table) ? table.made.replaceAll(`${template}.`, '') : copied })
+  }
+  await client.command({ query: `insert into migrations select * from ${template}.migrations` })
+  await client.close()
+  return own
 }

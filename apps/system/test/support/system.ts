@@ -9,10 +9,10 @@ import {
   subjects,
   systemPort,
 } from '@conntext/contracts'
-import { type Audit, migrateAudit, openAudit } from '@conntext/db-audit'
+import { type Audit, openAudit } from '@conntext/db-audit'
 import { callPort, Guard } from '@conntext/http'
 import { AppError, type Clock, silentLogger } from '@conntext/kernel'
-import { eventually, testAuthority, testClickHouse, testServerDetails } from '@conntext/testing'
+import { eventually, testAudit, testAuthority, testServerDetails } from '@conntext/testing'
 import { createSystemService, type SystemDeps } from '../../src/service.ts'
 
 export type Answer = { status: number; headers: Headers; body: unknown }
@@ -79,9 +79,8 @@ type Options = {
 
 /** The service over real databases of its own, with the other services' ports faked. */
 export async function startSystem(options: Options = {}) {
-  const [databases, clickhouse] = await Promise.all([testServerDetails(), testClickHouse()])
+  const [databases, clickhouse] = await Promise.all([testServerDetails(), testAudit()])
   const log = silentLogger
-  await migrateAudit({ ...clickhouse, log })
   const url = (await options.clickhouseUrl?.(clickhouse.url)) ?? clickhouse.url
   const audit = openAudit({ ...clickhouse, url, log })
   await options.before?.(audit)
