@@ -34,7 +34,7 @@ export async function testClickHouse() {
   }
 }
 
-/** The same, with the tables of the Audit database: as they are made at the start of a run, and not by forty statements. */
+/** The same, with the tables of the Audit database: copied from those that the run made at its start. */
 export async function testAudit() {
   const own = await testClickHouse()
   const { createClient } = await import('@clickhouse/client')
