@@ -164,7 +164,7 @@ describe.skipIf(!possible)('processes of calls that are killed', () => {
     before.close()
     const isTold = tells('voice.interrupted', ({ media }) => media === false)
     // Nobody knows before it has been silent for five seconds, and that is looked at every second.
-    for (const socket of [one, two]) await socket.seen(isTold, 25_000)
+    for (const socket of [one, two]) await socket.seen(isTold)
     await eventually(() => inCalls(watcher).size === 0)
     expect(await join(one, channelId, participantId)).toMatchObject({ resumed: false, producers: [] })
     expect((await join(two, channelId)).states).toHaveLength(2)
