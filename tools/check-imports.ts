@@ -44,6 +44,12 @@ const appEntries = new Map([
       '@conntext/system/admin',
       '@conntext/realtime/worker',
       '@conntext/realtime/selftest',
+      // What a command needs of the services' configuration, without the services.
+      '@conntext/auth/settings',
+      '@conntext/gateway/settings',
+      '@conntext/messaging/settings',
+      '@conntext/realtime/settings',
+      '@conntext/system/settings',
     ]),
   ],
 ])

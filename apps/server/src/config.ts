@@ -1,5 +1,5 @@
-import { authRules, authSettings, SetupCode, toAuthConfig } from '@conntext/auth'
-import { type GatewayConfig, gatewaySettings, toGatewayConfig } from '@conntext/gateway'
+import { authRules, authSettings, SetupCode, toAuthConfig } from '@conntext/auth/settings'
+import { type GatewayConfig, gatewaySettings, toGatewayConfig } from '@conntext/gateway/settings'
 import {
   type Environment,
   type LogLevel,
@@ -8,9 +8,9 @@ import {
   readEnvironment,
   unknownSettings,
 } from '@conntext/kernel'
-import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging'
+import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging/settings'
 import type { S3Options } from '@conntext/object-store'
-import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime'
+import { type RealtimeConfig, realtimeRules, realtimeSettings, toRealtimeConfig } from '@conntext/realtime/settings'
 import {
   auditSettings,
   type BackupConfig,
@@ -19,7 +19,7 @@ import {
   clickHouseSettings,
   toBackupConfig,
   toClickHouseConfig,
-} from '@conntext/system'
+} from '@conntext/system/settings'
 import { type TraceConfig, traceSettings } from '@conntext/telemetry'
 import { Type } from '@sinclair/typebox'
 

@@ -10,9 +10,10 @@ import {
   supervise,
 } from '@conntext/embedded'
 import { ConfigError, type Logger, randomToken } from '@conntext/kernel'
-import { openBucket as openBucketOnce } from '@conntext/messaging'
+import { openBucket as openBucketOnce } from '@conntext/messaging/settings'
 import { type ObjectStore, ObjectStoreUnavailable, openFilesystemStore, type S3Options } from '@conntext/object-store'
-import { type BackupPlace, lazily, openBackupTarget } from '@conntext/system'
+import type { BackupPlace } from '@conntext/system'
+import { lazily, openBackupTarget } from '@conntext/system/settings'
 import type { ServerConfig } from './config.ts'
 import { makeDatabases, prepareDatabases } from './databases.ts'
 

@@ -1,25 +1,16 @@
-import { newBackupIdentity } from '@conntext/backup'
 import { createLogger } from '@conntext/kernel'
 import manifest from '../../package.json'
-import { loadConfig } from '../config.ts'
 import type { Given, Usage } from './arguments.ts'
-import { printCheckpoint, verifyAudit } from './audit.ts'
-import { exportAudit, serverOf, tailAudit } from './audit-trail.ts'
-import { createBackup, listBackups } from './backup/create.ts'
-import { restore } from './backup/restore.ts'
-import { verify } from './backup/verify.ts'
-import { confirmClock } from './clock.ts'
-import { examine } from './doctor/examine.ts'
-import { type Finding, render } from './doctor/finding.ts'
-import { examineVoiceOf } from './doctor/voice.ts'
-import { listKeys, rotateKeys } from './keys.ts'
-import { beginMaintenance, endMaintenance } from './maintenance.ts'
-import { checkFiles } from './media.ts'
-import { migrate } from './migrate.ts'
-import { openPlace, type Place } from './place.ts'
-import { printSettings } from './settings.ts'
-import { tellStatus } from './status.ts'
-import { disableMfa, listUsers, resetPassword } from './users.ts'
+import type { Finding } from './doctor/finding.ts'
+import type { Place } from './place.ts'
+
+// Each loads what it takes when it is run: most of them need a tenth of it, and whoever asks for help nothing at all.
+const audit = () => import('./audit.ts')
+const auditTrail = () => import('./audit-trail.ts')
+const backups = () => import('./backup/create.ts')
+const keys = () => import('./keys.ts')
+const maintenance = () => import('./maintenance.ts')
+const users = () => import('./users.ts')
 
 export const say = (line: string) => console.error(`conntext: ${line}`)
 const log = createLogger({ service: 'command', level: 'error', write: (line) => void process.stderr.write(line) })
@@ -31,6 +22,7 @@ type Command = Usage & { run(given: Given): Promise<number> }
 const at =
   (run: (place: Place, given: Given) => Promise<unknown>) =>
   async (given: Given): Promise<number> => {
+    const { openPlace } = await import('./place.ts')
     const place = await openPlace(process.env)
     try {
       const code = await run(place, given)
@@ -42,6 +34,7 @@ const at =
 
 /** Says what was found as it comes; answers 0 where there is no fault. */
 async function tell(findings: Iterable<Finding> | AsyncIterable<Finding>): Promise<number> {
+  const { render } = await import('./doctor/finding.ts')
   let faults = 0
   for await (const finding of findings) {
     console.log(render(finding))
@@ -61,18 +54,25 @@ export const commands: Record<string, Command> = {
       return 0
     },
   },
-  status: { operands: [], run: () => tellStatus(loadConfig(process.env), console.log) },
+  status: {
+    operands: [],
+    async run() {
+      const [{ loadConfig }, { tellStatus }] = await Promise.all([import('../config.ts'), import('./status.ts')])
+      return tellStatus(loadConfig(process.env), console.log)
+    },
+  },
   doctor: {
     operands: [],
-    run: () => tell(examine(process.env)),
+    run: async () => tell((await import('./doctor/examine.ts')).examine(process.env)),
   },
   'doctor voice': {
     operands: [],
-    run: async () => tell(await examineVoiceOf(process.env)),
+    run: async () => tell(await (await import('./doctor/voice.ts')).examineVoiceOf(process.env)),
   },
   migrate: {
     operands: [],
-    run: async () => {
+    async run() {
+      const { migrate } = await import('./migrate.ts')
       await migrate(process.env, { say, log })
       return 0
     },
@@ -80,6 +80,7 @@ export const commands: Record<string, Command> = {
   'config print': {
     operands: [],
     async run() {
+      const { printSettings } = await import('./settings.ts')
       console.log(printSettings(process.env).join('\n'))
       return 0
     },
@@ -87,12 +88,14 @@ export const commands: Record<string, Command> = {
   'users list': {
     operands: [],
     run: at(async (place) => {
+      const { listUsers } = await users()
       for await (const line of listUsers(place, log)) console.log(line)
     }),
   },
   'users reset-password': {
     operands: ['USERNAME'],
     run: at(async (place, { operands }) => {
+      const { resetPassword } = await users()
       const { token, said } = await resetPassword(place, operands[0]!, log)
       say(said)
       console.log(token)
@@ -100,33 +103,34 @@ export const commands: Record<string, Command> = {
   },
   'users disable-mfa': {
     operands: ['USERNAME'],
-    run: at(async (place, { operands }) => say(await disableMfa(place, operands[0]!, log))),
+    run: at(async (place, { operands }) => say(await (await users()).disableMfa(place, operands[0]!, log))),
   },
   'maintenance on': {
     operands: [],
     options: ['message', 'until'],
-    run: at(async (place, { options }) => say(await beginMaintenance(place, options))),
+    run: at(async (place, { options }) => say(await (await maintenance()).beginMaintenance(place, options))),
   },
   'maintenance off': {
     operands: [],
-    run: at(async (place) => say(await endMaintenance(place))),
+    run: at(async (place) => say(await (await maintenance()).endMaintenance(place))),
   },
   'clock confirm': {
     operands: [],
-    run: at(async (place) => say(await confirmClock(place))),
+    run: at(async (place) => say(await (await import('./clock.ts')).confirmClock(place))),
   },
   'keys list': {
     operands: [],
-    run: at(async (place) => console.log((await listKeys(place)).join('\n'))),
+    run: at(async (place) => console.log((await (await keys()).listKeys(place)).join('\n'))),
   },
   'audit checkpoint': {
     operands: [],
-    run: at(async (place) => void process.stdout.write(await printCheckpoint(place))),
+    run: at(async (place) => void process.stdout.write(await (await audit()).printCheckpoint(place))),
   },
   'audit verify': {
     operands: [],
     options: ['against', 'from', 'to'],
     run: at(async (place, { options }) => {
+      const { verifyAudit } = await audit()
       const { intact, lines, said } = await verifyAudit(place, options, log)
       for (const line of lines) console.log(line)
       say(said)
@@ -137,6 +141,7 @@ export const commands: Record<string, Command> = {
     operands: [],
     options: ['to', 'format', 'from', 'until', 'action', 'url'],
     async run({ options }) {
+      const { exportAudit, serverOf } = await auditTrail()
       say(await exportAudit(serverOf(process.env, options), options))
       return 0
     },
@@ -145,6 +150,7 @@ export const commands: Record<string, Command> = {
     operands: [],
     options: ['format', 'action', 'url'],
     async run({ options }) {
+      const { serverOf, tailAudit } = await auditTrail()
       await tailAudit(serverOf(process.env, options), options)
       return 0
     },
@@ -154,6 +160,7 @@ export const commands: Record<string, Command> = {
     flags: ['logs'],
     options: ['to'],
     run: at(async (place, { flags, options }) => {
+      const { createBackup } = await backups()
       const { name, said } = await createBackup(place, { logs: flags.logs, to: options.to }, log)
       say(said)
       console.log(name)
@@ -162,6 +169,7 @@ export const commands: Record<string, Command> = {
   'backup list': {
     operands: [],
     run: at(async (place) => {
+      const { listBackups } = await backups()
       let isAny = false
       for await (const line of listBackups(place)) {
         console.log(line)
@@ -175,6 +183,7 @@ export const commands: Record<string, Command> = {
     flags: ['deep'],
     options: ['identity', 'master-key'],
     async run({ operands, flags, options }) {
+      const { verify } = await import('./backup/verify.ts')
       const lines = await verify(operands[0]!, { ...options, deep: flags.deep }, { log, say })
       console.log(lines.join('\n'))
       return 0
@@ -184,6 +193,7 @@ export const commands: Record<string, Command> = {
     operands: ['BACKUP'],
     options: ['identity', 'master-key'],
     async run({ operands, options }) {
+      const { restore } = await import('./backup/restore.ts')
       say(await restore(operands[0]!, options, { log, say }))
       return 0
     },
@@ -191,6 +201,7 @@ export const commands: Record<string, Command> = {
   'backup key': {
     operands: [],
     async run() {
+      const { newBackupIdentity } = await import('@conntext/backup')
       const { identity, recipient } = await newBackupIdentity()
       say('keep the identity apart from the server, and set CONNTEXT_BACKUP_RECIPIENTS to the recipient')
       console.log(`# recipient: ${recipient}\n${identity}`)
@@ -200,11 +211,13 @@ export const commands: Record<string, Command> = {
   'keys rotate': {
     operands: [],
     flags: ['master', 'signing', 'audit'],
-    run: at((place, { flags }) => rotateKeys(place, flags, { log, say })),
+    run: at(async (place, { flags }) => (await keys()).rotateKeys(place, flags, { log, say })),
   },
   'media check': {
     operands: [],
     flags: ['repair'],
-    run: at(async (place, { flags }) => console.log((await checkFiles(place, flags)).join('\n'))),
+    run: at(async (place, { flags }) =>
+      console.log((await (await import('./media.ts')).checkFiles(place, flags)).join('\n')),
+    ),
   },
 }

@@ -34,13 +34,15 @@ const services = [
  * Seals everything anew under new data keys, while the server goes on. With `signing`, the key that signs access tokens
  * is followed by a new one as well; with `audit`, the
  * one that signs the audit log; with `master`, the data keys are wrapped under a new master key.
- * @throws StartError when another rotation is under way, or the master key isn't this database's
+ * @throws StartError when another rotation is under way, the master key isn't this database's, or there is no new one
  */
 export async function rotateKeys(place: Place, what: What, told: Told): Promise<void> {
+  // What can't be done to the end isn't begun.
+  const changeMasterKey = what.master ? place.masterKeyChange() : undefined
   const done = await whileNobodyRotates(place.db, async () => {
     const rotating = await renewAll(place, told.log)
     await sealAnew(place, rotating, told.say)
-    await finish(place, rotating, what, told.say)
+    await finish({ ...place, changeMasterKey }, rotating, what, told.say)
     return true
   })
   if (!done) throw new StartError('Another rotation is under way. Wait for it to end.')
@@ -75,7 +77,7 @@ async function sealAnew({ db, running }: Place, rotating: Rotating[], say: Say):
 }
 
 async function finish(
-  { db, changeMasterKey }: Place,
+  { db, changeMasterKey }: Pick<Place, 'db'> & { changeMasterKey: ReturnType<Place['masterKeyChange']> | undefined },
   [auth, system]: Rotating[],
   { master, signing, audit }: What,
   say: Say,
@@ -91,7 +93,7 @@ async function finish(
     if (signingKey) say(`a new signing key is published, and signs from ${signingKey.signsFrom.toISOString()} on`)
   }
   await pruneSigningKeys(db, now)
-  if (!master) return db.transaction(within)
+  if (!changeMasterKey) return db.transaction(within)
   const said = await changeMasterKey(within)
   say(`the data keys are wrapped under a new master key; ${said}`)
 }

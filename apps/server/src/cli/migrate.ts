@@ -1,7 +1,7 @@
 import { AUDIT_DATABASE, migrateAudit } from '@conntext/db-audit'
 import { type Environment, type Logger, parseConfig, readEnvironment, StartError } from '@conntext/kernel'
 import { Stopped, untilThere, withPassword } from '@conntext/runtime'
-import { clickHouseSettings } from '@conntext/system'
+import { clickHouseSettings } from '@conntext/system/settings'
 import { Type } from '@sinclair/typebox'
 import { makeDatabases, prepareDatabases, urlBeside } from '../databases.ts'
 

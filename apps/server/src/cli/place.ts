@@ -35,8 +35,12 @@ export type Place = {
   /** The Server Details database, as its superuser. */
   db: ServerDetails
   masterKey: MasterKey
-  /** Wraps all data keys under a new master key, in one transaction with what `within` writes; answers what to say of it. */
-  changeMasterKey(within: (tx: Transaction) => Promise<void>): Promise<string>
+  /**
+   * Answers what wraps all data keys under a new master key, in one transaction with what `within` writes, and tells
+   * what to say of it.
+   * @throws StartError where there is no new one to be had
+   */
+  masterKeyChange(): (within: (tx: Transaction) => Promise<void>) => Promise<string>
   /** URLs of both databases, as the superuser. */
   urls: { serverDetailsUrl: string; communicationsUrl: string }
   /** Where the files are. */
@@ -79,7 +83,7 @@ export async function openDataPlace(config: ServerConfig): Promise<Place> {
       db,
       urls: { serverDetailsUrl: url(SERVER_DETAILS), communicationsUrl: url(COMMUNICATIONS) },
       masterKey: () => masterKeys(data),
-      async changeMasterKey(within) {
+      masterKeyChange: () => async (within) => {
         await changeMasterKey(data, db, within)
         return 'older backups need the old one, which is no longer here'
       },

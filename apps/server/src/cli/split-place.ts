@@ -1,7 +1,7 @@
 import { COMMUNICATIONS, openCommunications } from '@conntext/db-communications'
 import { openServerDetails, SERVER_DETAILS } from '@conntext/db-server-details'
 import { type Environment, parseConfig, readEnvironment, StartError } from '@conntext/kernel'
-import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging'
+import { messagingRules, messagingSettings, toMessagingConfig } from '@conntext/messaging/settings'
 import { MasterKeySetting, masterKeysOf, withPassword } from '@conntext/runtime'
 import { Type } from '@sinclair/typebox'
 import { urlBeside } from '../databases.ts'
@@ -45,7 +45,7 @@ export async function openSplitPlace(environment: Environment): Promise<Place> {
     db,
     urls: { serverDetailsUrl: url(SERVER_DETAILS), communicationsUrl: url(COMMUNICATIONS) },
     masterKey: masterKeys,
-    async changeMasterKey(within) {
+    masterKeyChange() {
       const keys = masterKeys()
       const [to] = keys.slice(1)
       if (!to) {
@@ -53,8 +53,10 @@ export async function openSplitPlace(environment: Environment): Promise<Place> {
           'Set CONNTEXT_MASTER_KEY to the present key and the new one, for auth and system too, and restart them first.',
         )
       }
-      await wrapAnew(db, { from: keys, to }, within)
-      return 'once CONNTEXT_MASTER_KEY is that one alone everywhere, older backups alone need the old one'
+      return async (within) => {
+        await wrapAnew(db, { from: keys, to }, within)
+        return 'once CONNTEXT_MASTER_KEY is that one alone everywhere, older backups alone need the old one'
+      }
     },
     async openObjects() {
       const { s3 } = toMessagingConfig(env)
