@@ -11,6 +11,7 @@ const MAIN = fileURLToPath(new URL('../../../apps/server/src/main.ts', import.me
 const LIFELINE = fileURLToPath(new URL('../../../tools/lifeline.ts', import.meta.url))
 const START_MS = 60_000
 const STOP_MS = 30_000
+const LAST_WORDS_MS = 1_000
 
 export type ServerProcess = {
   url: string
@@ -61,8 +62,8 @@ export async function startServerProcess(
     output: () => output,
     async kill(signal) {
       child.kill(signal)
-      await answerWithin(STOP_MS, () => child.exited)
-      return child.signalCode === null ? child.exitCode : null
+      await answerWithin(STOP_MS, () => child.ended)
+      return child.code()
     },
     async restart() {
       output = ''
@@ -73,13 +74,20 @@ export async function startServerProcess(
     },
     async [Symbol.asyncDispose]() {
       child.kill('SIGTERM')
-      await answerWithin(STOP_MS, () => child.exited)
+      await answerWithin(STOP_MS, () => child.ended)
       await rm(data, { recursive: true, force: true })
     },
   }
 }
 
-type Child = Bun.Subprocess<'pipe', 'pipe', 'pipe'>
+type Child = {
+  pid: number
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void
+  /** Resolves when it is gone and all that it printed has been read. */
+  ended: Promise<void>
+  /** None where a signal killed it, or while it lives. */
+  code(): number | null
+}
 
 function launch(data: string, settings: Record<string, string>, collect: (text: string) => void): Child {
   const { CONNTEXT_TEST_POSTGRES: _, ...inherited } = process.env
@@ -87,9 +95,14 @@ function launch(data: string, settings: Record<string, string>, collect: (text: 
     env: { ...inherited, ...settings, CONNTEXT_DATA: data, CONNTEXT_LIFELINE: 'stdin' },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
-  void drain(child.stdout, collect)
-  void drain(child.stderr, collect)
-  return child
+  const drained = Promise.all([drain(child.stdout, collect), drain(child.stderr, collect)])
+  return {
+    pid: child.pid,
+    kill: (signal) => child.kill(signal),
+    // Its last lines say why it ended. What it started may hold the pipe open: that isn't waited for.
+    ended: child.exited.then(async () => void (await Promise.race([drained, Bun.sleep(LAST_WORDS_MS)]))),
+    code: () => (child.signalCode === null ? child.exitCode : null),
+  }
 }
 
 async function drain(stream: ReadableStream<Uint8Array>, collect: (text: string) => void): Promise<void> {
@@ -98,8 +111,12 @@ async function drain(stream: ReadableStream<Uint8Array>, collect: (text: string)
 }
 
 async function address(output: () => string, child: Child): Promise<string> {
+  let ended = false
+  void child.ended.then(() => {
+    ended = true
+  })
   const url = await eventually(() => {
-    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`)
+    if (ended) throw new Error(`the server ended with ${child.code()}:\n${output()}`)
     return /^conntext: listening on (\S+)$/m.exec(output())?.[1]
   }, START_MS)
   await eventually(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok, START_MS)
