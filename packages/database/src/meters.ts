@@ -34,6 +34,7 @@ export class PoolMeter {
   constructor(
     private readonly pool: string,
     size: number,
+    private readonly now = () => performance.now(),
   ) {
     this.#ends = [
       inUse.from(() => [
@@ -61,7 +62,7 @@ export class PoolMeter {
       this.#statements -= 1
       durations.observe((performance.now() - began) / 1000, this.pool)
       if (error !== undefined) failures.add(1, this.pool, classOf(error))
-      if (isDiskFull(error)) this.#fullAt = performance.now()
+      if (isDiskFull(error)) this.#fullAt = this.now()
       span?.end(error)
     }
     answered.then(() => done(), done)
@@ -90,7 +91,7 @@ export class PoolMeter {
 
   /** Whether a statement was refused within the last minute for want of room on the database's disk. */
   wasFullLately(): boolean {
-    return performance.now() - this.#fullAt < LATELY_MS
+    return this.now() - this.#fullAt < LATELY_MS
   }
 
   end(): void {
