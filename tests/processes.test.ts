@@ -103,8 +103,6 @@ test('a port that is taken ends it, in words', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }
   const one = await realtime({ CONNTEXT_PORT: String(port) })
-  one.launch()
-  await eventually(() => one.output().includes('is taken by another program'), 30_000)
-  expect(await one.kill('SIGKILL')).toBe(1)
+  await expect(one.start()).rejects.toThrow(/ended with 1:[\s\S]*is taken by another program/)
   server.close()
 }, 60_000)
