@@ -9,7 +9,7 @@ import { conntext } from './command/conntext.ts'
 import { superuser } from './command/database.ts'
 
 const PASSWORD = 'a-long-enough-password'
-const MINUTES = 60_000
+const MINUTES = 120_000
 
 let server: ServerProcess
 let owner: { accessToken: string; refreshToken: string; user: { id: string } }

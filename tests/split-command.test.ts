@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import { createInvite, login, unwrap } from '@conntext/sdk'
-import { canSplit, type Split, startSplit } from '@conntext/testing/split'
+import { canSplit, type Split, type SplitProcess, startSplit } from '@conntext/testing/split'
 import { conntextWith } from './command/conntext.ts'
 import { join, type Person } from './conversation/people.ts'
 
@@ -29,10 +29,11 @@ describe.skipIf(!possible)("the operator's command and the split deployment", ()
     return unwrap(login({ client: owner.api.client, body }))
   }
   const restartWith = async (keys: string) => {
-    for (const one of [split.auth, split.system]) {
+    const restart = async (one: SplitProcess) => {
       expect(await one.kill('SIGTERM')).toBe(0)
       await one.start({ CONNTEXT_MASTER_KEY: keys })
     }
+    await Promise.all([split.auth, split.system].map(restart))
   }
 
   test('accounts, files and keys are looked at where they are', async () => {
@@ -56,7 +57,7 @@ describe.skipIf(!possible)("the operator's command and the split deployment", ()
     const voice = await command('doctor', 'voice')
     expect(voice.out).toMatch(/^ok {7}media workers: 1 up$/m)
     expect(voice.out).toMatch(/^ok {7}port \d+: answers over UDP and TCP/m)
-    await split.realtime.kill('SIGTERM')
+    await split.realtime.kill('SIGKILL')
     const voiceless = await command('doctor', 'voice')
     expect(voiceless.code).toBe(1)
     expect(voiceless.out).toContain('FAULT    realtime: The realtime service can')
@@ -68,9 +69,12 @@ describe.skipIf(!possible)("the operator's command and the split deployment", ()
   }, 60_000)
 
   test('the master key is changed while everything serves', async () => {
+    const before = await command('keys', 'list')
     const refused = await command('keys', 'rotate', '--master')
     expect(refused.code).toBe(1)
     expect(refused.err).toContain('Set CONNTEXT_MASTER_KEY to the present key and the new one')
+    // What can't be done to the end isn't begun.
+    expect(await command('keys', 'list')).toEqual(before)
 
     const [old, next] = [masterKey, randomBytes(32).toString('base64url')]
     masterKey = `${old},${next}`
