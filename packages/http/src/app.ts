@@ -8,7 +8,7 @@ import { IDEMPOTENCY_KEY_HEADER, settleIdempotency } from './idempotency.ts'
 import { loggedPath } from './logged-path.ts'
 import { type Observed, observing, type Route } from './observe.ts'
 import { internalError, problemResponse } from './problem.ts'
-import { isJson, readStrictly, refuseRepeated, refusingQueries } from './strict.ts'
+import { isJson, readNothing, readStrictly, refuseRepeated, refusingNothing, refusingQueries } from './strict.ts'
 
 /** Turns whatever was thrown into what may be told; what is our own fault is logged with its cause. */
 export function toAppError(code: string | number, error: unknown, log: Logger, about: object): AppError {
@@ -48,17 +48,16 @@ export const baseApp = (options: Observed & { rawBodies?: string[] }) => {
     })
     .onRequest(({ request }) => {
       refuseRepeated(request.url)
-      if (request.body === null) return
+      if (request.body === null) return request.method === 'GET' ? undefined : readNothing(request)
       if (isJson(request.headers)) return readStrictly(request)
       const { pathname } = new URL(request.url)
       if (options.rawBodies?.some((prefix) => pathname.startsWith(prefix))) return
       throw requestErrors.wrongContentType('Send application/json.')
     })
   routes = () => app.routes
-  return app.onBeforeHandle(
-    { as: 'global' },
-    refusingQueries(() => app.routes),
-  )
+  return app
+    .onTransform({ as: 'global' }, refusingNothing(routes))
+    .onBeforeHandle({ as: 'global' }, refusingQueries(routes))
 }
 
 // Around everything, so that it sees the final answer whether a handler or an error made it.

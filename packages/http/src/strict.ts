@@ -1,5 +1,7 @@
 import { type InputFault, parseJson } from '@conntext/kernel'
+import type { TObject } from '@sinclair/typebox'
 import { requestErrors } from './errors.ts'
+import type { Route } from './observe.ts'
 
 const MAX_FAULTS = 20
 
@@ -40,25 +42,57 @@ export function refuseRepeated(url: string): void {
   throw invalidQuery([...repeated], 'Given more than once')
 }
 
-type Route = { method: string; path: string; hooks: unknown }
+const keyOf = ({ method, path }: Pick<Route, 'method' | 'path'>) => `${method} ${path}`
 
 /**
  * For routes that don't say which query they take: none. (A guard with an empty schema would do as much, but the routes
  * are described from what Elysia tells of them, where a guard's schema hides their own.)
  * @throws request.invalid (422)
  */
-export function refusingQueries(routes: () => Route[]) {
-  const key = ({ method, path }: Pick<Route, 'method' | 'path'>) => `${method} ${path}`
+export function refusingQueries(routes: () => readonly Route[]) {
   const takesNone = (route: Route) => (route.hooks as { query?: unknown }).query === undefined
   let closed: Set<string> | undefined
   return ({ request, route }: { request: Request; route: string }): void => {
     const { url, method } = request
     const query = url.indexOf('?')
     if (query === -1) return
-    closed ??= new Set(routes().filter(takesNone).map(key))
-    if (!closed.has(key({ method, path: route }))) return
+    closed ??= new Set(routes().filter(takesNone).map(keyOf))
+    if (!closed.has(keyOf({ method, path: route }))) return
     const names = [...new URLSearchParams(url.slice(query)).keys()]
     if (names.length > 0) throw invalidQuery(names, 'Unexpected property')
+  }
+}
+
+// Requests of which a body was read that they don't have.
+const without = new WeakSet<Request>()
+
+/** Makes a request without a body be read as one with an empty object: `refusingNothing` says where that may be. */
+export function readNothing(request: Request): void {
+  const json = async () => {
+    without.add(request)
+    return {}
+  }
+  Object.assign(request, { json })
+}
+
+/** Whether all that a body of this schema could hold is optional. */
+export function bodyMayBeMissing(schema: unknown): boolean {
+  const { type, required = [], minProperties = 0 } = (schema ?? {}) as Partial<TObject> & { required?: string[] }
+  return type === 'object' && required.length === 0 && minProperties === 0
+}
+
+/**
+ * A body may be missing only where all that it could hold is optional.
+ * @throws request.unparsable (400)
+ */
+export function refusingNothing(routes: () => readonly Route[]) {
+  const mayBeEmpty = ({ hooks }: Route) => bodyMayBeMissing((hooks as { body?: unknown }).body)
+  let open: Set<string> | undefined
+  return ({ request, route }: { request: Request; route: string }): void => {
+    if (!without.has(request)) return
+    open ??= new Set(routes().filter(mayBeEmpty).map(keyOf))
+    if (!open.has(keyOf({ method: request.method, path: route })))
+      throw requestErrors.unparsable('The body is missing.')
   }
 }
 

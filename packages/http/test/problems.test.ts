@@ -29,6 +29,7 @@ function start(work: (name: string) => unknown = (name) => ({ name })) {
       query: Query,
       response: { 200: Made },
     })
+    .post('/v1/parts', ({ body }) => ({ size: body.size ?? 0 }), { parse: 'json', body: Type.Partial(Inner) })
     .get('/v1/things', () => ({ name: 'all' }), { response: { 200: Made } })
     .put('/v1/uploads/:id', async ({ request }) => ({ size: (await request.arrayBuffer()).byteLength }), {
       parse: 'none',
@@ -107,6 +108,22 @@ describe('what a client gets wrong', () => {
 
   test.each(['{', '{"name":', 'name=x', ''])('%p is no JSON: 400', async (body) => {
     expect(await problem(start().send(body))).toMatchObject({ status: 400, code: 'request.unparsable' })
+  })
+
+  test('no body at all is an empty object where all of it may be left out, and no JSON elsewhere', async () => {
+    const { app } = start()
+    using server = Bun.serve({ port: 0, fetch: app.fetch })
+    const post = (path: string, body?: string) =>
+      fetch(new URL(path, server.url), {
+        method: 'POST',
+        ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+      })
+    for (const body of [undefined, '', '{}']) expect(await (await post('/v1/parts', body)).json()).toEqual({ size: 0 })
+    expect(await (await post('/v1/parts', '{"size":3}')).json()).toEqual({ size: 3 })
+    for (const body of [' ', 'null', '[]']) expect((await post('/v1/parts', body)).ok).toBe(false)
+    for (const body of [undefined, '']) {
+      expect(await problem(post('/v1/things', body))).toMatchObject({ status: 400, code: 'request.unparsable' })
+    }
   })
 
   test.each([

@@ -17,7 +17,6 @@ const TYPES = [
 ]
 
 const BROKEN: Record<string, string> = {
-  nothing: '',
   'white space': ' \r\n\t ',
   'an open brace': '{',
   'single quotes': "{'a':1}",
@@ -40,12 +39,14 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 export function transportCases({ operation, good }: Subject): Case[] {
   if (!operation.body) return []
   const text = JSON.stringify(good.body)
+  const mayBeEmpty = operation.checkBody?.({})
   const sent = (name: string, body: BodyInit, expect: Case['expect'], headers = {}): Case => ({
     name: `a body of ${name}`,
     expect,
     change: (ask) => ({ body: new Raw(body), headers: { ...ask.headers, ...JSON_TYPE, ...headers } }),
   })
   return [
+    sent('nothing', '', mayBeEmpty ? 'documented' : 400),
     ...Object.entries(BROKEN).map(([name, body]) => sent(name, body, 400)),
     sent('a part of itself', text.slice(0, -1), 400),
     sent('UTF-16', Buffer.from(text, 'utf16le'), 400),

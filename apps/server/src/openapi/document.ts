@@ -1,5 +1,5 @@
 import { Problem } from '@conntext/contracts'
-import { REFUSALS } from '@conntext/http'
+import { bodyMayBeMissing, REFUSALS } from '@conntext/http'
 import { toOpenAPISchema } from '@elysiajs/openapi/openapi'
 import { Components } from './schemas.ts'
 
@@ -89,11 +89,15 @@ function finish(method: string, { [REFUSALS]: refused, ...operation }: Operation
     ...(operation.parameters
       ? { parameters: operation.parameters.map((one) => ({ ...one, schema: components.refer(one.schema) })) }
       : {}),
-    ...(operation.requestBody
-      ? { requestBody: { required: true, ...operation.requestBody, content: referring(operation.requestBody.content) } }
-      : {}),
+    ...(operation.requestBody ? { requestBody: finishBody(operation.requestBody, referring) } : {}),
     responses: { ...failures(method, operation), ...refusalsOf(refused), ...responses },
   }
+}
+
+/** It may be missing where all that it could hold is optional, as `baseApp` has it. */
+function finishBody({ content, ...rest }: NonNullable<Operation['requestBody']>, referring: (content: Body) => Body) {
+  const mayBeMissing = Object.values(content).some(({ schema }) => bodyMayBeMissing(schema))
+  return { ...rest, required: !mayBeMissing, content: referring(content) }
 }
 
 type Response = Operation['responses'][string]

@@ -192,13 +192,13 @@ export const getAuditVerification = <ThrowOnError extends boolean = false>(optio
 /**
  * Has the audit log recomputed, and compared with what is stored
  */
-export const verifyAudit = <ThrowOnError extends boolean = false>(options: Options<VerifyAuditData, ThrowOnError>): RequestResult<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError> => (options.client ?? client).post<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError>({
+export const verifyAudit = <ThrowOnError extends boolean = false>(options?: Options<VerifyAuditData, ThrowOnError>): RequestResult<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError> => (options?.client ?? client).post<VerifyAuditResponses, VerifyAuditErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/audit/verify',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -428,25 +428,25 @@ export const loginWithPasskey = <ThrowOnError extends boolean = false>(options: 
 /**
  * Begin a login by passkey, alone or as the second factor: what navigator.credentials.get() takes
  */
-export const startPasskeyLogin = <ThrowOnError extends boolean = false>(options: Options<StartPasskeyLoginData, ThrowOnError>): RequestResult<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError> => (options.client ?? client).post<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError>({
+export const startPasskeyLogin = <ThrowOnError extends boolean = false>(options?: Options<StartPasskeyLoginData, ThrowOnError>): RequestResult<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError> => (options?.client ?? client).post<StartPasskeyLoginResponses, StartPasskeyLoginErrors, ThrowOnError>({
     url: '/v1/auth/passkeys/login/options',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
 /**
  * Begin to add a passkey: what navigator.credentials.create() takes
  */
-export const startPasskeyRegistration = <ThrowOnError extends boolean = false>(options: Options<StartPasskeyRegistrationData, ThrowOnError>): RequestResult<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError> => (options.client ?? client).post<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError>({
+export const startPasskeyRegistration = <ThrowOnError extends boolean = false>(options?: Options<StartPasskeyRegistrationData, ThrowOnError>): RequestResult<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError> => (options?.client ?? client).post<StartPasskeyRegistrationResponses, StartPasskeyRegistrationErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/auth/passkeys/registration/options',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -636,39 +636,39 @@ export const confirmTotp = <ThrowOnError extends boolean = false>(options: Optio
 /**
  * Remove the authenticator app
  */
-export const disableTotp = <ThrowOnError extends boolean = false>(options: Options<DisableTotpData, ThrowOnError>): RequestResult<DisableTotpResponses, DisableTotpErrors, ThrowOnError> => (options.client ?? client).post<DisableTotpResponses, DisableTotpErrors, ThrowOnError>({
+export const disableTotp = <ThrowOnError extends boolean = false>(options?: Options<DisableTotpData, ThrowOnError>): RequestResult<DisableTotpResponses, DisableTotpErrors, ThrowOnError> => (options?.client ?? client).post<DisableTotpResponses, DisableTotpErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/auth/totp/disable',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
 /**
  * Begin to set up an authenticator app
  */
-export const enrolTotp = <ThrowOnError extends boolean = false>(options: Options<EnrolTotpData, ThrowOnError>): RequestResult<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError> => (options.client ?? client).post<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError>({
+export const enrolTotp = <ThrowOnError extends boolean = false>(options?: Options<EnrolTotpData, ThrowOnError>): RequestResult<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError> => (options?.client ?? client).post<EnrolTotpResponses, EnrolTotpErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/auth/totp/enrol',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
 /**
  * New recovery codes; the old ones end
  */
-export const renewRecoveryCodes = <ThrowOnError extends boolean = false>(options: Options<RenewRecoveryCodesData, ThrowOnError>): RequestResult<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError> => (options.client ?? client).post<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError>({
+export const renewRecoveryCodes = <ThrowOnError extends boolean = false>(options?: Options<RenewRecoveryCodesData, ThrowOnError>): RequestResult<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError> => (options?.client ?? client).post<RenewRecoveryCodesResponses, RenewRecoveryCodesErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/auth/totp/recovery-codes',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1267,13 +1267,13 @@ export const listInvites = <ThrowOnError extends boolean = false>(options?: Opti
 /**
  * Invite people
  */
-export const createInvite = <ThrowOnError extends boolean = false>(options: Options<CreateInviteData, ThrowOnError>): RequestResult<CreateInviteResponses, CreateInviteErrors, ThrowOnError> => (options.client ?? client).post<CreateInviteResponses, CreateInviteErrors, ThrowOnError>({
+export const createInvite = <ThrowOnError extends boolean = false>(options?: Options<CreateInviteData, ThrowOnError>): RequestResult<CreateInviteResponses, CreateInviteErrors, ThrowOnError> => (options?.client ?? client).post<CreateInviteResponses, CreateInviteErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/invites',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1339,13 +1339,13 @@ export const getLogSettings = <ThrowOnError extends boolean = false>(options?: O
 /**
  * Change how much all processes log, or for how long it is kept; they obey within seconds
  */
-export const updateLogSettings = <ThrowOnError extends boolean = false>(options: Options<UpdateLogSettingsData, ThrowOnError>): RequestResult<UpdateLogSettingsResponses, UpdateLogSettingsErrors, ThrowOnError> => (options.client ?? client).patch<UpdateLogSettingsResponses, UpdateLogSettingsErrors, ThrowOnError>({
+export const updateLogSettings = <ThrowOnError extends boolean = false>(options?: Options<UpdateLogSettingsData, ThrowOnError>): RequestResult<UpdateLogSettingsResponses, UpdateLogSettingsErrors, ThrowOnError> => (options?.client ?? client).patch<UpdateLogSettingsResponses, UpdateLogSettingsErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/logs/settings',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1399,13 +1399,13 @@ export const leaveServer = <ThrowOnError extends boolean = false>(options?: Opti
 /**
  * Become a member again, after having left or having been removed
  */
-export const joinAgain = <ThrowOnError extends boolean = false>(options: Options<JoinAgainData, ThrowOnError>): RequestResult<JoinAgainResponses, JoinAgainErrors, ThrowOnError> => (options.client ?? client).put<JoinAgainResponses, JoinAgainErrors, ThrowOnError>({
+export const joinAgain = <ThrowOnError extends boolean = false>(options?: Options<JoinAgainData, ThrowOnError>): RequestResult<JoinAgainResponses, JoinAgainErrors, ThrowOnError> => (options?.client ?? client).put<JoinAgainResponses, JoinAgainErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/members/@me',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1606,13 +1606,13 @@ export const getServer = <ThrowOnError extends boolean = false>(options?: Option
 /**
  * Change the server settings
  */
-export const updateServer = <ThrowOnError extends boolean = false>(options: Options<UpdateServerData, ThrowOnError>): RequestResult<UpdateServerResponses, UpdateServerErrors, ThrowOnError> => (options.client ?? client).patch<UpdateServerResponses, UpdateServerErrors, ThrowOnError>({
+export const updateServer = <ThrowOnError extends boolean = false>(options?: Options<UpdateServerData, ThrowOnError>): RequestResult<UpdateServerResponses, UpdateServerErrors, ThrowOnError> => (options?.client ?? client).patch<UpdateServerResponses, UpdateServerErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/server',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1646,13 +1646,13 @@ export const listBackups = <ThrowOnError extends boolean = false>(options?: Opti
 /**
  * Have a backup made
  */
-export const createBackup = <ThrowOnError extends boolean = false>(options: Options<CreateBackupData, ThrowOnError>): RequestResult<CreateBackupResponses, CreateBackupErrors, ThrowOnError> => (options.client ?? client).post<CreateBackupResponses, CreateBackupErrors, ThrowOnError>({
+export const createBackup = <ThrowOnError extends boolean = false>(options?: Options<CreateBackupData, ThrowOnError>): RequestResult<CreateBackupResponses, CreateBackupErrors, ThrowOnError> => (options?.client ?? client).post<CreateBackupResponses, CreateBackupErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/system/backups',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 
@@ -1832,13 +1832,13 @@ export const getOwnUser = <ThrowOnError extends boolean = false>(options?: Optio
  *
  * A picture is an upload of yours: PNG, JPEG, WebP or GIF of up to 5 MiB, which every member may see from then on. A status replaces the one before. Another email address takes your password or a code.
  */
-export const updateOwnUser = <ThrowOnError extends boolean = false>(options: Options<UpdateOwnUserData, ThrowOnError>): RequestResult<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError> => (options.client ?? client).patch<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError>({
+export const updateOwnUser = <ThrowOnError extends boolean = false>(options?: Options<UpdateOwnUserData, ThrowOnError>): RequestResult<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError> => (options?.client ?? client).patch<UpdateOwnUserResponses, UpdateOwnUserErrors, ThrowOnError>({
     security: [{ scheme: 'bearer', type: 'http' }],
     url: '/v1/users/@me',
     ...options,
     headers: {
         'Content-Type': 'application/json',
-        ...options.headers
+        ...options?.headers
     }
 });
 

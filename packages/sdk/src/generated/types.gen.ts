@@ -4340,7 +4340,7 @@ export type GetAuditVerificationResponses = {
 export type GetAuditVerificationResponse = GetAuditVerificationResponses[keyof GetAuditVerificationResponses];
 
 export type VerifyAuditData = {
-    body: AuditVerificationRequest;
+    body?: AuditVerificationRequest;
     path?: never;
     query?: never;
     url: '/v1/audit/verify';
@@ -4633,7 +4633,7 @@ export type LinkIdentityResponses = {
 export type LinkIdentityResponse = LinkIdentityResponses[keyof LinkIdentityResponses];
 
 export type UnlinkIdentityData = {
-    body: Confirmation;
+    body?: Confirmation;
     path: {
         /**
          * A UUIDv7
@@ -5362,7 +5362,7 @@ export type CompleteOidcLoginResponses = {
 export type CompleteOidcLoginResponse = CompleteOidcLoginResponses[keyof CompleteOidcLoginResponses];
 
 export type StartOidcLinkData = {
-    body: OidcLink;
+    body?: OidcLink;
     path: {
         /**
          * Lower-case letters, digits and -
@@ -5675,7 +5675,7 @@ export type LoginWithPasskeyResponses = {
 export type LoginWithPasskeyResponse = LoginWithPasskeyResponses[keyof LoginWithPasskeyResponses];
 
 export type StartPasskeyLoginData = {
-    body: PasskeyLoginRequest;
+    body?: PasskeyLoginRequest;
     path?: never;
     query?: never;
     url: '/v1/auth/passkeys/login/options';
@@ -5732,7 +5732,7 @@ export type StartPasskeyLoginResponses = {
 export type StartPasskeyLoginResponse = StartPasskeyLoginResponses[keyof StartPasskeyLoginResponses];
 
 export type StartPasskeyRegistrationData = {
-    body: Confirmation;
+    body?: Confirmation;
     path?: never;
     query?: never;
     url: '/v1/auth/passkeys/registration/options';
@@ -5793,7 +5793,7 @@ export type StartPasskeyRegistrationResponses = {
 export type StartPasskeyRegistrationResponse = StartPasskeyRegistrationResponses[keyof StartPasskeyRegistrationResponses];
 
 export type RemovePasskeyData = {
-    body: Confirmation;
+    body?: Confirmation;
     path: {
         /**
          * A UUIDv7
@@ -6723,7 +6723,7 @@ export type ConfirmTotpResponses = {
 export type ConfirmTotpResponse = ConfirmTotpResponses[keyof ConfirmTotpResponses];
 
 export type DisableTotpData = {
-    body: Confirmation;
+    body?: Confirmation;
     path?: never;
     query?: never;
     url: '/v1/auth/totp/disable';
@@ -6784,7 +6784,7 @@ export type DisableTotpResponses = {
 export type DisableTotpResponse = DisableTotpResponses[keyof DisableTotpResponses];
 
 export type EnrolTotpData = {
-    body: Confirmation;
+    body?: Confirmation;
     path?: never;
     query?: never;
     url: '/v1/auth/totp/enrol';
@@ -6845,7 +6845,7 @@ export type EnrolTotpResponses = {
 export type EnrolTotpResponse = EnrolTotpResponses[keyof EnrolTotpResponses];
 
 export type RenewRecoveryCodesData = {
-    body: Confirmation;
+    body?: Confirmation;
     path?: never;
     query?: never;
     url: '/v1/auth/totp/recovery-codes';
@@ -7560,7 +7560,7 @@ export type DeleteBotResponses = {
 export type DeleteBotResponse = DeleteBotResponses[keyof DeleteBotResponses];
 
 export type UpdateBotData = {
-    body: BotPatch;
+    body?: BotPatch;
     path: {
         /**
          * A UUIDv7
@@ -8094,7 +8094,7 @@ export type GetChannelResponses = {
 export type GetChannelResponse = GetChannelResponses[keyof GetChannelResponses];
 
 export type UpdateChannelData = {
-    body: ChannelPatch;
+    body?: ChannelPatch;
     path: {
         /**
          * A UUIDv7
@@ -10880,7 +10880,7 @@ export type ListInvitesResponses = {
 export type ListInvitesResponse = ListInvitesResponses[keyof ListInvitesResponses];
 
 export type CreateInviteData = {
-    body: NewInvite;
+    body?: NewInvite;
     headers?: {
         /**
          * A repeat with the same key and body, within a day, answers what the first did
@@ -11398,7 +11398,7 @@ export type GetLogSettingsResponses = {
 export type GetLogSettingsResponse = GetLogSettingsResponses[keyof GetLogSettingsResponses];
 
 export type UpdateLogSettingsData = {
-    body: LogSettingsPatch;
+    body?: LogSettingsPatch;
     path?: never;
     query?: never;
     url: '/v1/logs/settings';
@@ -11799,7 +11799,7 @@ export type LeaveServerResponses = {
 export type LeaveServerResponse = LeaveServerResponses[keyof LeaveServerResponses];
 
 export type JoinAgainData = {
-    body: JoinRequest;
+    body?: JoinRequest;
     path?: never;
     query?: never;
     url: '/v1/members/@me';
@@ -11930,7 +11930,7 @@ export type GetMemberResponses = {
 export type GetMemberResponse = GetMemberResponses[keyof GetMemberResponses];
 
 export type UpdateMemberData = {
-    body: MemberPatch;
+    body?: MemberPatch;
     path: {
         /**
          * A UUIDv7
@@ -12066,7 +12066,7 @@ export type KickMemberResponses = {
 export type KickMemberResponse = KickMemberResponses[keyof KickMemberResponses];
 
 export type TransferOwnershipData = {
-    body: Confirmation;
+    body?: Confirmation;
     path: {
         /**
          * A UUIDv7
@@ -12858,7 +12858,7 @@ export type GetRoleResponses = {
 export type GetRoleResponse = GetRoleResponses[keyof GetRoleResponses];
 
 export type UpdateRoleData = {
-    body: RolePatch;
+    body?: RolePatch;
     path: {
         /**
          * A UUIDv7
@@ -13040,7 +13040,7 @@ export type GetServerResponses = {
 export type GetServerResponse = GetServerResponses[keyof GetServerResponses];
 
 export type UpdateServerData = {
-    body: ServerPatch;
+    body?: ServerPatch;
     path?: never;
     query?: never;
     url: '/v1/server';
@@ -13299,7 +13299,7 @@ export type ListBackupsResponses = {
 export type ListBackupsResponse = ListBackupsResponses[keyof ListBackupsResponses];
 
 export type CreateBackupData = {
-    body: NewBackup;
+    body?: NewBackup;
     path?: never;
     query?: never;
     url: '/v1/system/backups';
@@ -14412,7 +14412,7 @@ export type GetOwnUserResponses = {
 export type GetOwnUserResponse = GetOwnUserResponses[keyof GetOwnUserResponses];
 
 export type UpdateOwnUserData = {
-    body: UserPatch;
+    body?: UserPatch;
     path?: never;
     query?: never;
     url: '/v1/users/@me';
@@ -15010,7 +15010,7 @@ export type GetWebhookResponses = {
 export type GetWebhookResponse = GetWebhookResponses[keyof GetWebhookResponses];
 
 export type UpdateWebhookData = {
-    body: WebhookPatch;
+    body?: WebhookPatch;
     path: {
         /**
          * A UUIDv7
