@@ -4,10 +4,10 @@ import { getChromium } from './chromium/get.ts'
 import { getDockerCompose } from './docker-compose/get.ts'
 import { getFaketime } from './faketime/get.ts'
 import { PackagesUnavailable } from './lib/debian-packages.ts'
+import { endToEndFolder, endToEndRuns } from './lib/end-to-end.ts'
 import { killLeftovers } from './lib/leftovers.ts'
-import { runSplitTests } from './lib/split-tests.ts'
 import { runStaticCheck, staticChecks } from './lib/static-checks.ts'
-import { runWorkspaceTests, type Totals } from './lib/workspace-tests.ts'
+import { addTotals, findSuites, runWorkspaceTests, type Suite, type Totals } from './lib/workspace-tests.ts'
 import { getWorker, WorkerUnavailable } from './mediasoup-worker/get.ts'
 import { getRadosgw } from './radosgw/get.ts'
 import { getRedis } from './redis/get.ts'
@@ -152,13 +152,7 @@ async function startSharedStores(options: { s3: boolean }): Promise<SharedStores
   }
 }
 
-function add(found: Totals): void {
-  totals.passed += found.passed
-  totals.skipped += found.skipped
-  totals.failures.push(...found.failures)
-}
-
-async function testWorkspaces(names: string[], options: { s3: boolean; split: boolean }): Promise<void> {
+async function testWorkspaces(suites: Suite[], options: { s3: boolean; split: boolean }): Promise<void> {
   const shared = await startSharedStores(options)
   try {
     if (run.signal.aborted) return
@@ -166,22 +160,27 @@ async function testWorkspaces(names: string[], options: { s3: boolean; split: bo
     const [key = '', value = ''] = marker.split('=')
     // CI=true lets a forgotten `.only` fail instead of hiding every other test.
     const env = { CI: 'true', ...shared.env, [key]: value }
-    const found = await runWorkspaceTests(env, run.signal, names)
-    add(found)
-    if (found.passed + found.failures.length === 0) totals.failures.push('no workspace ran any test')
-    if (options.split && !run.signal.aborted) await testApart(env)
+    const before = totals.passed + totals.failures.length
+    await runSuites(suites, { env, split: options.split })
+    if (totals.passed + totals.failures.length === before) totals.failures.push('no workspace ran any test')
   } finally {
     await Promise.race([shared.stop(), Bun.sleep(20_000)])
   }
 }
 
-async function testApart(env: Record<string, string>): Promise<void> {
-  say('the end-to-end tests once more, with the services apart: two gateways, two of messaging, Redis')
-  const began = performance.now()
-  const found = await runSplitTests(env, run.signal)
-  add(found)
-  const seconds = Math.round((performance.now() - began) / 1000)
-  say(`with the services apart: ${found.passed} passed, ${found.failures.length} failed, in ${seconds} s`)
+/** Two lanes: of the workspaces, one after the other, and of the end-to-end runs, which both take when they are free. */
+async function runSuites(suites: Suite[], { env, split }: { env: Record<string, string>; split: boolean }) {
+  const { signal } = run
+  const endToEnd = suites.find(({ workspace }) => workspace.folder === endToEndFolder)
+  const others = suites.filter((suite) => suite !== endToEnd)
+  const runs = endToEnd ? await endToEndRuns({ env, signal, totals, testFiles: endToEnd.testFiles, split, say }) : []
+  const takeRuns = async () => {
+    for (let next = runs.shift(); next; next = runs.shift()) await next()
+  }
+  const workspaces = async () => {
+    if (others.length > 0) addTotals(totals, await runWorkspaceTests(others, { env, signal, atOnce: endToEnd ? 1 : 2 }))
+  }
+  await Promise.all([workspaces().then(takeRuns), takeRuns()])
 }
 
 function stopAt(reason: string): void {
@@ -223,7 +222,7 @@ try {
   if (needs('tests') && !run.signal.aborted) await provideFaketime()
   const split = needs('tests') && hasS3 && hasRedis
   if (needs('tests') && !split) notes.push('the end-to-end tests were not tried with the services apart: see above')
-  if (!run.signal.aborted) await testWorkspaces(names, { s3, split })
+  if (!run.signal.aborted) await testWorkspaces(await findSuites(names), { s3, split })
 } catch (error) {
   totals.failures.push(`the test run itself failed: ${messageOf(error)}`)
 }

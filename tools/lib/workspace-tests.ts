@@ -28,34 +28,13 @@ export const bunTestArguments = (report: string): string[] => [
   `--reporter-outfile=${report}`,
 ]
 
-interface Suite {
+export interface Suite {
   workspace: Workspace
   testFiles: string[]
 }
 
-/** Runs the tests of all workspaces, or of those named. */
-export async function runWorkspaceTests(
-  env: Record<string, string>,
-  signal: AbortSignal,
-  names: string[] = [],
-): Promise<Totals> {
-  const suites = (await findSuites()).filter(({ workspace }) => isAsked(workspace, names))
-  const runnable = suites.filter(({ workspace }) => workspace.scripts.test)
-  await rm(summaries, { recursive: true, force: true })
-  for (const { workspace } of runnable) await prepareReport(join(workspace.folder, reportFile))
-  const exitCode = runnable.length === 0 ? 0 : await runTurbo(runnable, env, signal)
-  const exitCodes = await readExitCodes()
-  const totals: Totals = { passed: 0, skipped: 0, failures: [] }
-  for (const suite of suites) await addSuite(totals, suite, exitCodes.get(suite.workspace.name))
-  if (exitCode !== 0 && totals.failures.length === 0) totals.failures.push(`turbo run test ended with ${exitCode}`)
-  return totals
-}
-
-function isAsked({ name, folder }: Workspace, names: string[]): boolean {
-  return names.length === 0 || names.includes(name) || names.includes(folder)
-}
-
-async function findSuites(): Promise<Suite[]> {
+/** The workspaces that have tests; all, or those named. */
+export async function findSuites(names: string[] = []): Promise<Suite[]> {
   const workspaces = await readWorkspaces(root)
   const suites = await Promise.all(
     workspaces.map(async (workspace) => ({
@@ -63,7 +42,33 @@ async function findSuites(): Promise<Suite[]> {
       testFiles: await listFiles(root, workspace, '**/*.{test,spec}.{ts,tsx,js,jsx,mjs}'),
     })),
   )
-  return suites.filter(({ testFiles }) => testFiles.length > 0)
+  return suites.filter(({ workspace, testFiles }) => testFiles.length > 0 && isAsked(workspace, names))
+}
+
+/** Runs the tests of workspaces, so many of these at once. */
+export async function runWorkspaceTests(
+  suites: Suite[],
+  { env, signal, atOnce }: { env: Record<string, string>; signal: AbortSignal; atOnce: number },
+): Promise<Totals> {
+  const runnable = suites.filter(({ workspace }) => workspace.scripts.test)
+  await rm(summaries, { recursive: true, force: true })
+  for (const { workspace } of runnable) await prepareReport(join(workspace.folder, reportFile))
+  const exitCode = runnable.length === 0 ? 0 : await runTurbo(runnable, env, { signal, atOnce })
+  const exitCodes = await readExitCodes()
+  const totals: Totals = { passed: 0, skipped: 0, failures: [] }
+  for (const suite of suites) await addSuite(totals, suite, exitCodes.get(suite.workspace.name))
+  if (exitCode !== 0 && totals.failures.length === 0) totals.failures.push(`turbo run test ended with ${exitCode}`)
+  return totals
+}
+
+export function addTotals(totals: Totals, found: Totals): void {
+  totals.passed += found.passed
+  totals.skipped += found.skipped
+  totals.failures.push(...found.failures)
+}
+
+function isAsked({ name, folder }: Workspace, names: string[]): boolean {
+  return names.length === 0 || names.includes(name) || names.includes(folder)
 }
 
 /** Takes an earlier run's report away. */
@@ -73,12 +78,16 @@ export async function prepareReport(report: string): Promise<void> {
   await rm(file, { force: true })
 }
 
-function runTurbo(suites: Suite[], env: Record<string, string>, signal: AbortSignal): Promise<number> {
+function runTurbo(
+  suites: Suite[],
+  env: Record<string, string>,
+  { signal, atOnce }: { signal: AbortSignal; atOnce: number },
+): Promise<number> {
   const command = [
     ...turbo,
     'test',
     ...suites.map(({ workspace }) => `--filter=${workspace.name}`),
-    '--concurrency=2',
+    `--concurrency=${atOnce}`,
     '--continue=always',
     '--env-mode=strict',
     '--summarize',

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { readSplitSuites } from '../lib/end-to-end.ts'
 import { root } from '../lib/root.ts'
-import { readSplitSuites } from '../lib/split-tests.ts'
 
 test('whatever asks a deployment is tried with services apart, too, and nothing else is', async () => {
   const folder = join(root, 'tests')
