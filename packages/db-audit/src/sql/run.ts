@@ -93,8 +93,8 @@ async function explain(audit: Audit, what: string, ending?: Ending): Promise<str
 }
 
 /**
- * Runs a statement; `limit` rows at most, for so many `seconds`. What it reads, once names are resolved, is looked at before. Whoever is told
- * that it failed may ask `isSqlRunning` whether the engine knows already.
+ * Runs a statement; `limit` rows at most, for so many `seconds`. What it reads, once names are resolved, is looked at
+ * before. Whoever is told that it failed may ask `isSqlRunning` whether the engine knows already.
  * @throws SqlFailure, and the engine's own errors
  */
 export async function runSql(
