@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmod, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
+import { eventually, freePort, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
 import { conntextWith } from './command/conntext.ts'
 
 const MINUTES = 60_000
@@ -30,7 +30,11 @@ test(
     for (const database of ['server_details', 'communications', 'audit']) {
       expect(status.out).toMatch(new RegExp(`^schema of ${database}: (\\d+) of \\1 migrations$`, 'm'))
     }
-    const { code, out } = await command('doctor')
+    // A server is ready before its media workers are up.
+    const { code, out } = await eventually(async () => {
+      const found = await command('doctor')
+      return about(found.out, 'server')?.startsWith('ok ') ? found : undefined
+    })
     expect(code).toBe(0)
     for (const what of ['configuration', 'disk space', 'clock', 'master key', 'Postgres', 'order of time', 'server']) {
       expect(about(out, what)).toStartWith('ok ')
