@@ -18,7 +18,7 @@ test('the document is valid AsyncAPI 3, without anything to complain of', async 
   // That there is a newer version is no fault of the document.
   expect(diagnostics.filter(({ code }) => code !== 'asyncapi-latest-version')).toEqual([])
   expect(parsed!.version()).toBe('3.0.0')
-}, 60_000)
+}, 120_000)
 
 test("every message is somebody's, and has an example that fits its schema, which is closed", () => {
   expect([...new Set([...clientOps, ...replies, ...serverOps, ...eventTypes])].toSorted()).toEqual(

@@ -40,7 +40,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await deployment?.[Symbol.asyncDispose]()
   await rm(directory, { recursive: true, force: true })
-}, 60_000)
+}, 120_000)
 
 const listed = async (action: string, least = 1) =>
   eventually(async () => {

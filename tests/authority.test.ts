@@ -19,7 +19,7 @@ let people: Actors
 beforeAll(async () => {
   scene = await startScene()
   people = await createActors(scene)
-}, 60_000)
+}, 120_000)
 
 afterAll(() => scene?.[Symbol.asyncDispose](), 60_000)
 

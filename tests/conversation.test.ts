@@ -28,7 +28,7 @@ afterAll(async () => {
   scene?.owner.gateway.close()
   scene?.member.gateway.close()
   await server?.[Symbol.asyncDispose]()
-}, 60_000)
+}, 120_000)
 
 const everybodyHas = (count: number) =>
   eventually(
@@ -47,7 +47,7 @@ test('a conversation in every script reaches both, once, in order, byte for byte
 
 test('a 40 MB file comes back by Ranges with the same hash', async () => {
   acknowledged.push(await exchangeFile(scene.member, scene.owner, scene.channel.id, 40_000_000))
-}, 60_000)
+}, 120_000)
 
 test('every privileged action is in the audit trail', async () => {
   await editAndDelete(scene.member, scene.owner, scene.channel.id)
@@ -65,7 +65,7 @@ test('every privileged action is in the audit trail', async () => {
     reason: 'a test',
     data: { added: [scene.role.id], removed: [] },
   })
-}, 60_000)
+}, 120_000)
 
 test('a server killed in the middle of sending loses and doubles nothing acknowledged', async () => {
   const { owner, member, channel } = scene

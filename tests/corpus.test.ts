@@ -44,7 +44,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const connection of connections) connection.close()
   await server?.[Symbol.asyncDispose]()
-}, 60_000)
+}, 120_000)
 
 async function chosenMails(): Promise<Mail[]> {
   const mails = await downloadMails(console.log)

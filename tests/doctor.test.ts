@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { eventually, freePort, SETUP_CODE, type ServerProcess, startServerProcess } from '@conntext/testing'
 import { conntextWith } from './command/conntext.ts'
 
-const MINUTES = 60_000
+const MINUTES = 120_000
 
 let server: ServerProcess
 let settings: Record<string, string>

@@ -17,4 +17,4 @@ test('every gateway serves the very documents to anybody, and a page to read', a
     expect((await fetch(`${url}/docs/swagger-ui-bundle.js`)).status).toBe(200)
     expect(await (await fetch(`${url}/asyncapi.yaml`)).text()).toBe(asyncapi)
   }
-}, 60_000)
+}, 120_000)

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(async () => {
   owner?.gateway.close()
   await server?.[Symbol.asyncDispose]()
-}, 60_000)
+}, 120_000)
 
 const get = async (headers: Record<string, string> = {}, method = 'GET', id = media.id) =>
   fetch(`${server.url}/v1/media/${id}/content`, {

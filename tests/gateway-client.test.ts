@@ -18,7 +18,7 @@ afterAll(async () => {
   scene?.owner.gateway.close()
   scene?.member.gateway.close()
   await server?.[Symbol.asyncDispose]()
-}, 60_000)
+}, 120_000)
 
 const listener = (options: Partial<GatewayOptions> = {}) =>
   new GatewayClient({

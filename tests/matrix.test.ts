@@ -23,7 +23,7 @@ let scene: Scene
 
 beforeAll(async () => {
   scene = await startScene()
-}, 60_000)
+}, 120_000)
 
 afterAll(() => scene?.[Symbol.asyncDispose](), 60_000)
 

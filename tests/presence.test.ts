@@ -15,7 +15,7 @@ afterAll(async () => {
   scene?.owner.gateway.close()
   scene?.member.gateway.close()
   await server?.[Symbol.asyncDispose]()
-}, 60_000)
+}, 120_000)
 
 /** How somebody was seen by another one, in order. */
 const seen = ({ events }: Person, { id }: Pick<Person, 'id'>): Presence[] =>

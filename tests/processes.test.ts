@@ -96,7 +96,7 @@ test('a service waits for what is not there: it says so, lives, isn’t ready, a
     await one.kill('SIGKILL')
     rmSync(directory, { recursive: true })
   }
-}, 60_000)
+}, 120_000)
 
 test('a port that is taken ends it, in words', async () => {
   const server = createServer()
@@ -105,4 +105,4 @@ test('a port that is taken ends it, in words', async () => {
   const one = await realtime({ CONNTEXT_PORT: String(port) })
   await expect(one.start()).rejects.toThrow(/ended with 1:[\s\S]*is taken by another program/)
   server.close()
-}, 60_000)
+}, 120_000)
