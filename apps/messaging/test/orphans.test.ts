@@ -44,6 +44,8 @@ async function populate(stack: Stack, who: Member) {
   await upload.append(Buffer.from('whole'), { at: 0 })
   await upload.complete()
   await settled(stack)
+  // What was replaced goes a moment later.
+  await eventually(async () => (await stack.files()).length === 6)
   return { words, shown }
 }
 
@@ -52,7 +54,6 @@ describe('the check of what is stored', () => {
     await using stack = await startMessaging()
     const ann = await stack.authority.member()
     await populate(stack, ann)
-    await eventually(async () => (await stack.files()).length === 6)
     for (const repair of [false, true]) expect(await check(stack, repair)).toEqual(IN_ORDER)
     expect((await stack.files()).length).toBe(6)
   })
