@@ -1,4 +1,5 @@
-import { defineErrors } from '@conntext/kernel'
+import { isDatabaseAway } from '@conntext/database'
+import { AppError, defineErrors } from '@conntext/kernel'
 
 /** What can be wrong with any request, whatever it asks for. */
 export const requestErrors = defineErrors('request', {
@@ -25,3 +26,7 @@ export const channelNotFound = defineErrors('channel', { notFound: { status: 404
 export const dependencyErrors = defineErrors('dependency', {
   away: { status: 503, title: 'A part of the server is away for the moment' },
 })
+
+/** Whether a failure is that a neighbour or a database is away, which passes. */
+export const isDependencyAway = (error: unknown): boolean =>
+  (error instanceof AppError && error.status === 503) || isDatabaseAway(error)

@@ -1,8 +1,8 @@
 import { type AuditActor, type AuditEvent, systemActor } from '@conntext/contracts'
-import { isDatabaseAway } from '@conntext/database'
-import { AppError, type Clock, type Logger, withoutContext } from '@conntext/kernel'
+import { type Clock, type Logger, withoutContext } from '@conntext/kernel'
 import type { Refused } from './access.ts'
 import { actorOf } from './caller.ts'
+import { isDependencyAway } from './errors.ts'
 
 const WINDOW_MS = 60_000
 const SWEEP_EVERY_MS = 10_000
@@ -30,8 +30,6 @@ export type RefusalLogDeps = {
   clock: Clock
   log: Logger
 }
-
-const isAway = (error: unknown): boolean => (error instanceof AppError && error.status === 503) || isDatabaseAway(error)
 
 type Window = { since: number; repeats: number; make(repeats: Repeats): AuditEvent }
 
@@ -121,7 +119,7 @@ export class RefusalLog {
       try {
         return await record(event)
       } catch (error) {
-        if (this.#isStopping || !isAway(error) || performance.now() > until)
+        if (this.#isStopping || !isDependencyAway(error) || performance.now() > until)
           return log.error({ err: error, ...about }, 'a refusal could not be recorded')
         log.warn({ err: error, ...about }, 'a refusal could not be recorded yet; it is tried again')
         await Promise.race([Bun.sleep(pause), this.#stopping.promise])

@@ -1,5 +1,6 @@
-import { isDatabaseAway, SchemaBehind } from '@conntext/database'
-import { AppError, StartError } from '@conntext/kernel'
+import { SchemaBehind } from '@conntext/database'
+import { isDependencyAway } from '@conntext/http'
+import { StartError } from '@conntext/kernel'
 
 const PAUSE_MS = { first: 100, longest: 2_000 }
 const REMIND_MS = 30_000
@@ -34,8 +35,7 @@ export async function untilThere<T>(what: string, attempt: () => Promise<T>, { s
 }
 
 /** Whether a failure is one that passes: a store or a neighbour is away, or the schema isn't there yet. */
-export const mayPass = (error: unknown): boolean =>
-  (error instanceof AppError && error.status === 503) || isDatabaseAway(error) || isUnprepared(error)
+export const mayPass = (error: unknown): boolean => isDependencyAway(error) || isUnprepared(error)
 
 // No such database, table, column or schema, and no right to it: `conntext migrate` has not been here yet.
 const UNPREPARED = new Set(['3D000', '42P01', '42703', '42501', '3F000', '28P01', '28000'])
